@@ -1,1 +1,32 @@
-//! Evidence and the log.
+//! Evidence and the log: what is signed, how it is kept, and how anybody checks it.
+//!
+//! This crate knows bytes, not medicine. The format it implements is written down, completely
+//! enough for a second implementation, in `docs/evidence.md`.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`merkle`] | the RFC 9162 tree: hashes, compact range, inclusion and consistency proofs |
+//! | [`tiles`] | tiles of 256 hashes, their paths, and the builder that completes them |
+//! | [`note`], [`checkpoint`] | C2SP signed notes and tree heads |
+//! | [`jws`] | one JWS per event, keys as JWK |
+//! | [`statement`] | the signed statement of an event |
+//! | [`seal`] | commitments, sealed payloads and blobs, wrapped data keys |
+//! | [`system`], [`keyring`] | the log's own events, and which key counts at which position |
+//! | [`proof`] | receipts and C2SP proof files |
+//! | [`export`] | the whole log as a folder of tlog-tiles |
+//! | [`verify`] | the verifier |
+//! | `postgres` | the log's tables, read-only, and the verification of a database |
+//!
+//! Nothing here reads a clock or draws randomness: both are passed in.
+
+pub mod checkpoint;
+mod encoding;
+pub mod jws;
+pub mod merkle;
+pub mod note;
+pub mod seal;
+pub mod statement;
+pub mod tiles;
+
+/// The version of the log's format, as it stands in the genesis event.
+pub const FORMAT: &str = "coherency-ledger/v1";

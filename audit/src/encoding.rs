@@ -1,0 +1,51 @@
+//! The few encodings the formats use, each strict: one text per value.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
+
+/// Standard base64 with padding (notes, checkpoints, proofs).
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Decodes standard base64; refuses other alphabets, missing padding and stray bits.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
+/// Base64url without padding (JWS, JWK).
+pub(crate) fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Decodes base64url without padding; refuses padding and stray bits.
+pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Decodes exactly 32 bytes of standard base64.
+pub(crate) fn hash_from_base64(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 44 {
+        return None;
+    }
+    from_base64(text)?.try_into().ok()
+}
+
+/// SHA-256 over the concatenation of the parts.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+/// A decimal number with one spelling: no sign, no leading zero.
+pub(crate) fn decimal(text: &str) -> Option<u64> {
+    let one_spelling = !text.is_empty()
+        && text.len() <= 20
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text == "0" || !text.starts_with('0'));
+    if one_spelling { text.parse().ok() } else { None }
+}
