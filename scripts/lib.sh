@@ -2,7 +2,8 @@
 # What the scripts share: messages, slow steps that show they live, Debian packages, waiting for servers.
 # To be sourced after `set -euo pipefail`, from the root of the checkout.
 
-local_dir=$PWD/.local
+# Everything that is made at run time lies below .local, or, for a second ledger beside the first, in LEDGER_LOCAL.
+local_dir=${LEDGER_LOCAL:-$PWD/.local}
 setup_log=$local_dir/log/setup.log
 
 say() { printf '%s\n' "$*" >&2; }

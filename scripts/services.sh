@@ -18,7 +18,7 @@ action=${1:-}
 set_name=${2:-services}
 [[ $set_name =~ ^(services|test|bench)$ ]] || die "no such set of services: $set_name"
 set_dir=$local_dir/$set_name
-venv=$local_dir/venv
+venv=$PWD/.local/venv
 
 private() { [[ -z ${!1:-} ]]; }
 read_state() { cat "$set_dir/$1" 2>/dev/null || true; }
@@ -75,10 +75,10 @@ postgres_home() {
         mkdir -p "$home"
         chown postgres "$home"
         # Both are closed to others; they let pass who knows a name in them, and hold nothing that others may read.
-        chmod 711 "$local_dir" "$set_dir"
+        chmod 711 "$PWD/.local" "$local_dir" "$set_dir"
         if ! as_postgres test -w "$home"; then
             rmdir "$home"
-            chmod 700 "$local_dir" "$set_dir"
+            chmod 700 "$PWD/.local" "$local_dir" "$set_dir"
             home=$(mktemp -d /var/lib/coherency-ledger.XXXXXXXX)
             chown postgres "$home"
         fi

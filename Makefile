@@ -1,0 +1,28 @@
+# Everything a developer or an operator of one machine needs. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run test bench check fmt stop clean-local
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
+
+run: ## build, start everything, load the sample clinic once, serve until Ctrl-C
+	@scripts/run.sh
+
+test: ## every test, against databases of its own (ARGS="-p domain" narrows it)
+	@scripts/test.sh $(ARGS)
+
+bench: ## the append path beside stock postgres-es and bare inserts; writes target/bench/summary.json
+	@scripts/bench.sh $(ARGS)
+
+check: ## formatting, lints, documentation, licences and sources of dependencies
+	@scripts/check.sh
+
+fmt: ## format the sources
+	@cargo fmt --all
+
+stop: ## stop the private databases, keeping their data
+	@scripts/services.sh stop
+
+clean-local: ## stop the private databases and delete all local state: data, keys, captures, logs
+	@scripts/clean.sh

@@ -1,0 +1,156 @@
+//! What holds for the workspace as a whole: which crate may know which, and what every source file looks like.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A file longer than this has more than one subject.
+const FILE_LINES_MAX: usize = 700;
+
+/// Each crate and those of the workspace it may know. `domain` and `audit` know nobody, not even each other.
+const DIRECTION: [(&str, &[&str]); 5] = [
+    ("domain", &[]),
+    ("audit", &[]),
+    ("commands", &["domain", "audit"]),
+    ("projections", &["domain", "audit"]),
+    ("api", &["domain", "audit", "commands", "projections"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the workspace")
+        .to_owned()
+}
+
+/// The packages of the workspace as `cargo metadata` tells them, by name.
+fn packages() -> BTreeMap<String, Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    metadata["packages"]
+        .as_array()
+        .expect("packages is a list")
+        .iter()
+        .map(|package| {
+            (package["name"].as_str().expect("a package has a name").to_owned(), package.clone())
+        })
+        .collect()
+}
+
+/// Every `.rs` file of the five crates, generated folders excepted.
+fn sources() -> Vec<PathBuf> {
+    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the folder can be read") {
+            let path = entry.expect("the entry can be read").path();
+            if path.is_dir() {
+                walk(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                into.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    for (name, _) in DIRECTION {
+        for folder in ["src", "tests", "benches", "examples"] {
+            let folder = root().join(name).join(folder);
+            if folder.is_dir() {
+                walk(&folder, &mut files);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The files a rule does not hold for, one a line with the reason, relative to the workspace.
+fn offenders(rule: impl Fn(&str) -> Option<String>) -> String {
+    sources()
+        .iter()
+        .filter_map(|path| {
+            let text = fs::read_to_string(path).expect("a source file is UTF-8");
+            let shown = path.strip_prefix(root()).unwrap_or(path).display().to_string();
+            rule(&text).map(|reason| format!("{shown}: {reason}\n"))
+        })
+        .collect()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let packages = packages();
+    let members: BTreeSet<&str> = packages.keys().map(String::as_str).collect();
+    assert_eq!(
+        members,
+        DIRECTION.iter().map(|(name, _)| *name).collect(),
+        "the workspace has five crates"
+    );
+
+    for (name, allowed) in DIRECTION {
+        let known: BTreeSet<&str> = packages[name]["dependencies"]
+            .as_array()
+            .expect("dependencies is a list")
+            .iter()
+            // A dependency without a kind is one of the code itself; tests may look around.
+            .filter(|dependency| dependency["kind"].is_null() || dependency["kind"] == "build")
+            .map(|dependency| dependency["name"].as_str().expect("a dependency has a name"))
+            .filter(|dependency| members.contains(dependency))
+            .collect();
+        for crate_known in known {
+            assert!(allowed.contains(&crate_known), "{name} must not depend on {crate_known}");
+        }
+    }
+}
+
+#[test]
+fn every_crate_takes_the_lints_of_the_workspace() {
+    for (name, _) in DIRECTION {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml"))
+            .expect("the manifest can be read");
+        let mut lines = manifest.lines().map(str::trim);
+        assert!(lines.any(|line| line == "[lints]"), "{name}/Cargo.toml has no [lints]");
+        assert_eq!(
+            lines.next(),
+            Some("workspace = true"),
+            "{name}/Cargo.toml sets lints of its own"
+        );
+    }
+}
+
+#[test]
+fn every_module_begins_by_saying_what_it_is() {
+    let silent =
+        offenders(|text| (!text.starts_with("//!")).then(|| "does not begin with //!".to_owned()));
+    assert!(silent.is_empty(), "{silent}");
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let long = offenders(|text| {
+        let lines = text.lines().count();
+        (lines > FILE_LINES_MAX)
+            .then(|| format!("{lines} lines, and {FILE_LINES_MAX} are the most"))
+    });
+    assert!(long.is_empty(), "{long}");
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Spelt in two parts, so that this file does not convict itself.
+    let marks = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["#[", "ignore"].concat(),
+        ["#[", "allow("].concat(),
+    ];
+    let left = offenders(|text| {
+        marks.iter().find(|mark| text.contains(*mark)).map(|mark| format!("contains {mark}"))
+    });
+    assert!(left.is_empty(), "{left}");
+}

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# `make bench`: the benchmark of the append path against databases of its own, with fsync on.
+# Arguments go to the benchmark.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib.sh
+
+scripts/prerequisites.sh
+make_local
+exec 8>"$local_dir/bench.lock"
+flock -n 8 || die "another benchmark runs in this checkout"
+
+finish() {
+    local status=$?
+    trap '' INT TERM HUP
+    trap - EXIT
+    scripts/services.sh remove bench 8>&- || true
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+
+scripts/services.sh remove bench 8>&-
+say "Building the benchmark"
+cargo bench --locked -p api --bench ledger --no-run 8>&-
+scripts/services.sh start bench 8>&-
+eval "$(scripts/services.sh env bench)"
+mkdir -p "${CARGO_TARGET_DIR:-target}/bench"
+cargo bench --locked -p api --bench ledger -- "$@" 8>&-
