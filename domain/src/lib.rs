@@ -1,1 +1,36 @@
 //! What may happen in the clinic.
+//!
+//! Five aggregates decide what may happen: [`Patient`], [`Appointment`], [`WoundEpisode`], [`Account`] and
+//! [`Disclosure`]. Each takes commands and answers with events or a typed refusal. Nothing here does I/O,
+//! reads a clock or draws a random number: the time and every id come from outside.
+//!
+//! * [`value`]: the value types, which cannot hold nonsense;
+//! * [`ids`], [`clock`]: ids and the time a decision is made at;
+//! * [`stream`]: what every aggregate offers the write side: its subject, its claims, its media;
+//! * [`event`]: any event of the log, and how stored events of older versions are read.
+
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod appointment;
+pub mod clock;
+pub mod disclosure;
+pub mod event;
+pub mod ids;
+pub mod patient;
+pub mod stream;
+pub mod value;
+pub mod wound;
+
+pub use account::{Account, AccountCommand, AccountError, AccountEvent};
+pub use appointment::{Appointment, AppointmentCommand, AppointmentError, AppointmentEvent};
+pub use clock::Now;
+pub use disclosure::{Disclosure, DisclosureCommand, DisclosureError, DisclosureEvent};
+pub use event::{Event, UnknownEvent, upcasters};
+pub use ids::{
+    AccountId, AppointmentId, DisclosureId, MeasurementId, PatientId, PractitionerId, RoomId,
+    ScanId, WoundId,
+};
+pub use patient::{Patient, PatientCommand, PatientError, PatientEvent};
+pub use stream::{Claim, ClaimChange, MediaRef, Refusal, Resource, ResourceKind, Stream};
+pub use wound::{WoundCommand, WoundEpisode, WoundError, WoundEvent};

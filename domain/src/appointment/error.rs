@@ -1,0 +1,93 @@
+//! Why a command on an appointment is refused.
+
+use super::AppointmentStatus;
+use crate::stream::Refusal;
+use crate::value::VisitTimeError;
+
+/// Why a command on an appointment is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppointmentError {
+    /// The stream already holds an appointment.
+    #[error("an appointment is already kept under this id: use another id")]
+    AlreadyExists,
+    /// The stream holds no appointment.
+    #[error("no appointment is kept under this id: book it first")]
+    NotBooked,
+    /// The requested time is none.
+    #[error(transparent)]
+    Time(#[from] VisitTimeError),
+    /// The appointment's status does not allow it.
+    #[error("the appointment is {from}, and from there it cannot become {to}")]
+    IllegalTransition {
+        /// How it stands.
+        from: AppointmentStatus,
+        /// What was asked for.
+        to: AppointmentStatus,
+    },
+    /// The appointment can no longer be moved.
+    #[error("the appointment is {from}: only a booked one can be moved")]
+    NotMovable {
+        /// How it stands.
+        from: AppointmentStatus,
+    },
+    /// Nobody can miss a visit that has not begun.
+    #[error("the appointment has not begun yet: wait for its start before marking a no-show")]
+    NotBegun,
+    /// The request is later than the visit.
+    #[error("the visit begins before it was asked for: correct the request or the start")]
+    RequestedAfterStart,
+    /// The request has not happened yet.
+    #[error("the time of the request is in the future: correct it")]
+    RequestInFuture,
+    /// A move to where it already is.
+    #[error(
+        "the appointment already has this time, practitioner and room: there is nothing to move"
+    )]
+    NothingChanged,
+    /// The reason says "other" and no note says more.
+    #[error("the reason `other` needs a note that says more")]
+    NoteRequired,
+    /// A recorded visit that has not begun.
+    #[error(
+        "the visit begins in the future: only past and current visits are recorded; book this one"
+    )]
+    VisitInFuture,
+    /// A recorded visit that ends before it begins.
+    #[error("the visit ends before it begins: correct its start or its end")]
+    EndBeforeStart,
+}
+
+impl Refusal for AppointmentError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyExists => "already-booked",
+            Self::NotBooked => "not-booked",
+            Self::Time(error) => error.code(),
+            Self::IllegalTransition { .. } => "illegal-transition",
+            Self::NotMovable { .. } => "not-movable",
+            Self::NotBegun => "not-begun",
+            Self::RequestedAfterStart => "requested-after-start",
+            Self::RequestInFuture => "request-in-future",
+            Self::NothingChanged => "nothing-changed",
+            Self::NoteRequired => "note-required",
+            Self::VisitInFuture => "visit-in-future",
+            Self::EndBeforeStart => "end-before-start",
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::AlreadyExists
+            | Self::NotBooked
+            | Self::IllegalTransition { .. }
+            | Self::NotMovable { .. }
+            | Self::NotBegun
+            | Self::NothingChanged => None,
+            Self::Time(error) => Some(error.field()),
+            Self::RequestedAfterStart | Self::RequestInFuture => Some("requested_at"),
+            Self::NoteRequired => Some("note"),
+            Self::VisitInFuture => Some("started_at"),
+            Self::EndBeforeStart => Some("ended_at"),
+        }
+    }
+}

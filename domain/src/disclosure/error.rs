@@ -1,0 +1,33 @@
+//! Why a disclosure cannot be recorded.
+
+use crate::stream::Refusal;
+
+/// Why a disclosure cannot be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DisclosureError {
+    /// The stream already holds a disclosure.
+    #[error("a disclosure is already recorded under this id: use a fresh id for each look")]
+    AlreadyRecorded,
+    /// More documents than one look may name.
+    #[error("too many documents in one disclosure: at most {max} are allowed")]
+    TooManyDocuments {
+        /// The limit.
+        max: usize,
+    },
+}
+
+impl Refusal for DisclosureError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyRecorded => "already-recorded",
+            Self::TooManyDocuments { .. } => "too-many-documents",
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::AlreadyRecorded => None,
+            Self::TooManyDocuments { .. } => Some("what"),
+        }
+    }
+}

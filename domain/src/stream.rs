@@ -1,0 +1,195 @@
+//! What every aggregate offers to the write side beside [`cqrs_es::Aggregate`].
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Now;
+
+/// A typed "no". The `Display` text says what is wrong and what to do, and holds no PHI.
+pub trait Refusal {
+    /// A stable code in kebab-case, for programs.
+    fn code(&self) -> &'static str;
+
+    /// The field of the command that is to blame, if one is.
+    fn field(&self) -> Option<&'static str>;
+}
+
+/// An aggregate whose events the ledger can keep.
+pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
+    /// Decides a command: events, or a refusal. Pure; `handle` writes what this returns.
+    fn decide(&self, command: Self::Command, now: &Now) -> Result<Vec<Self::Event>, Self::Error>;
+
+    /// Whose data key seals this stream: the patient, or the account. Asked after the events are
+    /// applied; `id` is the stream's own.
+    fn subject(&self, id: Uuid) -> Option<Uuid>;
+
+    /// What an event takes and releases of what must be unique or must not overlap. Pure.
+    fn claims(id: Uuid, event: &Self::Event) -> Vec<ClaimChange>;
+
+    /// The captures an event names; their digests and sizes go into the signed statement.
+    fn media(event: &Self::Event) -> Vec<MediaRef>;
+}
+
+/// Something only one stream may hold at a time.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Claim {
+    /// A key that must be unique within its kind.
+    Unique {
+        /// What kind of key it is.
+        kind: &'static str,
+        /// The key. It may identify a person, so it is stored only as a keyed hash.
+        key: String,
+    },
+    /// A resource that must not be used twice at a time. The range is half-open.
+    Busy {
+        /// Who or what is busy.
+        resource: Resource,
+        /// The first instant.
+        from: Timestamp,
+        /// The first instant that is free again.
+        until: Timestamp,
+    },
+}
+
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unique { kind, .. } => {
+                f.debug_struct("Unique").field("kind", kind).finish_non_exhaustive()
+            }
+            Self::Busy { resource, from, until } => f
+                .debug_struct("Busy")
+                .field("resource", resource)
+                .field("from", from)
+                .field("until", until)
+                .finish(),
+        }
+    }
+}
+
+/// How an event changes the claims of its stream.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimChange {
+    /// Take a claim; if another stream holds it, the command is refused.
+    Take(Claim),
+    /// Give a unique key back.
+    ReleaseUnique {
+        /// What kind of key it is.
+        kind: &'static str,
+        /// The key.
+        key: String,
+    },
+    /// Give back all the time this stream holds.
+    ReleaseBusy,
+}
+
+impl std::fmt::Debug for ClaimChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Take(claim) => f.debug_tuple("Take").field(claim).finish(),
+            Self::ReleaseUnique { kind, .. } => {
+                f.debug_struct("ReleaseUnique").field("kind", kind).finish_non_exhaustive()
+            }
+            Self::ReleaseBusy => f.write_str("ReleaseBusy"),
+        }
+    }
+}
+
+/// Something whose time can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Resource {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// Which one.
+    pub id: Uuid,
+}
+
+/// The kinds of things whose time can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceKind {
+    /// A practitioner.
+    Practitioner,
+    /// A room.
+    Room,
+    /// A patient, who cannot be at two places at once either.
+    Patient,
+}
+
+impl ResourceKind {
+    /// The name used in stored claims and in conflicts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Practitioner => "practitioner",
+            Self::Room => "room",
+            Self::Patient => "patient",
+        }
+    }
+}
+
+/// A stored capture, as a statement names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaRef {
+    /// The SHA-256 of the capture before encryption.
+    pub sha256: [u8; 32],
+    /// Its size in bytes before encryption.
+    pub size: u64,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// Implements [`cqrs_es::Aggregate`] over `decide` and `fold`, alike for every aggregate.
+macro_rules! aggregate {
+    ($aggregate:ty, $type:literal, $command:ty, $event:ty, $error:ty) => {
+        impl cqrs_es::Aggregate for $aggregate {
+            const TYPE: &'static str = $type;
+            type Command = $command;
+            type Event = $event;
+            type Error = $error;
+            type Services = $crate::clock::Now;
+
+            async fn handle(
+                &mut self,
+                command: Self::Command,
+                now: &Self::Services,
+                sink: &cqrs_es::event_sink::EventSink<Self>,
+            ) -> Result<(), Self::Error> {
+                for event in $crate::stream::Stream::decide(self, command, now)? {
+                    // The sink applies the event to `self` as it takes it.
+                    sink.write(event, self).await;
+                }
+                Ok(())
+            }
+
+            fn apply(&mut self, event: Self::Event) {
+                self.fold(event);
+            }
+        }
+    };
+}
+
+/// Implements [`cqrs_es::DomainEvent`] for an event enum from a table of variants and versions.
+macro_rules! domain_event {
+    ($event:ident { $($variant:ident: $version:literal),* $(,)? }) => {
+        impl cqrs_es::DomainEvent for $event {
+            fn event_type(&self) -> String {
+                match self { $(Self::$variant(_) => stringify!($variant),)* }.to_owned()
+            }
+
+            fn event_version(&self) -> String {
+                match self { $(Self::$variant(_) => $version,)* }.to_owned()
+            }
+        }
+
+        impl $event {
+            /// Every type of event in this enum, with its current version.
+            pub const VERSIONS: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($variant), $version),)*];
+        }
+    };
+}
+
+pub(crate) use {aggregate, domain_event};

@@ -1,0 +1,141 @@
+//! Deserialisation whose errors do not repeat what they were given.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::de::{Deserializer, Error, Visitor};
+
+/// Reads a string and parses it. A wrong type or a refused value gives an error without the value.
+pub(crate) fn string<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    struct Quiet<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Quiet<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+
+        fn visit_bool<E: Error>(self, _: bool) -> Result<T, E> {
+            Err(E::custom("invalid type: boolean, expected a string"))
+        }
+
+        fn visit_i64<E: Error>(self, _: i64) -> Result<T, E> {
+            Err(E::custom("invalid type: number, expected a string"))
+        }
+
+        fn visit_u64<E: Error>(self, _: u64) -> Result<T, E> {
+            Err(E::custom("invalid type: number, expected a string"))
+        }
+
+        fn visit_f64<E: Error>(self, _: f64) -> Result<T, E> {
+            Err(E::custom("invalid type: number, expected a string"))
+        }
+    }
+
+    deserializer.deserialize_str(Quiet(PhantomData))
+}
+
+/// Serialises a type as its `Display` text and deserialises it by `FromStr`, quietly.
+macro_rules! serde_as_string {
+    ($($type:ty),*) => {$(
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::value::string(deserializer)
+            }
+        }
+    )*};
+}
+pub(crate) use serde_as_string;
+
+/// Completes a value made of parts: read through `Deref`, made only by `TryFrom` of its parts, with a
+/// `Debug` that shows no content. The type must have an `fn check(&Parts) -> Result<(), Error>`.
+macro_rules! validated {
+    ($value:ident($parts:ident), $error:ty) => {
+        impl TryFrom<$parts> for $value {
+            type Error = $error;
+
+            fn try_from(parts: $parts) -> Result<Self, $error> {
+                Self::check(&parts)?;
+                Ok(Self(parts))
+            }
+        }
+
+        impl From<$value> for $parts {
+            fn from(value: $value) -> $parts {
+                value.0
+            }
+        }
+
+        impl std::ops::Deref for $value {
+            type Target = $parts;
+
+            fn deref(&self) -> &$parts {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Debug for $value {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($value), "(…)"))
+            }
+        }
+
+        impl std::fmt::Debug for $parts {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($parts), "(…)"))
+            }
+        }
+    };
+}
+pub(crate) use validated;
+
+/// The text of a deserialisation error without any of the input in it.
+///
+/// `serde_json` quotes what it met (`invalid type: string "…", expected …`, "unknown variant `…`"), which
+/// may be PHI. The line, the column, the field names this crate declares and the reason are kept.
+pub fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    for (met, end, plain) in [
+        ("unknown variant `", "`, expected", "unknown value, expected"),
+        ("unknown variant `", "`, there are no", "unknown value, there are no"),
+        ("unknown field `", "`, expected", "unknown field, expected"),
+        ("unknown field `", "`, there are no", "unknown field, there are no"),
+        ("invalid type: string \"", "\", expected", "invalid type: string, expected"),
+        ("invalid value: string \"", "\", expected", "invalid value: string, expected"),
+        ("invalid type: integer `", "`, expected", "invalid type: integer, expected"),
+        ("invalid value: integer `", "`, expected", "invalid value: integer, expected"),
+        ("invalid type: floating point `", "`, expected", "invalid type: number, expected"),
+        ("invalid value: floating point `", "`, expected", "invalid value: number, expected"),
+        ("invalid type: boolean `", "`, expected", "invalid type: boolean, expected"),
+        ("invalid value: character `", "`, expected", "invalid value: character, expected"),
+    ] {
+        // The input may contain the closing text itself, so the last one counts.
+        if rest.starts_with(met)
+            && let Some(at) = rest.rfind(end)
+        {
+            out.push_str(plain);
+            rest = &rest[at + end.len()..];
+            break;
+        }
+    }
+    out.push_str(rest);
+    out
+}
