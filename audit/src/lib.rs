@@ -22,10 +22,13 @@
 pub mod checkpoint;
 mod encoding;
 pub mod jws;
+pub mod keyring;
 pub mod merkle;
 pub mod note;
+pub mod proof;
 pub mod seal;
 pub mod statement;
+pub mod system;
 pub mod tiles;
 
 /// The version of the log's format, as it stands in the genesis event.
