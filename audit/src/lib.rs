@@ -30,6 +30,7 @@ pub mod seal;
 pub mod statement;
 pub mod system;
 pub mod tiles;
+pub mod verify;
 
 /// The version of the log's format, as it stands in the genesis event.
 pub const FORMAT: &str = "coherency-ledger/v1";

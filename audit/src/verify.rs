@@ -1,0 +1,238 @@
+//! The verifier: it names the first damaged position and what is wrong with it.
+//!
+//! A [`Verifier`] is fed the log in order, a chunk at a time, and ends with a signed checkpoint.
+//! Whatever else is known (leaf hashes kept apart, checkpoints of earlier sizes, a checkpoint the
+//! auditor pinned last time) makes the naming more exact; none of it is needed to notice damage.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::checkpoint::Checkpoint;
+use crate::jws::PublicKey;
+use crate::merkle::Hash;
+use crate::note::{NoteError, NoteVerifier};
+
+mod verifier;
+
+pub use verifier::{Checked, Verifier, verify_log};
+
+/// How far `recorded_at` may run backwards from one position to a later one.
+///
+/// Statements are signed by concurrent requests before they are put in order, so a little
+/// disorder is normal; a minute is more than any request may take.
+pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// What an auditor brings along: a log's origin and at least one of its keys.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    origin: String,
+    keys: Vec<NoteVerifier>,
+}
+
+impl Trust {
+    /// Trusts one key of a log, by its verifier key text (`origin+id+key`).
+    pub fn parse(vkey: &str) -> Result<Self, NoteError> {
+        Ok(Self::from_verifier(NoteVerifier::parse(vkey)?))
+    }
+
+    /// Trusts one key of a log.
+    pub fn new(origin: &str, key: &PublicKey) -> Result<Self, NoteError> {
+        Ok(Self::from_verifier(NoteVerifier::new(origin, key.to_bytes())?))
+    }
+
+    fn from_verifier(key: NoteVerifier) -> Self {
+        Self { origin: key.name().to_owned(), keys: vec![key] }
+    }
+
+    /// The log's identity.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The trusted keys.
+    #[must_use]
+    pub fn keys(&self) -> &[NoteVerifier] {
+        &self.keys
+    }
+
+    pub(crate) fn contains(&self, key: &PublicKey) -> bool {
+        self.keys.iter().any(|trusted| trusted.key() == key.to_bytes())
+    }
+}
+
+/// How to verify.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How far `recorded_at` may run backwards.
+    pub clock_tolerance: SignedDuration,
+    /// Whether a payload that is not there is damage, or merely counted.
+    pub require_payloads: bool,
+    /// Threads to check signatures with. 1 starts none.
+    pub threads: usize,
+    /// How many findings to keep; the rest is counted.
+    pub max_findings: usize,
+    /// Tree heads the auditor saw before: the log must still contain them.
+    pub pinned: Vec<Checkpoint>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let threads = if cfg!(target_family = "wasm") {
+            1
+        } else {
+            std::thread::available_parallelism().map_or(1, usize::from).min(16)
+        };
+        Self {
+            clock_tolerance: CLOCK_TOLERANCE,
+            require_payloads: true,
+            threads,
+            max_findings: 100,
+            pinned: Vec::new(),
+        }
+    }
+}
+
+/// One position of the log, as some source has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Where the source says it stands.
+    pub position: u64,
+    /// The JWS header.
+    pub header: Vec<u8>,
+    /// The statement.
+    pub statement: Vec<u8>,
+    /// The signature.
+    pub signature: [u8; 64],
+    /// The stored payload, where the source has it.
+    pub payload: Option<Vec<u8>>,
+    /// The leaf hash as kept apart from the entry, where the source has it.
+    pub leaf_hash: Option<Hash>,
+}
+
+/// What is wrong with a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// Nothing stands there.
+    Missing,
+    /// Something stands where nothing may: a position twice, out of order, or beyond the head.
+    Unexpected,
+    /// Position 0 is not this log's genesis, or not signed by the key it names.
+    Genesis,
+    /// No trusted key vouches for this log.
+    Untrusted,
+    /// The JWS header is not that of a signed event.
+    Header,
+    /// The statement cannot be read.
+    Statement,
+    /// The signature does not hold.
+    Signature,
+    /// The signing key was never one of this log's.
+    ForeignKey,
+    /// The signing key is this log's, but not active there.
+    InactiveKey,
+    /// An event of the log's own is not valid.
+    Keyring,
+    /// The statement belongs to another log.
+    Origin,
+    /// The stream's sequence has a gap or a repetition.
+    Sequence,
+    /// The event's id stood elsewhere before.
+    DuplicateEvent,
+    /// The time runs backwards by more than the tolerance.
+    Clock,
+    /// The payload is not there.
+    PayloadMissing,
+    /// The payload is not the one that was signed.
+    Payload,
+    /// The plaintext is not what the statement committed to.
+    Commitment,
+    /// The entry is not the one whose leaf hash was kept.
+    LeafHash,
+    /// A tile is missing, superfluous or has a wrong hash.
+    Tile,
+    /// The tree of the entries has another root than a checkpoint says.
+    Root,
+    /// A checkpoint is not valid or not signed by a key active there.
+    Checkpoint,
+    /// The log differs from a tree head the auditor saw before: a fork.
+    Fork,
+    /// A database column says something else than the statement.
+    Column,
+    /// The row of a command disagrees with the events.
+    Command,
+    /// The row of the right edge disagrees with the log.
+    Head,
+    /// A file of an export is missing, superfluous or malformed.
+    File,
+}
+
+impl fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The position; the lowest possible one where it cannot be told exactly.
+    pub position: u64,
+    /// What kind of damage.
+    pub kind: FindingKind,
+    /// What exactly, in words. Holds no content of payloads.
+    pub detail: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "position {}: {}: {}", self.position, self.kind, self.detail)
+    }
+}
+
+/// The verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The log's identity.
+    pub origin: String,
+    /// Entries read.
+    pub events: u64,
+    /// Streams among them.
+    pub streams: u64,
+    /// The size the checkpoint speaks of, where it could be read.
+    pub size: Option<u64>,
+    /// The root recomputed from all entries.
+    pub root: Hash,
+    /// Checkpoints compared with the tree.
+    pub checkpoints: u64,
+    /// Payloads compared with their digests.
+    pub payloads: u64,
+    /// Payloads that were not there.
+    pub payloads_absent: u64,
+    /// Plaintexts compared with their commitments.
+    pub plaintexts: u64,
+    /// The latest `recorded_at`.
+    pub last_recorded_at: Option<Timestamp>,
+    /// What is wrong, lowest position first.
+    pub findings: Vec<Finding>,
+    /// Findings beyond the limit, counted only.
+    pub more_findings: u64,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty() && self.more_findings == 0
+    }
+
+    /// The first damaged position and what is wrong with it.
+    #[must_use]
+    pub fn first_damage(&self) -> Option<&Finding> {
+        self.findings.first()
+    }
+}
