@@ -17,7 +17,6 @@ RUN apt-get update \
     # Named volumes take the owner of the folder they are first mounted on.
     && install -d -m 700 -o ledger -g ledger /var/lib/ledger /var/lib/ledger/keys /var/lib/ledger/blobs
 COPY --from=build /out/ledger /usr/local/bin/ledger
-COPY --chmod=755 scripts/healthcheck.sh /usr/local/bin/ledger-healthcheck
 
 USER ledger
 # Where things lie; what is secret comes from outside and has no default here.
@@ -25,6 +24,6 @@ ENV LEDGER_LISTEN=0.0.0.0:8080 \
     LEDGER_KEYS_DIR=/var/lib/ledger/keys \
     LEDGER_BLOBS=/var/lib/ledger/blobs
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["ledger-healthcheck"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["ledger", "health"]
 ENTRYPOINT ["ledger"]
 CMD ["serve"]

@@ -71,8 +71,18 @@ scripts/services.sh start 8>&-
 eval "$(scripts/services.sh env)"
 
 [[ -e $LEDGER_KEYS_DIR/event-signing.key ]] || "$ledger" keys init --dir "$LEDGER_KEYS_DIR"
-"$ledger" migrate
 port_is_free
+
+# migrate: brings the tables up to date, begins an empty log, and tells where the log stands. Its checkpoint is a
+# signed note, whose lines are origin, size and root.
+migrate() {
+    local said
+    said=$("$ledger" --json migrate)
+    read -r size root <<<"$(tr -d '\n' <<<"$said" |
+        sed -nE 's/.*"checkpoint": *"[^"\\]*\\n([0-9]+)\\n([^"\\]+)\\n.*/\1 \2/p')"
+    [[ -n $root ]] || die "\`ledger migrate\` gave no checkpoint"
+}
+migrate
 
 # start NAME COMMAND…: in a session of its own, so that Ctrl-C reaches this script first and the order is ours.
 start() {
@@ -100,16 +110,6 @@ await serve "$serve_pid" /health/live
 start worker "$ledger" worker
 await serve "$serve_pid" /health/ready
 
-# The checkpoint is a signed note: origin, size, root.
-checkpoint() { http_get "$host" "$port" /v1/log/checkpoint; }
-read_head() {
-    local note
-    note=$(checkpoint) || die "$url/v1/log/checkpoint gave no checkpoint"
-    size=$(sed -n 2p <<<"$note")
-    root=$(sed -n 3p <<<"$note")
-}
-
-read_head
 sample=$local_dir/sample
 # One event, the log's own first, makes an empty ledger. A load that was cut short goes on where it was.
 if [[ $size == 1 || (-e $sample/started && ! -e $sample/done) ]]; then
@@ -124,7 +124,7 @@ if [[ $size == 1 || (-e $sample/started && ! -e $sample/done) ]]; then
     fi
     "$ledger" sample load --url "$url" --login admin 8>&-
     : >"$sample/done"
-    read_head
+    migrate
 fi
 
 printf 'ready %s position=%d root=%s\n' "$url" "$((size - 1))" "$root"
