@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::VisitStatus;
 use super::event::CancellationReason;
 use crate::ids::{PatientId, PractitionerId, RoomId};
-use crate::value::{Code, Coding, Line, Note, RequestedTime};
+use crate::value::{Code, Coding, Line, Note, RequestedTime, timestamp, timestamp_option};
 
 /// What may be asked of an appointment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub struct BookAppointment {
     #[serde(default)]
     pub reason: Option<Line<200>>,
     /// When it was asked for, if that was earlier.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "timestamp_option")]
     pub requested_at: Option<Timestamp>,
 }
 
@@ -115,9 +115,10 @@ pub struct RecordVisit {
     #[serde(default)]
     pub room_id: Option<RoomId>,
     /// When it began.
+    #[serde(deserialize_with = "timestamp")]
     pub started_at: Timestamp,
     /// When it ended, if known.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "timestamp_option")]
     pub ended_at: Option<Timestamp>,
     /// The class of encounter, such as `AMB`.
     pub class: Code,

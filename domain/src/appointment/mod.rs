@@ -61,6 +61,8 @@ coded! {
         Finished = "finished",
         /// Cancelled.
         Cancelled = "cancelled",
+        /// The patient did not come: no encounter in FHIR, but an appointment's `noshow`, and history.
+        NoShow = "noshow",
         /// It should never have been entered.
         EnteredInError = "entered-in-error",
         /// Not known.

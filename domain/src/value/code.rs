@@ -124,7 +124,7 @@ impl fmt::Display for Code {
 serde_as_string!(Code);
 
 /// A code with the system it is from and what it says there, as in a FHIR `Coding`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Coding {
     /// The system the code is from.
@@ -135,4 +135,11 @@ pub struct Coding {
     /// What the code says, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display: Option<Line<200>>,
+}
+
+/// Shows no content: the code may be a diagnosis.
+impl fmt::Debug for Coding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Coding(…)")
+    }
 }

@@ -30,4 +30,4 @@ pub use text::{Line, Note, TextError};
 pub use time::{Fold, RequestedTime, VisitTime, VisitTimeError};
 
 pub(crate) use code::coded;
-pub(crate) use quiet::{serde_as_string, string};
+pub(crate) use quiet::{serde_as_string, string, timestamp, timestamp_option};

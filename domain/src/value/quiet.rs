@@ -4,6 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
 /// Reads a string and parses it. A wrong type or a refused value gives an error without the value.
@@ -43,6 +46,58 @@ where
     }
 
     deserializer.deserialize_str(Quiet(PhantomData))
+}
+
+/// A point in time. Its error does not quote what was given, as that of `jiff` does.
+struct Moment(Timestamp);
+
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment = text.parse().map(Self);
+        moment.map_err(|_| "this is not a point in time: write it as 2026-01-31T12:00:00Z")
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        string(deserializer)
+    }
+}
+
+/// Reads a point in time.
+pub(crate) fn timestamp<'de, D: Deserializer<'de>>(de: D) -> Result<Timestamp, D::Error> {
+    Moment::deserialize(de).map(|moment| moment.0)
+}
+
+/// Reads a point in time that may be missing.
+pub(crate) fn timestamp_option<'de, D: Deserializer<'de>>(
+    de: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    Option::<Moment>::deserialize(de).map(|moment| moment.map(|moment| moment.0))
+}
+
+/// A local time. An offset is refused: `jiff` would ignore it, and it may contradict the zone.
+struct Local(DateTime);
+
+impl FromStr for Local {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let local = text
+            .split_once('T')
+            .filter(|(_, time)| time.bytes().all(|b| b.is_ascii_digit() || b":.".contains(&b)))
+            .and_then(|_| text.parse().ok());
+        local.map(Self).ok_or(
+            "this is not a local time: write it as 2026-01-31T12:00, without offset; the zone stands in `zone`",
+        )
+    }
+}
+
+/// Reads a local time.
+pub(crate) fn local_time<'de, D: Deserializer<'de>>(de: D) -> Result<DateTime, D::Error> {
+    string(de).map(|local: Local| local.0)
 }
 
 /// Serialises a type as its `Display` text and deserialises it by `FromStr`, quietly.

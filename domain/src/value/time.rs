@@ -87,6 +87,7 @@ impl VisitTimeError {
 #[serde(deny_unknown_fields)]
 pub struct RequestedTime {
     /// The local start, without offset: `2025-03-09T15:00`.
+    #[serde(deserialize_with = "super::quiet::local_time")]
     pub start: DateTime,
     /// The IANA zone.
     pub zone: Line<64>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::measurement::Measurement;
 use super::{AnatomicalSite, CaptureRef, CloseReason, Etiology, Laterality, RejectionReason};
 use crate::ids::{MeasurementId, PatientId, ScanId};
-use crate::value::{Digest, Note, PartialDate};
+use crate::value::{Digest, Note, PartialDate, timestamp};
 
 /// What may be asked of an episode of a wound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,7 @@ pub struct RecordScan {
     /// Where the capture lies, and its digest.
     pub capture: CaptureRef,
     /// When it was taken, by the device's clock.
+    #[serde(deserialize_with = "timestamp")]
     pub captured_at: Timestamp,
 }
 
