@@ -21,10 +21,13 @@
 
 pub mod checkpoint;
 mod encoding;
+pub mod export;
 pub mod jws;
 pub mod keyring;
 pub mod merkle;
 pub mod note;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod proof;
 pub mod seal;
 pub mod statement;

@@ -1,0 +1,415 @@
+//! Verification of a whole database: the log itself, and every column and table beside it.
+
+use std::collections::BTreeSet;
+
+use sqlx::{Connection as _, PgConnection, PgPool, Row as _};
+use uuid::Uuid;
+
+use super::{DatabaseError, Head, LogRow, PAGE, head, rows, signed, tiles, unsigned};
+use crate::statement::Statement;
+use crate::system;
+use crate::tiles::{Tile, TileBuilder};
+use crate::verify::{FindingKind, LogEntry, Options, Report, Trust, Verifier};
+
+#[cfg(feature = "seal")]
+type Keys<'a> = Option<&'a super::DataKeys>;
+#[cfg(not(feature = "seal"))]
+type Keys<'a> = Option<std::marker::PhantomData<&'a ()>>;
+
+/// How far a long read has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Positions done.
+    pub done: u64,
+    /// Positions there are.
+    pub total: u64,
+}
+
+/// A command's events, contiguous by construction.
+#[derive(Clone, Copy)]
+struct Run {
+    command_id: Uuid,
+    first: u64,
+    count: u64,
+    /// The log's own events may have no command row: nobody sent the genesis.
+    own: bool,
+}
+
+struct Audit {
+    verifier: Verifier,
+    tiles: TileBuilder,
+    /// Set once a position was not where it belongs: tiles cannot be compared after that.
+    shifted: bool,
+    sizes: BTreeSet<u64>,
+    run: Option<Run>,
+    commands: u64,
+    last: Option<jiff::Timestamp>,
+    latest: Option<jiff::Timestamp>,
+}
+
+/// Verifies everything that can be verified without the key-encryption key: the log, and every
+/// column of `events`, `checkpoints`, `tiles`, `commands` and `ledger_head` (but for
+/// `commands.request_mac`, which is keyed). With data keys, plaintexts are compared with their
+/// commitments as well, where the keys survive.
+///
+/// The database is read in one snapshot, so it may be written to meanwhile.
+pub async fn verify_database(
+    pool: &PgPool,
+    trust: &Trust,
+    options: Options,
+    keys: Keys<'_>,
+    mut progress: impl FnMut(Progress),
+) -> Result<Report, DatabaseError> {
+    let mut connection = pool.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(&mut *transaction)
+        .await?;
+    let head = head(&mut transaction).await?;
+    let sizes: Vec<i64> = sqlx::query_scalar("SELECT size FROM checkpoints ORDER BY size")
+        .fetch_all(&mut *transaction)
+        .await?;
+    let mut audit = Audit {
+        verifier: Verifier::new(trust.clone(), options),
+        tiles: TileBuilder::new(),
+        shifted: false,
+        sizes: sizes.into_iter().map(unsigned).collect(),
+        run: None,
+        commands: 0,
+        last: None,
+        latest: None,
+    };
+    let total = head.as_ref().map_or(0, |head| head.size);
+    let mut next = 0;
+    loop {
+        let page = rows(&mut transaction, next, u64::MAX).await?;
+        let Some(last) = page.last().map(|row| row.position) else { break };
+        audit.announce_checkpoints(&mut transaction, next, last).await?;
+        audit.take(&mut transaction, &page, keys).await?;
+        progress(Progress { done: (last + 1).min(total), total });
+        if last >= i64::MAX as u64 {
+            break;
+        }
+        next = last + 1;
+    }
+    let run = audit.run.take();
+    audit.compare_commands(&mut transaction, run.as_slice()).await?;
+    audit.other_commands(&mut transaction, total).await?;
+    audit.other_tiles(&mut transaction).await?;
+    audit.other_checkpoints();
+    let note = audit.compare_head(head.as_ref(), &mut transaction).await?;
+    transaction.rollback().await?;
+    Ok(audit.verifier.finish(&note))
+}
+
+impl Audit {
+    async fn announce_checkpoints(
+        &mut self,
+        connection: &mut PgConnection,
+        first: u64,
+        last: u64,
+    ) -> Result<(), DatabaseError> {
+        let notes: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT size, note FROM checkpoints WHERE size > $1 AND size <= $2 ORDER BY size LIMIT $3",
+        )
+        .bind(signed(first))
+        .bind(signed(last.saturating_add(1).min(first + PAGE as u64)))
+        .bind(PAGE)
+        .fetch_all(connection)
+        .await?;
+        for (size, note) in notes {
+            match String::from_utf8(note) {
+                Ok(note) => self.verifier.expect_checkpoint(unsigned(size), note),
+                Err(_) => self.verifier.report(
+                    unsigned(size - 1),
+                    FindingKind::Checkpoint,
+                    format!("the checkpoint of size {size} is not text"),
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        connection: &mut PgConnection,
+        page: &[LogRow],
+        keys: Keys<'_>,
+    ) -> Result<(), DatabaseError> {
+        let entries: Vec<LogEntry> = page.iter().map(LogRow::to_entry).collect();
+        let expected = self.verifier.size();
+        let checked = self.verifier.push(&entries);
+        let mut runs = Vec::new();
+        let mut completed = Vec::new();
+        for (at, (row, checked)) in page.iter().zip(&checked).enumerate() {
+            self.shifted |= row.position != expected + at as u64;
+            if !self.shifted {
+                completed.extend(self.tiles.push(checked.leaf_hash));
+            }
+            let Some(statement) = &checked.statement else { continue };
+            self.compare_columns(row, statement);
+            self.last = Some(statement.recorded_at);
+            self.latest = self.latest.max(self.last);
+            self.extend_run(row.position, statement, &mut runs);
+        }
+        self.compare_tiles(connection, &completed).await?;
+        self.compare_commands(connection, &runs).await?;
+        #[cfg(feature = "seal")]
+        if let Some(keys) = keys {
+            self.compare_plaintexts(page, &checked, keys).await?;
+        }
+        #[cfg(not(feature = "seal"))]
+        let _ = keys;
+        Ok(())
+    }
+
+    fn compare_columns(&mut self, row: &LogRow, statement: &Statement) {
+        let signature = row.signature.len() == 64 && row.leaf_hash.len() == 32;
+        let columns = [
+            ("event_id", row.event_id == statement.event_id),
+            ("aggregate_type", row.aggregate_type == statement.stream_type),
+            ("aggregate_id", row.aggregate_id == statement.stream_id),
+            ("sequence", row.sequence == signed(statement.sequence)),
+            ("event_type", row.event_type == statement.event_type),
+            ("event_version", row.event_version == statement.event_version),
+            ("subject", row.subject == statement.subject),
+            ("command_id", row.command_id == statement.command_id),
+            ("recorded_at", row.recorded_at == Some(statement.recorded_at)),
+            ("signature or leaf_hash", signature),
+        ];
+        for (column, _) in columns.into_iter().filter(|(_, agrees)| !agrees) {
+            let detail = format!("the column {column} says something else than the statement");
+            self.verifier.report(row.position, FindingKind::Column, detail);
+        }
+    }
+
+    fn extend_run(&mut self, position: u64, statement: &Statement, runs: &mut Vec<Run>) {
+        match &mut self.run {
+            Some(run) if run.command_id == statement.command_id => run.count += 1,
+            run => {
+                runs.extend(run.replace(Run {
+                    command_id: statement.command_id,
+                    first: position,
+                    count: 1,
+                    own: statement.stream_type == system::STREAM_TYPE,
+                }));
+            }
+        }
+    }
+
+    async fn compare_tiles(
+        &mut self,
+        connection: &mut PgConnection,
+        completed: &[Tile],
+    ) -> Result<(), DatabaseError> {
+        for tile in completed {
+            let span = 256u64.pow(u32::from(tile.level));
+            let first = tile.index * 256 * span;
+            let found = tiles(connection, tile.level, tile.index, tile.index + 1).await;
+            let (level, index) = (tile.level, tile.index);
+            let stored = match found {
+                Ok(mut tiles) => tiles.pop(),
+                Err(DatabaseError::Malformed { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            let Some(stored) = stored else {
+                let detail = format!("tile {level}/{index} is missing or malformed");
+                self.verifier.report(first, FindingKind::Tile, detail);
+                continue;
+            };
+            let differs = stored.hashes.iter().zip(&tile.hashes).position(|(a, b)| a != b);
+            if let Some(at) = differs {
+                let detail =
+                    format!("hash {at} of tile {level}/{index} is not that of the entries");
+                self.verifier.report(first + at as u64 * span, FindingKind::Tile, detail);
+            }
+        }
+        Ok(())
+    }
+
+    async fn compare_commands(
+        &mut self,
+        connection: &mut PgConnection,
+        runs: &[Run],
+    ) -> Result<(), DatabaseError> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = runs.iter().map(|run| run.command_id).collect();
+        let rows = sqlx::query(
+            "SELECT command_id, first_position, event_count, log_size FROM commands \
+             WHERE command_id = ANY($1)",
+        )
+        .bind(ids)
+        .fetch_all(connection)
+        .await?;
+        let mut found = std::collections::HashMap::new();
+        for row in rows {
+            let values: (i64, i32, i64) = (
+                row.try_get("first_position")?,
+                row.try_get("event_count")?,
+                row.try_get("log_size")?,
+            );
+            found.insert(row.try_get::<Uuid, _>("command_id")?, values);
+        }
+        for run in runs {
+            let Some((first, count, size)) = found.get(&run.command_id) else {
+                if !run.own {
+                    let detail = "the command of this event has no row";
+                    self.verifier.report(run.first, FindingKind::Command, detail);
+                }
+                continue;
+            };
+            self.commands += 1;
+            // One checkpoint per append: the first one that covers the command's events.
+            let covering = self.sizes.range(run.first + run.count..).next().copied();
+            let columns = [
+                ("first_position", *first == signed(run.first)),
+                ("event_count", i64::from(*count) == signed(run.count)),
+                ("log_size", covering == Some(unsigned(*size))),
+            ];
+            for (column, _) in columns.into_iter().filter(|(_, agrees)| !agrees) {
+                let detail = format!("the command's {column} disagrees with its events");
+                self.verifier.report(run.first, FindingKind::Command, detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of commands that no event speaks of: only those that changed nothing may exist.
+    async fn other_commands(
+        &mut self,
+        connection: &mut PgConnection,
+        size: u64,
+    ) -> Result<(), DatabaseError> {
+        let count: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM commands").fetch_one(&mut *connection).await?;
+        if unsigned(count) == self.commands {
+            return Ok(());
+        }
+        let orphans: Vec<(i64,)> = sqlx::query_as(
+            "SELECT first_position FROM commands c WHERE event_count <> 0 AND NOT EXISTS \
+             (SELECT FROM events e WHERE e.position = c.first_position AND e.command_id = c.command_id) \
+             ORDER BY first_position LIMIT 100",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        for (first,) in orphans {
+            let detail = "a command claims events that are not its own";
+            self.verifier.report(unsigned(first.max(0)).min(size), FindingKind::Command, detail);
+        }
+        let empty: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT first_position, log_size FROM commands c WHERE event_count = 0 \
+             AND (first_position < 0 OR first_position > $1 OR NOT EXISTS \
+                  (SELECT FROM checkpoints k WHERE k.size = c.log_size)) LIMIT 100",
+        )
+        .bind(signed(size))
+        .fetch_all(&mut *connection)
+        .await?;
+        for (first, log_size) in empty {
+            let detail = format!("a command without events names the unknown log size {log_size}");
+            self.verifier.report(unsigned(first.max(0)).min(size), FindingKind::Command, detail);
+        }
+        Ok(())
+    }
+
+    async fn other_tiles(&mut self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
+        if self.shifted {
+            return Ok(());
+        }
+        let stored: Vec<(i16, i64)> =
+            sqlx::query_as("SELECT level, index FROM tiles").fetch_all(connection).await?;
+        for (level, index) in stored {
+            let complete = u32::try_from(level)
+                .ok()
+                .and_then(|level| 256u64.checked_pow(level + 1))
+                .map_or(0, |span| self.tiles.size() / span);
+            if !(0..signed(complete)).contains(&index) {
+                let detail =
+                    format!("tile {level}/{index} is stored, but the log has no such tile");
+                self.verifier.report(self.tiles.size(), FindingKind::Tile, detail);
+            }
+        }
+        Ok(())
+    }
+
+    fn other_checkpoints(&mut self) {
+        let end = self.verifier.size();
+        if let Some(size) = self.sizes.range(end + 1..).next() {
+            let detail = format!("a checkpoint of size {size} is stored, but the log ends before");
+            self.verifier.report(end, FindingKind::Checkpoint, detail);
+        }
+    }
+
+    /// Compares the row of the right edge; gives back the checkpoint in it.
+    async fn compare_head(
+        &mut self,
+        head: Option<&Head>,
+        connection: &mut PgConnection,
+    ) -> Result<String, DatabaseError> {
+        let end = self.verifier.size();
+        let last = end.saturating_sub(1);
+        let Some(head) = head else {
+            self.verifier.report(last, FindingKind::Head, "the row of the right edge is missing");
+            return Ok(String::new());
+        };
+        let published: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT note FROM checkpoints WHERE size = $1")
+                .bind(signed(head.size))
+                .fetch_optional(connection)
+                .await?;
+        let time = head.last_recorded_at;
+        let time_agrees = time.is_some() && (time == self.last || time == self.latest);
+        let columns = [
+            ("size", head.size == end),
+            ("frontier", head.frontier == self.verifier.tree().to_bytes()),
+            ("checkpoint", published.as_ref() == Some(&head.checkpoint)),
+            ("last_recorded_at", time_agrees),
+        ];
+        for (column, _) in columns.into_iter().filter(|(_, agrees)| !agrees) {
+            let detail = format!("the right edge's {column} disagrees with the log");
+            self.verifier.report(last, FindingKind::Head, detail);
+        }
+        if self.verifier.keyring().is_some_and(|keyring| keyring.origin() != head.origin) {
+            let detail = "the right edge's origin disagrees with the log";
+            self.verifier.report(0, FindingKind::Head, detail);
+        }
+        Ok(String::from_utf8_lossy(&head.checkpoint).into_owned())
+    }
+
+    #[cfg(feature = "seal")]
+    async fn compare_plaintexts(
+        &mut self,
+        page: &[LogRow],
+        checked: &[crate::verify::Checked],
+        keys: &super::DataKeys,
+    ) -> Result<(), DatabaseError> {
+        use super::DataKeyError;
+        use crate::seal::{EventIdentity, open_payload};
+
+        for (row, checked) in page.iter().zip(checked) {
+            let Some(statement) = &checked.statement else { continue };
+            let said = &statement.payload;
+            let (Some(key_id), Some(commitment)) = (said.key_id, said.commitment) else { continue };
+            let key = match keys.get(key_id).await {
+                Ok(key) => key,
+                Err(DataKeyError::Destroyed { .. }) => continue,
+                Err(DataKeyError::Sqlx(error)) => return Err(error.into()),
+                Err(error) => {
+                    let detail = format!("the payload cannot be opened: {error}");
+                    self.verifier.report(row.position, FindingKind::Commitment, detail);
+                    continue;
+                }
+            };
+            let identity = EventIdentity::of(statement);
+            match open_payload(&key, &identity, &row.payload, &commitment.0) {
+                Ok(_) => self.verifier.count_plaintexts(1),
+                Err(error) => {
+                    let detail = error.to_string();
+                    self.verifier.report(row.position, FindingKind::Commitment, detail);
+                }
+            }
+        }
+        Ok(())
+    }
+}
