@@ -1,1 +1,38 @@
-//! The write side.
+//! The write side: authorise, decide, seal, append. The only writer of the log.
+//!
+//! * [`Ledger`]: the one way to write; [`Receipt`]: what the caller holds in hand afterwards;
+//! * [`actor`], [`context`]: on whose behalf, why, under which command id; [`policy`]: who may do what;
+//! * `sequencer`: the one task that appends, many commands to a transaction;
+//! * [`keys`]: the ledger's secrets; [`blobs`]: captures, sealed, outside the log;
+//! * [`database`]: connections and the schema; [`clock`]: where the time comes from.
+
+pub mod actor;
+pub mod blobs;
+mod cache;
+pub mod clock;
+pub mod config;
+pub mod context;
+mod data_keys;
+pub mod database;
+pub mod error;
+pub mod keys;
+mod ledger;
+mod open;
+pub mod policy;
+mod random;
+mod receipt;
+mod repository;
+mod seal;
+mod sequencer;
+
+pub use actor::{Actor, ActorKind};
+pub use blobs::{BlobError, Blobs, StoredBlob};
+pub use clock::{Clock, ManualClock};
+pub use config::LedgerConfig;
+pub use context::{Context, PurposeOfUse};
+pub use data_keys::SubjectKey;
+pub use error::{CommandError, Conflict, OpenError, Unavailable};
+pub use keys::{Keys, KeysError};
+pub use ledger::{DISCLOSURES_MAX, DisclosureEntry, Ledger, Loaded};
+pub use policy::{Authorised, Permission};
+pub use receipt::{Receipt, ReceiptEvent};

@@ -1,0 +1,264 @@
+//! Captures: too large for the log, so they lie in object storage, each sealed with its patient's data
+//! key and found under a random id that says nothing.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use audit::seal::{DataKey, MAX_BLOB, SealError, open_blob, seal_blob};
+use futures::TryStreamExt;
+use jiff::{SignedDuration, Timestamp};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::random;
+
+/// The youngest a capture may be for the sweep to take it: the command that names it may be under way.
+pub const SWEEP_AGE_MIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// Why a capture was not stored or not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The address is not a folder.
+    #[error("`{address}` is not a folder for captures: give a path or a file:// URL")]
+    Address {
+        /// As configured.
+        address: String,
+    },
+    /// The folder cannot be made.
+    #[error("cannot make the folder {}", .path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The capture is too large.
+    #[error("the capture has {size} bytes, more than the {MAX_BLOB} allowed")]
+    TooLarge {
+        /// How many.
+        size: u64,
+    },
+    /// There is no such capture.
+    #[error("the capture {blob_id} is not in the store")]
+    NotFound {
+        /// Which.
+        blob_id: Uuid,
+    },
+    /// The store failed.
+    #[error("the object store failed")]
+    Store(#[from] object_store::Error),
+    /// It cannot be sealed or opened.
+    #[error("the capture {blob_id} cannot be sealed or opened")]
+    Seal {
+        /// Which.
+        blob_id: Uuid,
+        /// Why not.
+        #[source]
+        source: SealError,
+    },
+    /// It opened, but is not what the statement names.
+    #[error("the capture {blob_id} is not the one that was recorded")]
+    Digest {
+        /// Which.
+        blob_id: Uuid,
+    },
+}
+
+/// Where a capture lies, and what it is: the parts of a capture's reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// Its random id.
+    pub blob_id: Uuid,
+    /// The SHA-256 of the capture as it was handed in.
+    pub sha256: [u8; 32],
+    /// Its size as it was handed in.
+    pub size: u64,
+}
+
+/// The store of captures.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Blobs {
+    /// A store in a folder, given as a path or as a `file://` URL. The folder is made if it is not there.
+    /// What is put is on the disk when `put` returns.
+    ///
+    /// # Errors
+    /// When the address names no folder or the folder cannot be made.
+    pub fn new(address: &str) -> Result<Blobs, BlobError> {
+        let path = match address.split_once("://") {
+            None => address,
+            Some(("file", path)) => path,
+            Some(_) => return Err(BlobError::Address { address: address.to_owned() }),
+        };
+        if path.is_empty() {
+            return Err(BlobError::Address { address: address.to_owned() });
+        }
+        let folder = |source| BlobError::Folder { path: PathBuf::from(path), source };
+        std::fs::create_dir_all(path).map_err(folder)?;
+        let store = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
+        Ok(Blobs { store: Arc::new(store) })
+    }
+
+    /// Any other store.
+    pub fn over(store: Arc<dyn ObjectStore>) -> Blobs {
+        Blobs { store }
+    }
+
+    /// Seals a capture and stores it under a new id. Durable when it returns.
+    ///
+    /// # Errors
+    /// When it is too large or the store fails.
+    pub async fn put(&self, key: &DataKey, bytes: &[u8]) -> Result<StoredBlob, BlobError> {
+        if bytes.len() > MAX_BLOB {
+            return Err(BlobError::TooLarge { size: bytes.len() as u64 });
+        }
+        let blob_id = Uuid::new_v8(random::bytes());
+        let sealed = seal_blob(key, random::bytes(), blob_id, bytes)
+            .map_err(|source| BlobError::Seal { blob_id, source })?;
+        let create = PutOptions::from(PutMode::Create);
+        self.store.put_opts(&location(blob_id), sealed.into(), create).await?;
+        Ok(StoredBlob { blob_id, sha256: Sha256::digest(bytes).into(), size: bytes.len() as u64 })
+    }
+
+    /// Fetches a capture, opens it, and checks that it is the one recorded.
+    ///
+    /// # Errors
+    /// When it is not there, does not open under this key, or has another digest or size.
+    pub async fn get(
+        &self,
+        key: &DataKey,
+        blob: &StoredBlob,
+    ) -> Result<Zeroizing<Vec<u8>>, BlobError> {
+        let blob_id = blob.blob_id;
+        let found = self.store.get(&location(blob_id)).await.map_err(|error| match error {
+            object_store::Error::NotFound { .. } => BlobError::NotFound { blob_id },
+            other => BlobError::Store(other),
+        })?;
+        if found.meta.size > MAX_BLOB as u64 + 64 {
+            return Err(BlobError::TooLarge { size: found.meta.size });
+        }
+        let sealed = found.bytes().await?;
+        let opened = open_blob(key, blob_id, &sealed)
+            .map_err(|source| BlobError::Seal { blob_id, source })?;
+        let digest: [u8; 32] = Sha256::digest(opened.as_slice()).into();
+        if opened.len() as u64 != blob.size || digest != blob.sha256 {
+            return Err(BlobError::Digest { blob_id });
+        }
+        Ok(opened)
+    }
+
+    /// Removes a capture, for instance when the command that should name it was refused. One that is
+    /// not there is no error.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn delete(&self, blob_id: Uuid) -> Result<(), BlobError> {
+        match self.store.delete(&location(blob_id)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes captures that no event names and that are older than `age` (at least
+    /// [`SWEEP_AGE_MIN`]): what a crash between store and log left behind.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn sweep(
+        &self,
+        named: &HashSet<Uuid>,
+        now: Timestamp,
+        age: SignedDuration,
+    ) -> Result<u64, BlobError> {
+        let age = age.max(SWEEP_AGE_MIN);
+        let youngest = now.saturating_sub(age).unwrap_or(Timestamp::MIN).as_millisecond();
+        let found: Vec<_> = self.store.list(None).try_collect().await?;
+        let mut swept = 0;
+        for object in found {
+            let id = object.location.filename().and_then(|name| Uuid::try_parse(name).ok());
+            let Some(blob_id) = id else { continue };
+            let is_old = object.last_modified.timestamp_millis() <= youngest;
+            if is_old && !named.contains(&blob_id) {
+                self.delete(blob_id).await?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+fn location(blob_id: Uuid) -> Path {
+    let name = blob_id.to_string();
+    Path::from(format!("{}/{name}", &name[..2]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Blobs) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let blobs = Blobs::new(folder.path().to_str().expect("a UTF-8 path")).expect("a store");
+        (folder, blobs)
+    }
+
+    #[tokio::test]
+    async fn a_capture_reads_back_only_as_what_was_recorded() {
+        let (_folder, blobs) = store();
+        let key = DataKey::from_bytes([1; 32]);
+        let stored = blobs.put(&key, b"depth and colour").await.expect("stored");
+        let read = blobs.get(&key, &stored).await.expect("read");
+        assert_eq!(read.as_slice(), b"depth and colour");
+
+        let other = DataKey::from_bytes([2; 32]);
+        assert!(matches!(blobs.get(&other, &stored).await, Err(BlobError::Seal { .. })));
+        let wrong = StoredBlob { size: 1, ..stored };
+        assert!(matches!(blobs.get(&key, &wrong).await, Err(BlobError::Digest { .. })));
+        let wrong = StoredBlob { sha256: [0; 32], ..stored };
+        assert!(matches!(blobs.get(&key, &wrong).await, Err(BlobError::Digest { .. })));
+
+        blobs.delete(stored.blob_id).await.expect("deleted");
+        blobs.delete(stored.blob_id).await.expect("deleting twice is no error");
+        assert!(matches!(blobs.get(&key, &stored).await, Err(BlobError::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn nothing_in_the_store_is_in_the_clear() {
+        let (folder, blobs) = store();
+        let stored = blobs.put(&DataKey::from_bytes([1; 32]), b"Erika Mustermann").await;
+        let path = folder.path().join(location(stored.expect("stored").blob_id).as_ref());
+        let bytes = std::fs::read(path).expect("the file");
+        assert!(!bytes.windows(5).any(|window| window == b"Erika"));
+    }
+
+    #[tokio::test]
+    async fn the_sweep_takes_only_what_is_old_and_not_named() {
+        let (_folder, blobs) = store();
+        let key = DataKey::from_bytes([1; 32]);
+        let named = blobs.put(&key, b"named").await.expect("stored");
+        let orphan = blobs.put(&key, b"orphan").await.expect("stored");
+        let names = HashSet::from([named.blob_id]);
+        let now = Timestamp::now();
+        let age = SignedDuration::ZERO;
+        assert_eq!(blobs.sweep(&names, now, age).await.expect("swept"), 0, "too young");
+        let later = now + SignedDuration::from_hours(2);
+        assert_eq!(blobs.sweep(&names, later, age).await.expect("swept"), 1);
+        blobs.get(&key, &named).await.expect("still there");
+        assert!(matches!(blobs.get(&key, &orphan).await, Err(BlobError::NotFound { .. })));
+    }
+
+    #[test]
+    fn only_folders_are_addresses() {
+        assert!(matches!(Blobs::new("s3://bucket"), Err(BlobError::Address { .. })));
+        assert!(matches!(Blobs::new(""), Err(BlobError::Address { .. })));
+    }
+}

@@ -1,0 +1,48 @@
+//! The limits of a ledger, and its name.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::sequencer::Limits;
+
+/// How a ledger is opened.
+#[derive(Clone, Debug)]
+pub struct LedgerConfig {
+    /// The log's identity: the origin line of its checkpoints.
+    pub origin: String,
+    /// How many commands may wait. More are refused as [`crate::CommandError::Overloaded`].
+    pub queue_commands_max: usize,
+    /// How many commands one transaction takes.
+    pub batch_commands_max: usize,
+    /// How many bytes one transaction takes, roughly.
+    pub batch_bytes_max: usize,
+    /// How long one transaction may take before it is given up.
+    pub transaction_max: Duration,
+    /// How far an event may be older than the newest one in the log.
+    pub clock_tolerance: SignedDuration,
+}
+
+impl LedgerConfig {
+    /// The usual limits, for a log of this name.
+    pub fn new(origin: impl Into<String>) -> LedgerConfig {
+        LedgerConfig {
+            origin: origin.into(),
+            queue_commands_max: 1_024,
+            batch_commands_max: 256,
+            batch_bytes_max: 8 * 1024 * 1024,
+            transaction_max: Duration::from_secs(30),
+            clock_tolerance: SignedDuration::from_secs(10),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            queue_commands: self.queue_commands_max.max(1),
+            batch_commands: self.batch_commands_max.max(1),
+            batch_bytes: self.batch_bytes_max,
+            transaction: self.transaction_max,
+            clock_tolerance: self.clock_tolerance,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Why a command was not done.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::policy::Permission;
+
+/// Why a command was not done. None of these leaves anything behind in the log, except
+/// [`CommandError::Unavailable`], after which the caller asks again under the same command id.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The actor's roles do not allow it.
+    #[error("this needs the permission `{}`", .permission.as_str())]
+    Denied {
+        /// What would have been needed.
+        permission: Permission,
+    },
+    /// The domain said no.
+    #[error("{detail}")]
+    Refused {
+        /// Stable, kebab-case.
+        code: &'static str,
+        /// The field of the command that is to blame, if one is.
+        field: Option<&'static str>,
+        /// What is wrong and what to do about it. No PHI.
+        detail: String,
+    },
+    /// The stream moved on since the caller looked.
+    #[error(
+        "expected version {expected}, but the version is {actual}: read again, then decide again"
+    )]
+    VersionConflict {
+        /// What the caller saw.
+        expected: u64,
+        /// What is there.
+        actual: u64,
+    },
+    /// The command id belongs to another command.
+    #[error("this command id was used for another command: take a new one")]
+    CommandIdReused,
+    /// Something it needs is taken.
+    #[error("{} of the things asked for {} taken already", .conflicts.len(),
+            if .conflicts.len() == 1 { "is" } else { "are" })]
+    ClaimConflict {
+        /// Every one of them.
+        conflicts: Vec<Conflict>,
+    },
+    /// The patient, account or stream it is about is not in the ledger.
+    #[error("no such {what}")]
+    NotFound {
+        /// What is missing: `patient`, `account`, or the stream's type.
+        what: &'static str,
+    },
+    /// The data key of the subject was destroyed: there is nothing left to read or to add to.
+    #[error("the record was erased")]
+    Erased,
+    /// Too much is waiting. Nothing was done; try again a little later.
+    #[error("the ledger is busy: try again in a moment")]
+    Overloaded,
+    /// The command would make too large an entry.
+    #[error("the command makes {size} bytes of {what}, more than the {limit} allowed")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// How large.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The ledger cannot tell whether the command was done, or cannot work at all. Ask again under the
+    /// same command id: it is never done twice.
+    #[error("the ledger is not available: repeat the command under the same id")]
+    Unavailable(#[source] Unavailable),
+    /// What is stored does not read back as what was signed.
+    #[error("the log is damaged: run `ledger audit verify`")]
+    Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl CommandError {
+    /// A stable kebab-case code, for machines and for metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            CommandError::Denied { .. } => "denied",
+            CommandError::Refused { code, .. } => code,
+            CommandError::VersionConflict { .. } => "version-conflict",
+            CommandError::CommandIdReused => "command-id-reused",
+            CommandError::ClaimConflict { .. } => "claim-conflict",
+            CommandError::NotFound { .. } => "not-found",
+            CommandError::Erased => "erased",
+            CommandError::Overloaded => "overloaded",
+            CommandError::TooLarge { .. } => "too-large",
+            CommandError::Unavailable(_) => "unavailable",
+            CommandError::Damaged(_) => "log-damaged",
+        }
+    }
+
+    /// How loud a log line about it should be: a refusal is the domain at work, a failing database is not.
+    pub fn level(&self) -> tracing::Level {
+        match self {
+            CommandError::Unavailable(_) | CommandError::Damaged(_) => tracing::Level::ERROR,
+            _ => tracing::Level::WARN,
+        }
+    }
+}
+
+/// What keeps the ledger from working.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The database failed before anything was written.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The append failed, or its outcome is unknown.
+    #[error("the append failed or its outcome is unknown: {0}")]
+    Append(String),
+    /// The ledger is closing, or its writer has ended.
+    #[error("the ledger's writer has ended")]
+    Closed,
+    /// This machine's clock is behind the log's.
+    #[error("this machine's clock is behind the last recorded event: set the clock")]
+    ClockBehind,
+    /// A stream changed under the command again and again.
+    #[error("the stream kept changing: {attempts} attempts")]
+    Contention {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The data keys cannot be read or made.
+    #[error("the data keys are not available")]
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A statement or a checkpoint could not be made.
+    #[error("cannot seal the event")]
+    Seal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<Unavailable> for CommandError {
+    fn from(cause: Unavailable) -> Self {
+        CommandError::Unavailable(cause)
+    }
+}
+
+impl From<sqlx::Error> for CommandError {
+    fn from(cause: sqlx::Error) -> Self {
+        CommandError::Unavailable(Unavailable::Database(cause))
+    }
+}
+
+/// One thing that is taken already. It does not say by whom.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "conflict", rename_all = "kebab-case")]
+pub enum Conflict {
+    /// A resource is busy.
+    Busy {
+        /// `practitioner`, `room` or `patient`.
+        resource: String,
+        /// Which one.
+        id: Uuid,
+        /// The busy time overlapped, its start.
+        from: Timestamp,
+        /// And its end.
+        until: Timestamp,
+    },
+    /// A name or number belongs to somebody else.
+    Unique {
+        /// What kind, such as `patient-identifier` or `login`.
+        kind: String,
+    },
+}
+
+/// Why the ledger did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database failed.
+    #[error("the database failed while the log was opened")]
+    Database(#[from] sqlx::Error),
+    /// The log in this database is another one.
+    #[error("the log here is `{found}`, not `{expected}`: check LEDGER_ORIGIN and DATABASE_URL")]
+    Origin {
+        /// What was configured.
+        expected: String,
+        /// What the database holds.
+        found: String,
+    },
+    /// The origin cannot name a log.
+    #[error("`{origin}` cannot be a log's origin: {reason}")]
+    BadOrigin {
+        /// What was configured.
+        origin: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The log's right edge is not what this ledger signed last.
+    #[error(
+        "the log's right edge is not what was signed last ({reason}): \
+             nothing will be appended; run `ledger audit verify` and restore the newest backup"
+    )]
+    RightEdge {
+        /// What does not fit.
+        reason: String,
+    },
+    /// The last checkpoint is not signed by the key that was given.
+    #[error("the last checkpoint is not signed by this ledger's key: check LEDGER_KEYS_DIR")]
+    ForeignKey(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The first event could not be written.
+    #[error("cannot begin the log")]
+    Genesis(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

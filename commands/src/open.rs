@@ -1,0 +1,201 @@
+//! Opening a log: beginning it, or making sure that it ends where this ledger left off.
+
+use std::sync::Arc;
+
+use audit::checkpoint::Checkpoint;
+use audit::jws::EventSigner;
+use audit::note::{NoteSigner, is_key_name};
+use audit::statement::Actor;
+use audit::system::{self, SystemContext};
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use crate::actor::ActorKind;
+use crate::clock::Clock;
+use crate::config::LedgerConfig;
+use crate::error::OpenError;
+use crate::keys::Keys;
+use crate::random;
+use crate::seal::Sealer;
+use crate::sequencer::{Edge, EdgeError, Published, unsigned};
+
+/// A log that is as it should be, and what it takes to append to it.
+pub(crate) struct Opened {
+    pub(crate) sealer: Sealer,
+    pub(crate) note_signer: NoteSigner,
+    pub(crate) edge: Edge,
+    pub(crate) published: Published,
+}
+
+pub(crate) async fn open(
+    pool: &PgPool,
+    keys: &Keys,
+    clock: &Clock,
+    config: &LedgerConfig,
+) -> Result<Opened, OpenError> {
+    let origin = config.origin.clone();
+    let bad = |reason| OpenError::BadOrigin { origin: origin.clone(), reason };
+    if !is_key_name(&origin) {
+        return Err(bad("it must have no spaces and no `+`, like `ledger.example.org/clinic`"));
+    }
+    let seed = keys.event_signing_seed();
+    let signer = EventSigner::new(seed).map_err(|error| OpenError::Genesis(Box::new(error)))?;
+    let note_signer =
+        NoteSigner::new(&origin, seed).map_err(|error| OpenError::Genesis(Box::new(error)))?;
+    let sealer = Sealer { origin: origin.clone(), signer };
+    let mut connection = pool.acquire().await?;
+    let is_empty =
+        sqlx::query("SELECT 1 FROM ledger_head").fetch_optional(&mut *connection).await?.is_none();
+    if is_empty {
+        begin(&mut connection, &sealer, &note_signer, keys, clock).await?;
+    }
+    let (edge, published) = check(&mut connection, &origin, &note_signer).await?;
+    Ok(Opened { sealer, note_signer, edge, published })
+}
+
+/// Writes the genesis event, unless another process is quicker: the head is one row, and whoever
+/// inserts it second waits for the first and then finds it there.
+async fn begin(
+    connection: &mut PgConnection,
+    sealer: &Sealer,
+    note_signer: &NoteSigner,
+    keys: &Keys,
+    clock: &Clock,
+) -> Result<(), OpenError> {
+    let genesis = |error| OpenError::Genesis(error);
+    let now = clock.now();
+    let command_id = random::uuid_v7(now);
+    let context = SystemContext {
+        event_id: random::uuid_v7(now),
+        command_id,
+        correlation_id: command_id,
+        actor: Actor {
+            id: Uuid::nil(),
+            kind: ActorKind::System.as_str().to_owned(),
+            role: ActorKind::System.as_str().to_owned(),
+        },
+        recorded_at: now,
+    };
+    let jwk = sealer.signer.public().to_jwk();
+    let (statement, payload) =
+        system::genesis(&sealer.origin, jwk, context).map_err(|error| genesis(Box::new(error)))?;
+    let event = sealer
+        .sign(system::STREAM_TYPE, statement, payload)
+        .map_err(|error| genesis(Box::new(error)))?;
+    let mut edge = Edge::default();
+    let (appended, _) = edge.append(&[event.leaf]);
+    let checkpoint =
+        Checkpoint { origin: sealer.origin.clone(), size: appended.size, root: appended.root }
+            .to_note(note_signer)
+            .map_err(|error| genesis(Box::new(error)))?;
+    let mac = keys.index(&[b"genesis", sealer.origin.as_bytes()]);
+
+    let mut transaction = sqlx::Connection::begin(connection).await?;
+    let first = sqlx::query(
+        "INSERT INTO ledger_head (origin, size, frontier, checkpoint, last_recorded_at)
+         VALUES ($1, 1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(&sealer.origin)
+    .bind(edge.frontier())
+    .bind(checkpoint.as_bytes())
+    .bind(now.to_sqlx())
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    if first == 0 {
+        transaction.rollback().await?;
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO events (position, event_id, aggregate_type, aggregate_id, sequence, event_type,
+                             event_version, subject, command_id, recorded_at, header, statement,
+                             signature, payload, leaf_hash)
+         VALUES (0, $1, $2, $3, 1, $4, $5, NULL, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(event.event_id)
+    .bind(event.stream_type)
+    .bind(event.stream_id)
+    .bind(&event.event_type)
+    .bind(&event.event_version)
+    .bind(command_id)
+    .bind(event.recorded_at.to_sqlx())
+    .bind(&event.header)
+    .bind(&event.statement)
+    .bind(event.signature.as_slice())
+    .bind(&event.payload)
+    .bind(event.leaf.as_bytes().as_slice())
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query("INSERT INTO checkpoints (size, note) VALUES (1, $1)")
+        .bind(checkpoint.as_bytes())
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query(
+        "INSERT INTO commands (command_id, request_mac, first_position, event_count, log_size)
+         VALUES ($1, $2, 0, 1, 1)",
+    )
+    .bind(command_id)
+    .bind(mac.as_slice())
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    tracing::info!(origin = sealer.origin, "the log has begun");
+    Ok(())
+}
+
+/// The stored right edge must be the one that was signed last, and by us: a restored backup must not
+/// fork the log, and a damaged one must not grow.
+async fn check(
+    connection: &mut PgConnection,
+    origin: &str,
+    note_signer: &NoteSigner,
+) -> Result<(Edge, Published), OpenError> {
+    let wrong = |reason: &str| OpenError::RightEdge { reason: reason.to_owned() };
+    // One snapshot for all that is compared, while other processes may be appending.
+    let mut transaction = sqlx::Connection::begin(connection).await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .execute(&mut *transaction)
+        .await?;
+    let row = sqlx::query(
+        "SELECT origin, size, frontier, checkpoint,
+                (SELECT max(position) FROM events), (SELECT max(size) FROM checkpoints)
+           FROM ledger_head",
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or_else(|| wrong("there is no head"))?;
+    let found: String = row.try_get(0)?;
+    if found != origin {
+        return Err(OpenError::Origin { expected: origin.to_owned(), found });
+    }
+    let size = unsigned(row.try_get(1)?);
+    let frontier: Vec<u8> = row.try_get(2)?;
+    let note: Vec<u8> = row.try_get(3)?;
+    let last: Option<i64> = row.try_get(4)?;
+    let newest: Option<i64> = row.try_get(5)?;
+    if last.map(|last| unsigned(last) + 1) != Some(size) {
+        return Err(wrong("the last event is not the one before the head"));
+    }
+    if newest.map(unsigned) != Some(size) {
+        return Err(wrong("the newest checkpoint is not the head's"));
+    }
+    let note = String::from_utf8(note).map_err(|_| wrong("the checkpoint is not text"))?;
+    let checkpoint = Checkpoint::from_note(&note, &[note_signer.verifier().clone()])
+        .map_err(|error| OpenError::ForeignKey(Box::new(error)))?;
+    let edge = Edge::recompute(&mut transaction, size).await.map_err(|error| match error {
+        EdgeError::Database(error) => OpenError::Database(error),
+        other => wrong(&other.to_string()),
+    })?;
+    transaction.rollback().await?;
+    if checkpoint.origin != origin || checkpoint.size != size {
+        return Err(wrong("the checkpoint is of another size"));
+    }
+    if edge.frontier() != frontier {
+        return Err(wrong("the frontier is not the one of the stored events"));
+    }
+    if edge.root() != checkpoint.root {
+        return Err(wrong("the stored events do not make the root of the checkpoint"));
+    }
+    Ok((edge, Published { size, checkpoint: Arc::from(note) }))
+}

@@ -1,0 +1,131 @@
+//! From a decision to a sealed and signed event, in the request's own task.
+
+use audit::jws::{self, EventSigner};
+use audit::merkle;
+use audit::seal::{EventIdentity, MAX_PAYLOAD, seal_payload};
+use audit::statement::{self, Digest, FORMAT, Media, Payload, Statement};
+use domain::MediaRef;
+use domain::account::Role;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::context::Context;
+use crate::data_keys::SubjectKey;
+use crate::error::{CommandError, Unavailable};
+use crate::random;
+use crate::sequencer::SealedEvent;
+
+/// Seals and signs for one log.
+pub(crate) struct Sealer {
+    pub(crate) origin: String,
+    pub(crate) signer: EventSigner,
+}
+
+/// An event that was decided, before it is sealed.
+pub(crate) struct Draft<'a> {
+    pub(crate) stream_type: &'static str,
+    pub(crate) stream_id: Uuid,
+    pub(crate) sequence: u64,
+    pub(crate) event_type: String,
+    pub(crate) event_version: String,
+    /// JSON.
+    pub(crate) body: Vec<u8>,
+    pub(crate) media: Vec<MediaRef>,
+    /// Whom it is about, with the key that seals it.
+    pub(crate) subject: Option<(Uuid, &'a SubjectKey)>,
+}
+
+impl Sealer {
+    pub(crate) fn seal(
+        &self,
+        draft: Draft<'_>,
+        context: &Context,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<SealedEvent, CommandError> {
+        if draft.body.len() > MAX_PAYLOAD {
+            let size = draft.body.len();
+            return Err(CommandError::TooLarge { what: "event", size, limit: MAX_PAYLOAD });
+        }
+        let actor = statement::Actor {
+            id: context.actor.id.as_uuid(),
+            kind: context.actor.kind.as_str().to_owned(),
+            role: role.as_str().to_owned(),
+        };
+        let event_id = random::uuid_v7(now);
+        let (payload, bytes) = self.payload(&draft, event_id)?;
+        let statement = Statement {
+            format: FORMAT.to_owned(),
+            origin: self.origin.clone(),
+            event_id,
+            stream_type: draft.stream_type.to_owned(),
+            stream_id: draft.stream_id,
+            sequence: draft.sequence,
+            event_type: draft.event_type,
+            event_version: draft.event_version,
+            subject: draft.subject.map(|(subject, _)| subject),
+            actor,
+            purpose: context.purpose.code().to_owned(),
+            command_id: context.command_id,
+            correlation_id: context.correlation_id,
+            recorded_at: now,
+            payload,
+            media: draft.media.into_iter().map(media).collect(),
+            actor_signature: None,
+        };
+        self.sign(draft.stream_type, statement, bytes)
+    }
+
+    fn payload(
+        &self,
+        draft: &Draft<'_>,
+        event_id: Uuid,
+    ) -> Result<(Payload, Vec<u8>), CommandError> {
+        let Some((_, key)) = draft.subject else {
+            return Ok((Payload::plain(&draft.body), draft.body.clone()));
+        };
+        let identity = EventIdentity {
+            origin: &self.origin,
+            event_id,
+            stream_type: draft.stream_type,
+            stream_id: draft.stream_id,
+            sequence: draft.sequence,
+        };
+        let sealed =
+            seal_payload(&key.key, random::bytes(), random::bytes(), &identity, &draft.body)
+                .map_err(|error| Unavailable::Seal(Box::new(error)))?;
+        Ok((Payload::sealed(&sealed, key.id), sealed.bytes))
+    }
+
+    /// Serialises the statement, once, and signs those bytes.
+    pub(crate) fn sign(
+        &self,
+        stream_type: &'static str,
+        statement: Statement,
+        payload: Vec<u8>,
+    ) -> Result<SealedEvent, CommandError> {
+        let bytes = statement.to_bytes().map_err(|error| Unavailable::Seal(Box::new(error)))?;
+        let signed = self.signer.sign(&bytes);
+        let jws = jws::compact(&signed.header, &bytes, &signed.signature);
+        Ok(SealedEvent {
+            event_id: statement.event_id,
+            stream_type,
+            stream_id: statement.stream_id,
+            sequence: statement.sequence,
+            event_type: statement.event_type,
+            event_version: statement.event_version,
+            subject: statement.subject,
+            recorded_at: statement.recorded_at,
+            header: signed.header,
+            statement: bytes,
+            signature: signed.signature,
+            payload,
+            leaf: merkle::leaf_hash(jws.as_bytes()),
+            jws,
+        })
+    }
+}
+
+fn media(media: MediaRef) -> Media {
+    Media { sha256: Digest(media.sha256), size: media.size, media_type: media.media_type }
+}

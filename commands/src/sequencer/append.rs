@@ -1,0 +1,130 @@
+//! What is handed to the sequencer, and what it answers.
+
+use std::sync::Arc;
+
+use audit::merkle::Hash;
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::claims::Change;
+use crate::error::Conflict;
+
+/// An event, sealed and signed; only its position is open.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedEvent {
+    pub(crate) event_id: Uuid,
+    pub(crate) stream_type: &'static str,
+    pub(crate) stream_id: Uuid,
+    pub(crate) sequence: u64,
+    pub(crate) event_type: String,
+    pub(crate) event_version: String,
+    pub(crate) subject: Option<Uuid>,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) header: Vec<u8>,
+    pub(crate) statement: Vec<u8>,
+    pub(crate) signature: [u8; 64],
+    pub(crate) payload: Vec<u8>,
+    pub(crate) leaf: Hash,
+    /// The compact JWS the leaf was made of; it goes into the receipt.
+    pub(crate) jws: String,
+}
+
+/// A data key that begins to exist with this append.
+#[derive(Clone, Debug)]
+pub(crate) struct NewKey {
+    pub(crate) key_id: Uuid,
+    pub(crate) subject: Uuid,
+    pub(crate) kek_id: String,
+    pub(crate) wrapped: Vec<u8>,
+}
+
+/// A stream the command was decided on, and the version it had then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expected {
+    pub(crate) stream_type: &'static str,
+    pub(crate) stream_id: Uuid,
+    pub(crate) version: u64,
+}
+
+/// One decided command.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) command_id: Uuid,
+    pub(crate) request_mac: [u8; 32],
+    pub(crate) expected: Vec<Expected>,
+    pub(crate) events: Vec<SealedEvent>,
+    pub(crate) claims: Vec<(Uuid, Change)>,
+    pub(crate) new_keys: Vec<NewKey>,
+}
+
+impl Append {
+    /// The bytes it brings, roughly; a batch is bounded by them.
+    pub(crate) fn size(&self) -> usize {
+        self.events.iter().map(|event| event.payload.len() + 2 * event.statement.len() + 512).sum()
+    }
+}
+
+/// A command in the queue, with the one who waits for the answer.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) append: Append,
+    pub(crate) reply: oneshot::Sender<Result<Appended, Rejection>>,
+}
+
+/// The command is durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Appended {
+    pub(crate) append: AppendedEvents,
+    pub(crate) checkpoint: Arc<str>,
+}
+
+/// Where the events went and how that is proved.
+#[derive(Clone, Debug)]
+pub(crate) struct AppendedEvents {
+    pub(crate) first: u64,
+    pub(crate) events: Vec<SealedEvent>,
+    pub(crate) proofs: Vec<Vec<Hash>>,
+}
+
+/// A command that was done before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) request_mac: [u8; 32],
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    pub(crate) log_size: u64,
+}
+
+/// Why a command was not appended. Nothing of it is in the log, except after [`Rejection::Failed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    /// It was appended before.
+    Repeated(Recorded),
+    /// Its id was used by another command.
+    Reused,
+    /// The stream has another version.
+    Version { actual: u64 },
+    /// Claims are taken.
+    Claims(Vec<Conflict>),
+    /// The subject has a data key already: seal again, with it.
+    KeyExists,
+    /// It was sealed too long ago: seal again.
+    Stale,
+    /// The database failed, or the outcome is unknown.
+    Failed(String),
+}
+
+impl Rejection {
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Rejection::Repeated(_) => "repeated",
+            Rejection::Reused => "command-id-reused",
+            Rejection::Version { .. } => "version-conflict",
+            Rejection::Claims(_) => "claim-conflict",
+            Rejection::KeyExists => "key-exists",
+            Rejection::Stale => "stale",
+            Rejection::Failed(_) => "failed",
+        }
+    }
+}

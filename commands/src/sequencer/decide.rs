@@ -1,0 +1,254 @@
+//! Which commands of a batch go into the log. Pure: it compares what they ask with what was read.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::append::{Append, Recorded, Rejection};
+use super::claims::{Claims, Net};
+
+/// What the database holds of the things a batch touches, read under the lock.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) recorded: HashMap<Uuid, Recorded>,
+    pub(crate) versions: HashMap<(&'static str, Uuid), u64>,
+    pub(crate) keyed: HashSet<Uuid>,
+    pub(crate) claims: Claims,
+}
+
+/// What becomes of a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is appended; its first event has this offset from the head.
+    Append { offset: u64 },
+    /// It is not.
+    Reject(Rejection),
+    /// It is the same command as another one of this batch, and shares its answer.
+    Same { as_index: usize },
+}
+
+/// The whole batch, decided.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) claims: Net,
+    pub(crate) events: u64,
+    pub(crate) latest: Timestamp,
+}
+
+/// Decides a batch in the order of the queue: what an earlier command took, a later one cannot have.
+pub(crate) fn decide(
+    batch: &[&Append],
+    mut facts: Facts,
+    last_recorded_at: Timestamp,
+    tolerance: SignedDuration,
+) -> Decision {
+    let oldest = last_recorded_at.saturating_sub(tolerance).unwrap_or(Timestamp::MIN);
+    let mut accepted: HashMap<Uuid, usize> = HashMap::new();
+    let mut verdicts = Vec::with_capacity(batch.len());
+    let mut events = 0;
+    let mut latest = last_recorded_at;
+    for (index, append) in batch.iter().enumerate() {
+        let verdict = match earlier(append, batch, &accepted, &facts) {
+            Some(verdict) => verdict,
+            None => match admit(append, &mut facts, oldest) {
+                Ok(()) => Verdict::Append { offset: events },
+                Err(rejection) => Verdict::Reject(rejection),
+            },
+        };
+        if verdict == (Verdict::Append { offset: events }) {
+            accepted.insert(append.command_id, index);
+            events += append.events.len() as u64;
+            latest = append.events.iter().map(|event| event.recorded_at).fold(latest, Ord::max);
+        }
+        verdicts.push(verdict);
+    }
+    Decision { verdicts, claims: facts.claims.net(), events, latest }
+}
+
+/// The answer, if the command id was seen before: in the log, or earlier in this batch.
+fn earlier(
+    append: &Append,
+    batch: &[&Append],
+    accepted: &HashMap<Uuid, usize>,
+    facts: &Facts,
+) -> Option<Verdict> {
+    if let Some(recorded) = facts.recorded.get(&append.command_id) {
+        let same = recorded.request_mac == append.request_mac;
+        return Some(Verdict::Reject(if same {
+            Rejection::Repeated(*recorded)
+        } else {
+            Rejection::Reused
+        }));
+    }
+    let index = *accepted.get(&append.command_id)?;
+    Some(if batch[index].request_mac == append.request_mac {
+        Verdict::Same { as_index: index }
+    } else {
+        Verdict::Reject(Rejection::Reused)
+    })
+}
+
+fn admit(append: &Append, facts: &mut Facts, oldest: Timestamp) -> Result<(), Rejection> {
+    for expected in &append.expected {
+        let key = (expected.stream_type, expected.stream_id);
+        let actual = facts.versions.get(&key).copied().unwrap_or(0);
+        if actual != expected.version {
+            return Err(Rejection::Version { actual });
+        }
+    }
+    if append.new_keys.iter().any(|key| facts.keyed.contains(&key.subject)) {
+        return Err(Rejection::KeyExists);
+    }
+    if append.events.iter().any(|event| event.recorded_at < oldest) {
+        return Err(Rejection::Stale);
+    }
+    // Last, because it is what changes something when it succeeds.
+    facts.claims.apply(&append.claims).map_err(Rejection::Claims)?;
+    facts.keyed.extend(append.new_keys.iter().map(|key| key.subject));
+    for event in &append.events {
+        facts.versions.insert((event.stream_type, event.stream_id), event.sequence);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use audit::merkle::leaf_hash;
+
+    use super::super::append::{Expected, NewKey, SealedEvent};
+    use super::super::claims::Change;
+    use super::*;
+
+    const STREAM: Uuid = Uuid::from_u128(1);
+    const OTHER: Uuid = Uuid::from_u128(2);
+
+    fn event(stream_id: Uuid, sequence: u64, recorded_at: Timestamp) -> SealedEvent {
+        SealedEvent {
+            event_id: Uuid::nil(),
+            stream_type: "patient",
+            stream_id,
+            sequence,
+            event_type: "Registered".to_owned(),
+            event_version: "1".to_owned(),
+            subject: None,
+            recorded_at,
+            header: Vec::new(),
+            statement: Vec::new(),
+            signature: [0; 64],
+            payload: Vec::new(),
+            leaf: leaf_hash(b""),
+            jws: String::new(),
+        }
+    }
+
+    fn append(command: u128, mac: u8, stream_id: Uuid, version: u64) -> Append {
+        Append {
+            command_id: Uuid::from_u128(command),
+            request_mac: [mac; 32],
+            expected: vec![Expected { stream_type: "patient", stream_id, version }],
+            events: vec![event(stream_id, version + 1, now())],
+            claims: Vec::new(),
+            new_keys: Vec::new(),
+        }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).expect("a time")
+    }
+
+    fn verdicts(batch: &[Append], facts: Facts) -> Vec<Verdict> {
+        let batch: Vec<_> = batch.iter().collect();
+        decide(&batch, facts, now(), SignedDuration::from_secs(10)).verdicts
+    }
+
+    #[test]
+    fn positions_are_dense_over_the_accepted_ones() {
+        let batch = [append(1, 1, STREAM, 0), append(2, 2, STREAM, 0), append(3, 3, OTHER, 0)];
+        assert_eq!(
+            verdicts(&batch, Facts::default()),
+            [
+                Verdict::Append { offset: 0 },
+                Verdict::Reject(Rejection::Version { actual: 1 }),
+                Verdict::Append { offset: 1 },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_stream_may_grow_twice_in_one_batch() {
+        let batch = [append(1, 1, STREAM, 0), append(2, 2, STREAM, 1)];
+        assert_eq!(
+            verdicts(&batch, Facts::default()),
+            [Verdict::Append { offset: 0 }, Verdict::Append { offset: 1 }]
+        );
+    }
+
+    #[test]
+    fn the_same_command_twice_in_one_batch_shares_one_answer() {
+        let batch = [append(1, 1, STREAM, 0), append(1, 1, STREAM, 0), append(1, 9, OTHER, 0)];
+        assert_eq!(
+            verdicts(&batch, Facts::default()),
+            [
+                Verdict::Append { offset: 0 },
+                Verdict::Same { as_index: 0 },
+                Verdict::Reject(Rejection::Reused),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_command_of_the_past_is_answered_from_the_log() {
+        let recorded = Recorded { request_mac: [1; 32], first: 4, count: 1, log_size: 7 };
+        let facts = || Facts {
+            recorded: HashMap::from([(Uuid::from_u128(1), recorded)]),
+            ..Facts::default()
+        };
+        assert_eq!(
+            verdicts(&[append(1, 1, STREAM, 0)], facts()),
+            [Verdict::Reject(Rejection::Repeated(recorded))]
+        );
+        assert_eq!(
+            verdicts(&[append(1, 2, STREAM, 0)], facts()),
+            [Verdict::Reject(Rejection::Reused)]
+        );
+    }
+
+    #[test]
+    fn a_rejected_command_burns_no_id_and_takes_no_claim() {
+        let mut loser = append(1, 1, STREAM, 5);
+        loser.claims = vec![(STREAM, Change::TakeUnique { kind: "login", key: [1; 32] })];
+        let mut winner = append(1, 1, STREAM, 0);
+        winner.claims.clone_from(&loser.claims);
+        assert_eq!(
+            verdicts(&[loser, winner], Facts::default()),
+            [Verdict::Reject(Rejection::Version { actual: 0 }), Verdict::Append { offset: 0 },]
+        );
+    }
+
+    #[test]
+    fn only_one_data_key_is_made_for_a_subject() {
+        let key = NewKey {
+            key_id: Uuid::from_u128(7),
+            subject: STREAM,
+            kek_id: "k".to_owned(),
+            wrapped: Vec::new(),
+        };
+        let mut first = append(1, 1, STREAM, 0);
+        first.new_keys = vec![key.clone()];
+        let mut second = append(2, 2, OTHER, 0);
+        second.new_keys = vec![key];
+        assert_eq!(
+            verdicts(&[first, second], Facts::default()),
+            [Verdict::Append { offset: 0 }, Verdict::Reject(Rejection::KeyExists)]
+        );
+    }
+
+    #[test]
+    fn an_event_sealed_long_ago_is_sealed_again() {
+        let mut old = append(1, 1, STREAM, 0);
+        old.events[0].recorded_at = now() - SignedDuration::from_secs(11);
+        assert_eq!(verdicts(&[old], Facts::default()), [Verdict::Reject(Rejection::Stale)]);
+    }
+}

@@ -1,0 +1,153 @@
+//! The tree's right edge in memory: enough to append without reading anything older.
+
+use audit::merkle::{Appended, CompactRange, Hash, MerkleError};
+use audit::tiles::{Tile, TileBuilder, TileNeeds, hashes_from_bytes};
+use sqlx::{PgConnection, Row};
+
+/// How many leaf hashes are read at a time when another process has appended.
+const CATCH_UP_PAGE: i64 = 4096;
+
+/// Why the right edge could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EdgeError {
+    #[error("the database failed while the right edge was read")]
+    Database(#[from] sqlx::Error),
+    #[error("the stored tree is incomplete")]
+    Tree(#[from] MerkleError),
+    #[error("{0}")]
+    Damaged(String),
+}
+
+/// The perfect subtrees and the incomplete tiles of a tree.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Edge {
+    range: CompactRange,
+    tiles: TileBuilder,
+}
+
+impl Edge {
+    pub(crate) fn size(&self) -> u64 {
+        self.range.size()
+    }
+
+    pub(crate) fn root(&self) -> Hash {
+        self.range.root()
+    }
+
+    pub(crate) fn frontier(&self) -> Vec<u8> {
+        self.range.to_bytes()
+    }
+
+    /// Appends leaves; gives back their proofs and the tiles they completed.
+    pub(crate) fn append(&mut self, leaves: &[Hash]) -> (Appended, Vec<Tile>) {
+        let tiles = self.tiles.append(leaves);
+        (self.range.append(leaves), tiles)
+    }
+
+    /// Recomputes the edge from the stored tiles and leaf hashes alone.
+    pub(crate) async fn recompute(
+        connection: &mut PgConnection,
+        size: u64,
+    ) -> Result<Edge, EdgeError> {
+        let needs = TileNeeds::of(size);
+        let leaves =
+            read_leaves(connection, needs.leaves.start, needs.leaves.end - needs.leaves.start)
+                .await?;
+        let mut roots = Vec::with_capacity(needs.tiles.len());
+        for (level, range) in needs.tiles.iter().enumerate() {
+            let rows = sqlx::query(
+                "SELECT hashes FROM tiles WHERE level = $1 AND index >= $2 AND index < $3 ORDER BY index",
+            )
+            .bind(i16::try_from(level).unwrap_or(i16::MAX))
+            .bind(signed(range.start))
+            .bind(signed(range.end))
+            .fetch_all(&mut *connection)
+            .await?;
+            let mut level_roots = Vec::with_capacity(rows.len());
+            for (row, index) in rows.iter().zip(range.clone()) {
+                let bytes: &[u8] = row.try_get(0)?;
+                let hashes = hashes_from_bytes(bytes).unwrap_or_default();
+                let tile = Tile { level: u8::try_from(level).unwrap_or(u8::MAX), index, hashes };
+                level_roots.push(tile.root().ok_or_else(|| {
+                    EdgeError::Damaged(format!("tile {index} of level {level} is malformed"))
+                })?);
+            }
+            roots.push(level_roots);
+        }
+        let tiles = TileBuilder::restore(size, leaves, roots)?;
+        let range = tiles
+            .compact_range()
+            .ok_or_else(|| EdgeError::Damaged("the stored tiles make no tree".to_owned()))?;
+        Ok(Edge { range, tiles })
+    }
+
+    /// Adds what other processes appended since, and checks that the result is their frontier.
+    pub(crate) async fn catch_up(
+        &mut self,
+        connection: &mut PgConnection,
+        size: u64,
+        frontier: &[u8],
+    ) -> Result<(), EdgeError> {
+        if size < self.size() {
+            return Err(EdgeError::Damaged(format!(
+                "the log has shrunk from {} to {size} events",
+                self.size()
+            )));
+        }
+        while self.size() < size {
+            let count = (size - self.size()).min(CATCH_UP_PAGE as u64);
+            let leaves = read_leaves(connection, self.size(), count).await?;
+            self.append(&leaves);
+        }
+        if self.frontier() == frontier {
+            Ok(())
+        } else {
+            Err(EdgeError::Damaged(format!(
+                "the frontier of {size} events is not the one of their leaf hashes"
+            )))
+        }
+    }
+}
+
+async fn read_leaves(
+    connection: &mut PgConnection,
+    first: u64,
+    count: u64,
+) -> Result<Vec<Hash>, EdgeError> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "SELECT position, leaf_hash FROM events WHERE position >= $1 AND position < $2 ORDER BY position",
+    )
+    .bind(signed(first))
+    .bind(signed(first + count))
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut leaves = Vec::with_capacity(rows.len());
+    for (row, position) in rows.iter().zip(first..) {
+        let found: i64 = row.try_get(0)?;
+        let bytes: &[u8] = row.try_get(1)?;
+        let leaf = Hash::from_slice(bytes).filter(|_| found == signed(position));
+        leaves.push(leaf.ok_or_else(|| missing(position))?);
+    }
+    if leaves.len() as u64 == count {
+        Ok(leaves)
+    } else {
+        Err(missing(first + leaves.len() as u64))
+    }
+}
+
+fn missing(position: u64) -> EdgeError {
+    EdgeError::Damaged(format!("event {position} is missing"))
+}
+
+/// A position or size as Postgres stores it; the tree's largest size is far below the limit.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A stored position or size; the schema keeps them from being negative.
+pub(crate) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
