@@ -1,0 +1,494 @@
+//! A capture: what one press of the button on a phone with a depth camera gives, checked.
+//!
+//! A [`Capture`] cannot hold nonsense: sizes, aspect, intrinsics, depth and confidence are checked
+//! when it is made, and every refusal names the entry and the reason. A capture has no place for a
+//! position, a device name or a serial number, so none can be carried along.
+
+use std::fmt;
+
+use image::RgbImage;
+
+use crate::wound::decode::DecodeError;
+use crate::wound::ply::PlyError;
+
+/// The most bytes a capture may have, in any format.
+pub const CAPTURE_BYTES_MAX: usize = 64 << 20;
+/// The most pixels a colour image may have: 16 million, which takes a phone's 12 megapixels.
+pub const IMAGE_PIXELS_MAX: u64 = 16_000_000;
+/// The longest side of a colour image, in pixels.
+pub const IMAGE_SIDE_MAX: u32 = 8192;
+/// The shortest side of a colour image, in pixels.
+pub const IMAGE_SIDE_MIN: u32 = 64;
+/// The longest side of a depth map, in pixels.
+pub const DEPTH_SIDE_MAX: u32 = 2048;
+/// The shortest side of a depth map, in pixels.
+pub const DEPTH_SIDE_MIN: u32 = 24;
+/// How far the depth map's aspect may be from the image's, as a share of it.
+const ASPECT_TOLERANCE: f64 = 0.02;
+/// Nothing farther than this is depth of a wound capture; larger values mean "unknown".
+pub const DEPTH_METRES_MAX: f32 = 10.0;
+
+/// A checked capture: a colour image with its depth, or a reconstructed surface.
+#[derive(Debug, Clone)]
+pub enum Capture {
+    /// One frame of colour, depth and confidence with the camera's intrinsics.
+    Frame(Box<Frame>),
+    /// A surface that a scanner reconstructed, in metres.
+    Surface(Box<Surface>),
+}
+
+impl From<Frame> for Capture {
+    fn from(frame: Frame) -> Self {
+        Self::Frame(Box::new(frame))
+    }
+}
+
+impl From<Surface> for Capture {
+    fn from(surface: Surface) -> Self {
+        Self::Surface(Box::new(surface))
+    }
+}
+
+/// A pinhole camera, in pixels of the colour image; a pixel's centre has whole coordinates.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intrinsics {
+    /// Focal length along x.
+    pub fx: f64,
+    /// Focal length along y.
+    pub fy: f64,
+    /// Principal point, x.
+    pub cx: f64,
+    /// Principal point, y.
+    pub cy: f64,
+}
+
+impl Intrinsics {
+    /// The direction through pixel `(x, y)`, scaled so that its third component is 1.
+    #[must_use]
+    pub fn ray(&self, x: f64, y: f64) -> nalgebra::Vector3<f64> {
+        nalgebra::Vector3::new((x - self.cx) / self.fx, (y - self.cy) / self.fy, 1.0)
+    }
+
+    /// The pixel at which a point in camera coordinates is seen.
+    #[must_use]
+    pub fn project(&self, point: &nalgebra::Vector3<f64>) -> [f64; 2] {
+        [self.cx + self.fx * point.x / point.z, self.cy + self.fy * point.y / point.z]
+    }
+
+    fn check(&self, width: u32, height: u32) -> Result<(), CaptureError> {
+        let (width, height) = (f64::from(width), f64::from(height));
+        let sane = [self.fx, self.fy, self.cx, self.cy].iter().all(|value| value.is_finite())
+            // A phone's field of view lies between a tele and an ultra-wide lens.
+            && (0.25 * width..=8.0 * width.max(height)).contains(&self.fx)
+            && (0.25 * height..=8.0 * width.max(height)).contains(&self.fy)
+            && (0.8..=1.25).contains(&(self.fx / self.fy))
+            && (0.2 * width..=0.8 * width).contains(&self.cx)
+            && (0.2 * height..=0.8 * height).contains(&self.cy);
+        if sane {
+            Ok(())
+        } else {
+            Err(CaptureError::Intrinsics { reason: "out of range for the image" })
+        }
+    }
+}
+
+/// Depth along the optical axis, in metres; 0 where nothing was measured.
+#[derive(Clone, PartialEq)]
+pub struct DepthMap {
+    width: u32,
+    height: u32,
+    metres: Vec<f32>,
+}
+
+impl fmt::Debug for DepthMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DepthMap({}x{})", self.width, self.height)
+    }
+}
+
+impl DepthMap {
+    /// A depth map of `width` × `height`, row by row. Values that are no distance become 0.
+    ///
+    /// # Errors
+    /// A size out of bounds, or another number of values than the size says.
+    pub fn try_new(width: u32, height: u32, mut metres: Vec<f32>) -> Result<Self, CaptureError> {
+        let sides = DEPTH_SIDE_MIN..=DEPTH_SIDE_MAX;
+        if !sides.contains(&width) || !sides.contains(&height) {
+            return Err(CaptureError::Size { entry: "depth", width, height });
+        }
+        if metres.len() != width as usize * height as usize {
+            return Err(CaptureError::Length {
+                entry: "depth",
+                expected: width as usize * height as usize,
+                found: metres.len(),
+            });
+        }
+        for value in &mut metres {
+            if !value.is_finite() || *value <= 0.0 || *value > DEPTH_METRES_MAX {
+                *value = 0.0;
+            }
+        }
+        Ok(Self { width, height, metres })
+    }
+
+    /// Columns.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The values, row by row.
+    #[must_use]
+    pub fn metres(&self) -> &[f32] {
+        &self.metres
+    }
+
+    /// The depth at a column and row, if it was measured.
+    #[must_use]
+    pub fn at(&self, column: u32, row: u32) -> Option<f64> {
+        if column >= self.width || row >= self.height {
+            return None;
+        }
+        let value = self.metres[(row * self.width + column) as usize];
+        (value > 0.0).then(|| f64::from(value))
+    }
+}
+
+/// What a frame is made of, before it is checked.
+pub struct FrameParts {
+    /// The colour image, as the sensor delivered it (not rotated).
+    pub image: RgbImage,
+    /// Depth of the same field of view.
+    pub depth: DepthMap,
+    /// 0 (low) to 2 (high) for each depth value, if the sensor tells.
+    pub confidence: Option<Vec<u8>>,
+    /// The camera, at the size of `image`.
+    pub intrinsics: Intrinsics,
+    /// When it was captured, by the phone's clock.
+    pub captured_at: Option<jiff::Timestamp>,
+    /// The direction from head to toe in the image (x right, y down), where it is known.
+    pub body_axis: Option<[f64; 2]>,
+}
+
+/// A colour image with depth, confidence and intrinsics.
+#[derive(Clone)]
+pub struct Frame {
+    image: RgbImage,
+    depth: DepthMap,
+    confidence: Option<Vec<u8>>,
+    intrinsics: Intrinsics,
+    captured_at: Option<jiff::Timestamp>,
+    body_axis: Option<[f64; 2]>,
+}
+
+impl fmt::Debug for Frame {
+    /// Sizes only: the picture of a patient has no place in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("image", &self.image.dimensions())
+            .field("depth", &self.depth)
+            .field("confidence", &self.confidence.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Frame {
+    /// Checks the parts against each other.
+    ///
+    /// # Errors
+    /// Sizes out of bounds, aspects that differ, impossible intrinsics, confidence that does not
+    /// belong to the depth, an axis without direction.
+    pub fn try_new(parts: FrameParts) -> Result<Self, CaptureError> {
+        let FrameParts { image, depth, confidence, intrinsics, captured_at, body_axis } = parts;
+        let (width, height) = image.dimensions();
+        check_image_size("image", width, height)?;
+        let image_aspect = f64::from(width) / f64::from(height);
+        let depth_aspect = f64::from(depth.width) / f64::from(depth.height);
+        if (depth_aspect / image_aspect - 1.0).abs() > ASPECT_TOLERANCE {
+            return Err(CaptureError::Aspect {
+                image: (width, height),
+                depth: (depth.width, depth.height),
+            });
+        }
+        if depth.width > width || depth.height > height {
+            return Err(CaptureError::Size {
+                entry: "depth",
+                width: depth.width,
+                height: depth.height,
+            });
+        }
+        intrinsics.check(width, height)?;
+        if let Some(confidence) = &confidence {
+            if confidence.len() != depth.metres.len() {
+                return Err(CaptureError::Length {
+                    entry: "confidence",
+                    expected: depth.metres.len(),
+                    found: confidence.len(),
+                });
+            }
+            if let Some(value) = confidence.iter().find(|value| **value > 2) {
+                return Err(CaptureError::Confidence { value: *value });
+            }
+        }
+        let body_axis = match body_axis {
+            None => None,
+            Some([x, y]) => {
+                let length = x.hypot(y);
+                if !length.is_finite() || length < 1e-6 {
+                    return Err(CaptureError::BodyAxis);
+                }
+                Some([x / length, y / length])
+            }
+        };
+        Ok(Self { image, depth, confidence, intrinsics, captured_at, body_axis })
+    }
+
+    /// The colour image.
+    #[must_use]
+    pub fn image(&self) -> &RgbImage {
+        &self.image
+    }
+
+    /// The depth map.
+    #[must_use]
+    pub fn depth(&self) -> &DepthMap {
+        &self.depth
+    }
+
+    /// Confidence for each depth value, 0 to 2.
+    #[must_use]
+    pub fn confidence(&self) -> Option<&[u8]> {
+        self.confidence.as_deref()
+    }
+
+    /// The camera, at the colour image's size.
+    #[must_use]
+    pub fn intrinsics(&self) -> &Intrinsics {
+        &self.intrinsics
+    }
+
+    /// When it was captured, by the phone's clock.
+    #[must_use]
+    pub fn captured_at(&self) -> Option<jiff::Timestamp> {
+        self.captured_at
+    }
+
+    /// Unit vector from head to toe in the image, where it is known.
+    #[must_use]
+    pub fn body_axis(&self) -> Option<[f64; 2]> {
+        self.body_axis
+    }
+
+    /// The colour pixel that a depth pixel's centre falls on.
+    #[must_use]
+    pub fn depth_to_image(&self, column: f64, row: f64) -> [f64; 2] {
+        let (width, height) = self.image.dimensions();
+        [
+            (column + 0.5) * f64::from(width) / f64::from(self.depth.width) - 0.5,
+            (row + 0.5) * f64::from(height) / f64::from(self.depth.height) - 0.5,
+        ]
+    }
+
+    /// Takes the frame apart again, for changing one part and checking anew.
+    #[must_use]
+    pub fn into_parts(self) -> FrameParts {
+        FrameParts {
+            image: self.image,
+            depth: self.depth,
+            confidence: self.confidence,
+            intrinsics: self.intrinsics,
+            captured_at: self.captured_at,
+            body_axis: self.body_axis,
+        }
+    }
+}
+
+/// A reconstructed surface: points, triangles and their colours.
+#[derive(Clone)]
+pub struct Surface {
+    /// Vertex positions, metres.
+    pub vertices: Vec<[f64; 3]>,
+    /// Colour of each vertex, where the file has one.
+    pub vertex_colours: Option<Vec<[u8; 3]>>,
+    /// Triangles, as indices into `vertices`.
+    pub faces: Vec<[u32; 3]>,
+    /// Colour of each face, where the file has one.
+    pub face_colours: Option<Vec<[u8; 3]>>,
+}
+
+impl fmt::Debug for Surface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Surface({} vertices, {} faces)", self.vertices.len(), self.faces.len())
+    }
+}
+
+/// Refuses a colour image that is too small to hold a wound or too large to decode.
+pub(crate) fn check_image_size(
+    entry: &'static str,
+    width: u32,
+    height: u32,
+) -> Result<(), CaptureError> {
+    let sides = IMAGE_SIDE_MIN..=IMAGE_SIDE_MAX;
+    if !sides.contains(&width)
+        || !sides.contains(&height)
+        || u64::from(width) * u64::from(height) > IMAGE_PIXELS_MAX
+    {
+        return Err(CaptureError::Size { entry, width, height });
+    }
+    Ok(())
+}
+
+/// Why bytes are not a capture. Every variant names the entry and the reason.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The media type is none of those we read.
+    #[error("media type is not one of application/vnd.coherency.capture+tar, application/ply")]
+    MediaType,
+    /// The whole capture is too large.
+    #[error("capture has {bytes} bytes; at most {CAPTURE_BYTES_MAX} are taken")]
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// The container cannot be read.
+    #[error("the bundle is not a readable tar archive")]
+    Archive(#[source] std::io::Error),
+    /// The container holds something that does not belong there.
+    #[error("entry {index} of the bundle is refused: {reason}")]
+    Entry {
+        /// Position in the archive; the name is not repeated, it could say anything.
+        index: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A part that every capture needs is missing.
+    #[error("{entry} is missing")]
+    Missing {
+        /// The part.
+        entry: &'static str,
+    },
+    /// A document has a wrong form.
+    #[error("{entry} is not as expected")]
+    Document {
+        /// The document.
+        entry: &'static str,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A document says a version or unit this reader does not know.
+    #[error("{entry}: {field} is not supported")]
+    Unsupported {
+        /// The document.
+        entry: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+    /// A picture cannot be decoded.
+    #[error("{entry} cannot be decoded")]
+    Decode {
+        /// The picture.
+        entry: &'static str,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+    /// A picture carries metadata, which may say where and with which device it was taken.
+    #[error("{entry} carries metadata (EXIF or the like), which a capture must not hold")]
+    Metadata {
+        /// The picture.
+        entry: &'static str,
+    },
+    /// A picture has a size we do not take, or another than the document says.
+    #[error("{entry}: size {width}×{height} is refused")]
+    Size {
+        /// The picture.
+        entry: &'static str,
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// Another number of values than the size says.
+    #[error("{entry}: {found} values where {expected} belong")]
+    Length {
+        /// The part.
+        entry: &'static str,
+        /// By the size.
+        expected: usize,
+        /// In the data.
+        found: usize,
+    },
+    /// Image and depth do not show the same field of view.
+    #[error("depth {depth:?} has another aspect than image {image:?}")]
+    Aspect {
+        /// Columns and rows of the image.
+        image: (u32, u32),
+        /// Columns and rows of the depth map.
+        depth: (u32, u32),
+    },
+    /// The camera's intrinsics are absent or impossible.
+    #[error("intrinsics: {reason}")]
+    Intrinsics {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A confidence value is none of 0, 1, 2.
+    #[error("confidence: {value} is none of 0, 1, 2")]
+    Confidence {
+        /// The value.
+        value: u8,
+    },
+    /// The body axis has no direction.
+    #[error("body_axis: must be a direction in the image")]
+    BodyAxis,
+    /// The surface file is refused.
+    #[error("the PLY file is refused")]
+    Ply(#[source] PlyError),
+}
+
+impl CaptureError {
+    /// A stable code for machines.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MediaType => "capture-media-type",
+            Self::TooLarge { .. } => "capture-too-large",
+            Self::Archive(_) | Self::Entry { .. } => "capture-archive",
+            Self::Missing { .. } => "capture-part-missing",
+            Self::Document { .. } | Self::Unsupported { .. } => "capture-document",
+            Self::Decode { .. } | Self::Metadata { .. } => "capture-picture",
+            Self::Size { .. } | Self::Length { .. } | Self::Aspect { .. } => "capture-size",
+            Self::Intrinsics { .. } => "capture-intrinsics",
+            Self::Confidence { .. } => "capture-confidence",
+            Self::BodyAxis => "capture-body-axis",
+            Self::Ply(_) => "capture-ply",
+        }
+    }
+
+    /// The entry or field that is at fault, where there is one.
+    #[must_use]
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { entry }
+            | Self::Document { entry, .. }
+            | Self::Unsupported { entry, .. }
+            | Self::Decode { entry, .. }
+            | Self::Metadata { entry }
+            | Self::Size { entry, .. }
+            | Self::Length { entry, .. } => Some(entry),
+            Self::Aspect { .. } => Some("depth"),
+            Self::Intrinsics { .. } => Some("intrinsics"),
+            Self::Confidence { .. } => Some("confidence"),
+            Self::BodyAxis => Some("body_axis"),
+            _ => None,
+        }
+    }
+}

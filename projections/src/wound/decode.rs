@@ -1,0 +1,111 @@
+//! Pictures from bytes, with the size checked before any pixel is decoded, so that a small file
+//! cannot ask for a large memory.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageFormat, ImageReader, Limits, RgbImage};
+
+use crate::wound::capture::{
+    CaptureError, DEPTH_SIDE_MAX, DepthMap, IMAGE_SIDE_MAX, check_image_size,
+};
+
+/// What a decoder may allocate for one picture.
+const ALLOCATION_MAX: u64 = 256 << 20;
+
+/// Why a picture's bytes were refused.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The decoder refuses them.
+    #[error("the picture is damaged or has another format")]
+    Image(#[from] image::ImageError),
+    /// The picture holds another kind of pixel.
+    #[error("the picture has pixels of another kind than {expected}")]
+    Pixels {
+        /// What was expected.
+        expected: &'static str,
+    },
+}
+
+/// Decodes a JPEG into 8-bit RGB.
+///
+/// # Errors
+/// Damaged bytes, or a size out of bounds.
+pub fn rgb_jpeg(entry: &'static str, bytes: &[u8]) -> Result<RgbImage, CaptureError> {
+    rgb(entry, bytes, ImageFormat::Jpeg)
+}
+
+fn rgb(entry: &'static str, bytes: &[u8], format: ImageFormat) -> Result<RgbImage, CaptureError> {
+    let (width, height) = dimensions(entry, bytes, format)?;
+    check_image_size(entry, width, height)?;
+    Ok(decode(entry, bytes, format)?.into_rgb8())
+}
+
+/// Decodes a 16-bit PNG of millimetres into a depth map; 0 and 65535 mean "nothing measured".
+///
+/// # Errors
+/// Damaged bytes, another kind of pixel, or a size out of bounds.
+pub fn depth_png(entry: &'static str, bytes: &[u8]) -> Result<DepthMap, CaptureError> {
+    check_depth_size(entry, bytes)?;
+    let DynamicImage::ImageLuma16(picture) = decode(entry, bytes, ImageFormat::Png)? else {
+        return Err(pixels(entry, "16-bit grey"));
+    };
+    let (width, height) = picture.dimensions();
+    let metres = picture
+        .into_raw()
+        .into_iter()
+        .map(|mm| if mm == u16::MAX { 0.0 } else { f32::from(mm) / 1000.0 })
+        .collect();
+    DepthMap::try_new(width, height, metres)
+}
+
+/// Decodes an 8-bit PNG of confidence values and says how large it was.
+///
+/// # Errors
+/// Damaged bytes, another kind of pixel, or a size out of bounds.
+pub fn confidence_png(
+    entry: &'static str,
+    bytes: &[u8],
+) -> Result<(u32, u32, Vec<u8>), CaptureError> {
+    check_depth_size(entry, bytes)?;
+    let DynamicImage::ImageLuma8(picture) = decode(entry, bytes, ImageFormat::Png)? else {
+        return Err(pixels(entry, "8-bit grey"));
+    };
+    let (width, height) = picture.dimensions();
+    Ok((width, height, picture.into_raw()))
+}
+
+fn pixels(entry: &'static str, expected: &'static str) -> CaptureError {
+    CaptureError::Decode { entry, source: DecodeError::Pixels { expected } }
+}
+
+fn check_depth_size(entry: &'static str, bytes: &[u8]) -> Result<(), CaptureError> {
+    let (width, height) = dimensions(entry, bytes, ImageFormat::Png)?;
+    if width > DEPTH_SIDE_MAX || height > DEPTH_SIDE_MAX {
+        return Err(CaptureError::Size { entry, width, height });
+    }
+    Ok(())
+}
+
+fn dimensions(
+    entry: &'static str,
+    bytes: &[u8],
+    format: ImageFormat,
+) -> Result<(u32, u32), CaptureError> {
+    ImageReader::with_format(Cursor::new(bytes), format)
+        .into_dimensions()
+        .map_err(|source| CaptureError::Decode { entry, source: source.into() })
+}
+
+fn decode(
+    entry: &'static str,
+    bytes: &[u8],
+    format: ImageFormat,
+) -> Result<DynamicImage, CaptureError> {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(IMAGE_SIDE_MAX);
+    limits.max_image_height = Some(IMAGE_SIDE_MAX);
+    limits.max_alloc = Some(ALLOCATION_MAX);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits);
+    reader.decode().map_err(|source| CaptureError::Decode { entry, source: source.into() })
+}

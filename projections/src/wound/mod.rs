@@ -1,0 +1,13 @@
+//! Wounds, from a capture to figures: what a phone's depth camera saw is decoded and checked
+//! ([`capture`], [`bundle`], [`importers`], [`ply`]), the wound is found in the picture
+//! ([`network`]), its outline is lifted onto the skin and measured.
+//!
+//! [`phantom`] makes captures whose true figures are known, for tests, training and samples.
+
+pub mod bundle;
+pub mod capture;
+pub mod decode;
+pub mod importers;
+pub mod network;
+pub mod phantom;
+pub mod ply;
