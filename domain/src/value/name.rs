@@ -22,6 +22,7 @@ coded! {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the enum is made by a macro for all lists of codes")]
 impl Default for Gender {
     fn default() -> Self {
         Self::Unknown

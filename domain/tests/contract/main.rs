@@ -1,0 +1,12 @@
+//! What the domain promises to the rest of the product: decisions, claims, events, values.
+
+mod account;
+mod appointment;
+mod claims;
+mod disclosure;
+mod events;
+mod healing;
+mod patient;
+mod support;
+mod values;
+mod wound;

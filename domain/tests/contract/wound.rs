@@ -1,0 +1,308 @@
+//! Episodes of wounds: given/when/then.
+
+use cqrs_es::Aggregate;
+use domain::value::{Digest, Note};
+use domain::wound::{
+    AnatomicalSite, Boundary, CaptureRef, CloseReason, CloseWound, ConfirmMeasurement, Etiology,
+    Laterality, MAX_RESULTS, MAX_SCANS, Measurement, MeasurementParts, MediaType, OpenWound,
+    RecordMeasurement, RecordScan, RejectScan, RejectionReason, TissuePermille, WoundCommand,
+    WoundEvent, codes,
+};
+use domain::{MediaRef, Stream, WoundEpisode};
+
+use crate::support::{
+    Refused, accepts, at, capture, given, measurement, measurement_id, measurement_parts, now,
+    patient, refuses, scan, uuid, val,
+};
+
+const MODEL: Digest = Digest([0xAA; 32]);
+const OTHER_MODEL: Digest = Digest([0xBB; 32]);
+
+fn open() -> OpenWound {
+    OpenWound {
+        patient_id: patient(1),
+        site: AnatomicalSite::Heel,
+        laterality: Some(Laterality::Left),
+        etiology: Etiology::DiabeticFootUlcer,
+        onset: Some(val("2025-11")),
+        note: None,
+    }
+}
+
+fn record_scan(n: u8) -> RecordScan {
+    RecordScan {
+        scan_id: scan(n.into()),
+        capture: capture(n),
+        captured_at: at("2026-03-01T11:00:00Z"),
+    }
+}
+
+fn measure(scan_n: u128, id: u128, model: Digest, boundary: Boundary) -> WoundCommand {
+    WoundCommand::RecordMeasurement(RecordMeasurement {
+        scan_id: scan(scan_n),
+        measurement_id: measurement_id(id),
+        model_digest: model,
+        measurement: measurement(boundary),
+    })
+}
+
+fn reject(n: u128, model_digest: Option<Digest>, reason: RejectionReason) -> WoundCommand {
+    WoundCommand::RejectScan(RejectScan { scan_id: scan(n), model_digest, reason, detail: None })
+}
+
+fn confirm(id: u128) -> WoundCommand {
+    WoundCommand::ConfirmMeasurement(ConfirmMeasurement { measurement_id: measurement_id(id) })
+}
+
+fn close(reason: CloseReason) -> WoundCommand {
+    WoundCommand::Close(CloseWound { reason, note: None })
+}
+
+fn after(commands: Vec<WoundCommand>) -> WoundEpisode {
+    commands.into_iter().fold(WoundEpisode::default(), |mut state, command| {
+        let event = accepts(&state, now(), command);
+        state.apply(event);
+        state
+    })
+}
+
+/// An episode with scan 1, which `MODEL` measured as measurement 1.
+fn measured() -> Vec<WoundCommand> {
+    vec![
+        WoundCommand::Open(open()),
+        WoundCommand::RecordScan(record_scan(1)),
+        measure(1, 1, MODEL, Boundary::Network),
+    ]
+}
+
+fn and(mut commands: Vec<WoundCommand>, more: WoundCommand) -> Vec<WoundCommand> {
+    commands.push(more);
+    commands
+}
+
+#[test]
+fn what_is_not_open_refuses() {
+    let sideless = OpenWound { laterality: None, ..open() };
+    let tomorrow = OpenWound { onset: Some(val("2027")), ..open() };
+    #[rustfmt::skip]
+    let table: Vec<Refused<WoundEpisode>> = vec![
+        ("no side", WoundCommand::Open(sideless), "laterality-required", Some("laterality")),
+        ("not yet there", WoundCommand::Open(tomorrow), "onset-in-future", Some("onset")),
+        ("scan", WoundCommand::RecordScan(record_scan(1)), "not-opened", None),
+        ("measure", measure(1, 1, MODEL, Boundary::Network), "not-opened", None),
+        ("reject", reject(1, None, RejectionReason::WrongWound), "not-opened", None),
+        ("confirm", confirm(1), "not-opened", None),
+        ("close", close(CloseReason::Healed), "not-opened", None),
+    ];
+    refuses(&WoundEpisode::default(), now(), table);
+    let middle = OpenWound { site: AnatomicalSite::Sacrum, laterality: None, ..open() };
+    accepts(&WoundEpisode::default(), now(), WoundCommand::Open(middle));
+}
+
+#[test]
+fn an_open_episode_refuses() {
+    let state = after(measured());
+    let again = RecordScan { scan_id: scan(9), ..record_scan(1) };
+    let ahead = RecordScan { captured_at: at("2026-03-01T12:10:01Z"), ..record_scan(2) };
+    #[rustfmt::skip]
+    let table: Vec<Refused<WoundEpisode>> = vec![
+        ("opened twice", WoundCommand::Open(open()), "already-opened", None),
+        ("one scan id twice", WoundCommand::RecordScan(record_scan(1)), "scan-already-recorded", Some("scan_id")),
+        ("one capture twice", WoundCommand::RecordScan(again), "capture-already-recorded", Some("capture")),
+        ("a capture of the future", WoundCommand::RecordScan(ahead), "capture-in-future", Some("captured_at")),
+        ("measured twice", measure(1, 2, MODEL, Boundary::Network), "already-measured", Some("model_digest")),
+        ("rejected after measuring", reject(1, Some(MODEL), RejectionReason::NoWoundFound), "already-measured", Some("model_digest")),
+        ("one measurement id twice", measure(1, 1, OTHER_MODEL, Boundary::Network), "measurement-already-recorded", Some("measurement_id")),
+        ("a scan there is not", measure(7, 2, MODEL, Boundary::Network), "unknown-scan", Some("scan_id")),
+        ("a scan there is not, rejected", reject(7, None, RejectionReason::WrongWound), "unknown-scan", Some("scan_id")),
+        ("rejected for another reason, unsaid", reject(1, None, RejectionReason::Other), "detail-required", Some("detail")),
+        ("a measurement there is not", confirm(7), "unknown-measurement", Some("measurement_id")),
+        ("closed for another reason, unsaid", close(CloseReason::Other), "note-required", Some("note")),
+    ];
+    refuses(&state, now(), table);
+}
+
+#[test]
+fn another_model_and_a_person_may_measure_the_same_scan() {
+    let state = after(measured());
+    accepts(&state, now(), measure(1, 2, OTHER_MODEL, Boundary::Network));
+    accepts(&state, now(), measure(1, 2, MODEL, Boundary::Outline));
+    accepts(&state, now(), reject(1, Some(OTHER_MODEL), RejectionReason::NoWoundFound));
+}
+
+#[test]
+fn a_scan_a_model_rejected_may_be_measured_by_another_and_by_nobody_once_a_person_did() {
+    let scanned = vec![WoundCommand::Open(open()), WoundCommand::RecordScan(record_scan(1))];
+    let state = after(and(scanned, reject(1, Some(MODEL), RejectionReason::LowConfidenceDepth)));
+    let again = reject(1, Some(MODEL), RejectionReason::NoWoundFound);
+    refuses(&state, now(), vec![("again", again, "already-measured", Some("model_digest"))]);
+    accepts(&state, now(), measure(1, 1, OTHER_MODEL, Boundary::Network));
+
+    let state = after(and(measured(), reject(1, None, RejectionReason::WrongWound)));
+    #[rustfmt::skip]
+    let table: Vec<Refused<WoundEpisode>> = vec![
+        ("measured", measure(1, 2, OTHER_MODEL, Boundary::Network), "scan-rejected", Some("scan_id")),
+        ("rejected twice", reject(1, None, RejectionReason::WrongWound), "scan-rejected", Some("scan_id")),
+        ("confirmed", confirm(1), "scan-rejected", Some("scan_id")),
+    ];
+    refuses(&state, now(), table);
+    let same_capture = RecordScan { scan_id: scan(2), ..record_scan(1) };
+    accepts(&state, now(), WoundCommand::RecordScan(same_capture));
+}
+
+#[test]
+fn a_measurement_is_confirmed_once() {
+    let state = after(and(measured(), confirm(1)));
+    assert!(state.is_confirmed(measurement_id(1)));
+    let table = vec![("twice", confirm(1), "already-confirmed", Some("measurement_id"))];
+    refuses(&state, now(), table);
+}
+
+#[test]
+fn a_closed_episode_takes_no_scan_but_the_answers_on_their_way() {
+    let state = after(and(measured(), close(CloseReason::Healed)));
+    assert!(!state.is_open());
+    #[rustfmt::skip]
+    let table: Vec<Refused<WoundEpisode>> = vec![
+        ("scan", WoundCommand::RecordScan(record_scan(2)), "wound-closed", None),
+        ("closed twice", close(CloseReason::Healed), "wound-closed", None),
+        ("opened again", WoundCommand::Open(open()), "already-opened", None),
+    ];
+    refuses(&state, now(), table);
+    accepts(&state, now(), measure(1, 2, OTHER_MODEL, Boundary::Network));
+    accepts(&state, now(), confirm(1));
+}
+
+#[test]
+fn an_episode_and_a_scan_are_bounded() {
+    let mut state = after(vec![WoundCommand::Open(open())]);
+    for n in 0..MAX_SCANS {
+        let mut command = record_scan(0);
+        command.scan_id = scan(n as u128);
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&(n as u64).to_be_bytes());
+        let parts = capture(0);
+        command.capture =
+            CaptureRef::new(parts.blob_id, Digest(digest), parts.size, parts.media_type.clone())
+                .expect("a valid capture");
+        let event = accepts(&state, now(), WoundCommand::RecordScan(command));
+        state.apply(event);
+    }
+    let more = WoundCommand::RecordScan(RecordScan { scan_id: scan(5_000), ..record_scan(1) });
+    refuses(&state, now(), vec![("one more scan", more, "too-many-scans", None)]);
+
+    let mut state =
+        after(vec![WoundCommand::Open(open()), WoundCommand::RecordScan(record_scan(1))]);
+    for id in 0..MAX_RESULTS {
+        let event = accepts(&state, now(), measure(1, id as u128, MODEL, Boundary::Outline));
+        state.apply(event);
+    }
+    let more = measure(1, 9_999, OTHER_MODEL, Boundary::Network);
+    refuses(&state, now(), vec![("one more result", more, "too-many-results", None)]);
+}
+
+#[test]
+fn a_scan_names_its_capture_for_the_statement() {
+    let opened = after(vec![WoundCommand::Open(open())]);
+    let event = accepts(&opened, now(), WoundCommand::RecordScan(record_scan(1)));
+    let expected = MediaRef {
+        sha256: [1; 32],
+        size: 1_234_567,
+        media_type: "application/vnd.coherency.capture+tar".to_owned(),
+    };
+    assert_eq!(WoundEpisode::media(&event), vec![expected]);
+    assert!(WoundEpisode::claims(uuid(1), &event).is_empty());
+    assert_eq!(given::<WoundEpisode>(&[event]).subject(uuid(1)), None);
+    assert_eq!(opened.subject(uuid(1)), Some(patient(1).as_uuid()));
+}
+
+#[test]
+fn an_event_without_its_scan_does_not_break_the_fold() {
+    let orphan = WoundEvent::MeasurementConfirmed(domain::wound::MeasurementConfirmed {
+        measurement_id: measurement_id(3),
+    });
+    assert!(given::<WoundEpisode>(&[orphan]).opening().is_none());
+}
+
+#[test]
+fn a_measurement_holds_no_nonsense() {
+    type Change = fn(&mut MeasurementParts);
+    let with = |change: Change| {
+        let mut parts = measurement_parts(Boundary::Network);
+        change(&mut parts);
+        Measurement::try_from(parts).err().map(|error| error.to_string())
+    };
+    assert_eq!(with(|_| ()), None);
+    assert_eq!(with(|m| m.outline.clear()), None);
+    assert_eq!(with(|m| m.tissue = None), None);
+    #[rustfmt::skip]
+    let refused: Vec<(Change, &str)> = vec![
+        (|m| m.area_um2 = 0, "area is zero"),
+        (|m| m.area_um2 = Measurement::MAX_AREA_UM2 + 1, "area_um2"),
+        (|m| m.perimeter_um = u32::MAX, "perimeter_um"),
+        (|m| m.length_um = u32::MAX, "length_um"),
+        (|m| m.width_sd_um = u32::MAX, "width_sd_um"),
+        (|m| m.max_depth_um = u32::MAX, "max_depth_um"),
+        (|m| m.volume_nl = u64::MAX, "volume_nl"),
+        (|m| m.wound_probability_permille = 1001, "wound_probability_permille"),
+        (|m| m.tissue = Some(TissuePermille { granulation: 999, slough: 0, necrosis: 0, epithelium: 0 }), "tissue"),
+        (|m| m.tissue = Some(TissuePermille { granulation: u16::MAX, slough: u16::MAX, necrosis: u16::MAX, epithelium: u16::MAX }), "tissue"),
+        (|m| m.outline.truncate(2), "outline"),
+        (|m| m.outline = vec![[0, 0]; Measurement::MAX_OUTLINE_POINTS + 1], "outline"),
+    ];
+    for (change, named) in refused {
+        let text = with(change).unwrap_or_else(|| panic!("{named}: must be refused"));
+        assert!(text.contains(named), "{named}: {text}");
+    }
+}
+
+#[test]
+fn a_capture_holds_no_nonsense() {
+    for media_type in ["", "ply", "application/", "/ply", "a b/c", "text/html; charset=utf-8"] {
+        assert!(MediaType::new(media_type).is_err(), "{media_type}");
+    }
+    let ply = MediaType::new("Application/PLY").expect("a media type");
+    assert_eq!(ply.as_str(), "application/ply");
+    for size in [0, CaptureRef::MAX_SIZE + 1] {
+        assert!(CaptureRef::new(uuid(1), MODEL, size, ply.clone()).is_err());
+    }
+}
+
+#[test]
+fn units_are_converted_for_people() {
+    let measurement = measurement(Boundary::Network);
+    let close_to = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    assert!(close_to(measurement.area_cm2(), 12.5));
+    assert!(close_to(measurement.perimeter_cm(), 13.1));
+    assert!(close_to(measurement.length_cm(), 4.5));
+    assert!(close_to(measurement.width_cm(), 3.5));
+    assert!(close_to(measurement.max_depth_cm(), 0.42));
+    assert!(close_to(measurement.volume_cm3(), 2.1));
+}
+
+#[test]
+fn the_codes_are_pinned() {
+    let expected = [
+        ("http://loinc.org", "72287-6", "wound assessment panel"),
+        ("http://loinc.org", "89260-4", "area, cm2"),
+        ("http://loinc.org", "39126-8", "length, cm"),
+        ("http://loinc.org", "39125-0", "width, cm"),
+        ("http://loinc.org", "39127-6", "depth, cm"),
+        ("http://loinc.org", "94083-3", "volume, cm3"),
+        ("http://loinc.org", "72370-0", "tissue, %"),
+        ("http://loinc.org", "72293-4", "undermining"),
+        ("http://loinc.org", "72296-7", "tunnelling"),
+        ("http://snomed.info/sct", "225541009", "granulation"),
+        ("http://snomed.info/sct", "449746002", "slough"),
+        ("http://snomed.info/sct", "449743005", "epithelialisation"),
+        ("http://snomed.info/sct", "421306004", "eschar"),
+    ];
+    assert_eq!(codes::TABLE, expected);
+    assert_ne!(codes::AREA, "39126-8", "39126-8 is the length");
+}
+
+#[test]
+fn a_note_may_be_long_but_not_endless() {
+    assert!(Note::new(&"x".repeat(Note::MAX)).is_ok());
+    assert!(Note::new(&"x".repeat(Note::MAX + 1)).is_err());
+}
