@@ -1,1 +1,19 @@
-//! The read side.
+//! The read side: everything that is made from the log and can be thrown away and made again.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`event`] | an event as projectors see it: checked, opened, up to date |
+//! | [`runtime`] | the loop that runs a projector from its own checkpoint |
+//! | [`read_models`] | the Mongo documents, and the queries over them |
+//! | [`cache`] | what is hot, in Redis, by position |
+//! | [`worker`] | wound inference: the projector that answers a scan with a measurement |
+//! | [`wound`] | from a capture to figures: decoding, segmentation, measurement |
+//!
+//! Nothing here writes to the log. The worker, which must, is handed a small trait.
+
+pub mod cache;
+pub mod event;
+pub mod read_models;
+pub mod runtime;
+pub mod worker;
+pub mod wound;

@@ -1,0 +1,353 @@
+//! Running a projector: it reads the log in order from its own checkpoint and applies what it finds.
+//!
+//! What makes the effects exactly-once is not this loop but the rule that every effect carries the position
+//! of its event and counts only if newer. So a crash between an effect and the checkpoint, or two
+//! processes that both believe to hold the lock for a moment, repeat work and change nothing.
+
+mod checkpoint;
+mod error;
+mod lease;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mongodb::Database;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+pub use checkpoint::{COLLECTION as CHECKPOINT_COLLECTION, CheckpointDocument, Checkpoints};
+pub(crate) use error::chain;
+pub use error::{ApplyError, RunError, StoreError};
+
+use crate::event::{EventLog, RecordedEvent};
+use lease::Lease;
+
+/// Something that is made from the log: a read model, a cache, a worker's results.
+#[async_trait]
+pub trait Projector: Send + Sync {
+    /// What it is called, in checkpoints, locks and metrics.
+    fn name(&self) -> &str;
+
+    /// Grows when the documents change their shape or meaning; another version has its own checkpoint and
+    /// documents, and is built beside the old one.
+    fn version(&self) -> u32;
+
+    /// The stream types whose payloads it needs. Events of other types arrive without their `event`.
+    fn streams(&self) -> &[&'static str];
+
+    /// How many events it takes at once, at most.
+    fn batch_limit(&self) -> usize {
+        500
+    }
+
+    /// Called when this process has become the holder, before the first batch.
+    async fn begin(&self) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    /// Applies events, in order. May be called again with events it has seen: that must change nothing.
+    async fn apply(&self, batch: &[RecordedEvent]) -> Result<(), ApplyError>;
+
+    /// Called about every second while there is nothing to apply.
+    async fn idle(&self) {}
+
+    /// Forgets every effect, so that the log can be applied from zero.
+    async fn reset(&self) -> Result<(), ApplyError>;
+
+    /// Name and version: the key of its checkpoint.
+    fn id(&self) -> String {
+        format!("{}:{}", self.name(), self.version())
+    }
+}
+
+/// How the loop waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunConfig {
+    /// How long to wait for a notification before looking anyway.
+    pub poll: Duration,
+    /// The first pause after a failure; each further one is twice as long.
+    pub backoff_min: Duration,
+    /// The longest pause after a failure.
+    pub backoff_max: Duration,
+    /// How long a batch under way may still take once a stop is asked for.
+    pub grace: Duration,
+}
+
+impl Default for RunConfig {
+    fn default() -> RunConfig {
+        RunConfig {
+            poll: Duration::from_secs(1),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(10),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Runs projectors over one log, with their checkpoints in one Mongo database. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    pool: PgPool,
+    log: EventLog,
+    checkpoints: Checkpoints,
+    target: Arc<str>,
+    config: RunConfig,
+}
+
+/// Why a session ended without an error.
+enum Ended {
+    /// The shutdown token was cancelled.
+    Stopped,
+    /// Another process holds the projector.
+    Held,
+    /// The checkpoint is not where this process left it: begin a new session from where it is.
+    Moved,
+}
+
+impl Runtime {
+    /// A runtime that reads the log through `pool` and keeps its checkpoints in `database`.
+    pub fn new(pool: PgPool, log: EventLog, database: &Database, config: RunConfig) -> Runtime {
+        Runtime {
+            pool,
+            log,
+            checkpoints: Checkpoints::new(database),
+            target: database.name().into(),
+            config,
+        }
+    }
+
+    /// Where the projectors stand.
+    pub fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
+    /// Runs until `shutdown` is cancelled. While another process holds the projector this one stands by. A
+    /// store that fails is tried again, with growing pauses. Only what no retry can cure
+    /// comes back as an error: then the projector has stopped, and somebody must look.
+    pub async fn run(
+        &self,
+        projector: Arc<dyn Projector>,
+        shutdown: CancellationToken,
+    ) -> Result<(), RunError> {
+        let id = projector.id();
+        let mut pause = self.config.backoff_min;
+        let mut rebuilt_at = None;
+        while !shutdown.is_cancelled() {
+            let mut progressed = false;
+            let outcome = self.session(projector.as_ref(), &shutdown, &mut progressed).await;
+            if progressed {
+                pause = self.config.backoff_min;
+            }
+            let wait = match outcome {
+                Ok(Ended::Stopped) => break,
+                Ok(Ended::Held) => self.config.poll,
+                Ok(Ended::Moved) => {
+                    info!(projector = %id, "the checkpoint of projector `{id}` was moved: reading it again");
+                    self.config.backoff_min
+                }
+                Err(RunError::Apply { source: ApplyError::Incomplete { position }, .. })
+                    if rebuilt_at != Some(position) =>
+                {
+                    warn!(projector = %id, position, "read model `{id}` has lost documents: rebuilding it");
+                    rebuilt_at = Some(position);
+                    match self.rebuild(projector.as_ref()).await {
+                        Ok(()) => continue,
+                        Err(failure) => self.failed(&id, &failure, &mut pause)?,
+                    }
+                }
+                Err(failure) if failure.is_transient() => self.failed(&id, &failure, &mut pause)?,
+                Err(failure) => {
+                    metrics::gauge!("projector_stopped", "projector" => id.clone()).set(1.0);
+                    error!(
+                        projector = %id,
+                        error = chain(&failure),
+                        "projector `{id}` stopped: what it met cannot be cured by trying again"
+                    );
+                    return Err(failure);
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        info!(projector = %id, "projector `{id}` stopped");
+        Ok(())
+    }
+
+    /// Notes a failure and answers how long to pause.
+    fn failed(
+        &self,
+        id: &str,
+        failure: &RunError,
+        pause: &mut Duration,
+    ) -> Result<Duration, RunError> {
+        metrics::counter!("projector_failures_total", "projector" => id.to_owned()).increment(1);
+        let wait = *pause;
+        *pause = (*pause * 2).min(self.config.backoff_max);
+        let pause_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        warn!(
+            projector = %id,
+            pause_ms,
+            error = chain(failure),
+            "projector `{id}` failed and will try again"
+        );
+        Ok(wait)
+    }
+
+    /// Forgets the projector's documents and its checkpoint. The process that runs it, this one or
+    /// another, notices within a second and begins from zero.
+    ///
+    /// The documents go first: a batch that is under way meanwhile may leave documents behind, and those are
+    /// complete up to their position, so that the replay from zero meets them rightly.
+    pub async fn rebuild(&self, projector: &dyn Projector) -> Result<(), RunError> {
+        let id = projector.id();
+        projector.reset().await.map_err(|source| RunError::Apply {
+            projector: id.clone(),
+            from: 0,
+            source,
+        })?;
+        self.checkpoints.remove(&id).await.map_err(|source| lost_checkpoint(&id, source))
+    }
+
+    /// Applies everything up to the present head and returns where that was: for tools and tests.
+    /// The caller makes sure that the projector does not run elsewhere, or accepts repeated work.
+    pub async fn catch_up(&self, projector: &dyn Projector) -> Result<u64, RunError> {
+        let id = projector.id();
+        projector.begin().await.map_err(|source| RunError::Apply {
+            projector: id.clone(),
+            from: 0,
+            source,
+        })?;
+        let head = self.log.head().await.map_err(RunError::Log)?;
+        let mut position =
+            self.checkpoints.begin(&id).await.map_err(|source| lost_checkpoint(&id, source))?;
+        while position < head {
+            let Some(next) = self.step(projector, &id, position, head).await? else {
+                position = self
+                    .checkpoints
+                    .begin(&id)
+                    .await
+                    .map_err(|source| lost_checkpoint(&id, source))?;
+                continue;
+            };
+            position = next;
+        }
+        Ok(position)
+    }
+
+    /// From taking the lock to losing it.
+    async fn session(
+        &self,
+        projector: &dyn Projector,
+        shutdown: &CancellationToken,
+        progressed: &mut bool,
+    ) -> Result<Ended, RunError> {
+        let id = projector.id();
+        let options = self.pool.connect_options();
+        let Some(mut lease) = Lease::acquire(&options, &id, &self.target).await? else {
+            return Ok(Ended::Held);
+        };
+        projector.begin().await.map_err(|source| RunError::Apply {
+            projector: id.clone(),
+            from: 0,
+            source,
+        })?;
+        let mut position =
+            self.checkpoints.begin(&id).await.map_err(|source| lost_checkpoint(&id, source))?;
+        info!(projector = %id, position, "projector `{id}` runs from position {position}");
+        metrics::gauge!("projector_stopped", "projector" => id.clone()).set(0.0);
+        loop {
+            if shutdown.is_cancelled() {
+                return Ok(Ended::Stopped);
+            }
+            lease.check().await?;
+            let head = self.log.head().await.map_err(RunError::Log)?;
+            report(&id, position, head);
+            if position > head {
+                return Err(RunError::AheadOfLog { projector: id, position, head });
+            }
+            if position == head {
+                tokio::select! {
+                    waited = lease.wait(self.config.poll) => waited?,
+                    () = shutdown.cancelled() => return Ok(Ended::Stopped),
+                }
+                projector.idle().await;
+                // Somebody may have dropped the database, or asked for a rebuild.
+                let stored = self.checkpoints.load(&id).await;
+                if stored.map_err(|source| lost_checkpoint(&id, source))? != Some(position) {
+                    return Ok(Ended::Moved);
+                }
+                continue;
+            }
+            let step = self.step(projector, &id, position, head);
+            let next = tokio::select! {
+                next = step => next?,
+                // Whatever is dropped half done is done again, without effect, by the next holder.
+                () = late(shutdown, self.config.grace) => return Ok(Ended::Stopped),
+            };
+            match next {
+                Some(next) => position = next,
+                None => return Ok(Ended::Moved),
+            }
+            *progressed = true;
+        }
+    }
+
+    /// Reads one batch, applies it and moves the checkpoint. `None`: the checkpoint was moved by others.
+    async fn step(
+        &self,
+        projector: &dyn Projector,
+        id: &str,
+        position: u64,
+        head: u64,
+    ) -> Result<Option<u64>, RunError> {
+        let limit = u64::try_from(projector.batch_limit().max(1)).unwrap_or(u64::MAX);
+        let to = head.min(position.saturating_add(limit));
+        let batch =
+            self.log.read(position..to, projector.streams()).await.map_err(RunError::Log)?;
+        let Some(last) = batch.last() else {
+            return Ok(Some(position));
+        };
+        let next = last.position + 1;
+        projector.apply(&batch).await.map_err(|source| RunError::Apply {
+            projector: id.to_owned(),
+            from: position,
+            source,
+        })?;
+        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        metrics::counter!("projector_events_total", "projector" => id.to_owned()).increment(count);
+        let moved = self.checkpoints.advance(id, position, next).await;
+        Ok(moved.map_err(|source| lost_checkpoint(id, source))?.then_some(next))
+    }
+}
+
+/// Runs one projector with the usual waits; see [`Runtime::run`].
+pub async fn run(
+    projector: Arc<dyn Projector>,
+    pool: PgPool,
+    log: EventLog,
+    database: &Database,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    Runtime::new(pool, log, database, RunConfig::default()).run(projector, shutdown).await
+}
+
+/// Resolves a grace period after the stop was asked for.
+async fn late(shutdown: &CancellationToken, grace: Duration) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(grace).await;
+}
+
+fn lost_checkpoint(id: &str, source: mongodb::error::Error) -> RunError {
+    RunError::Checkpoint { projector: id.to_owned(), source: source.into() }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 events are far away")]
+fn report(id: &str, position: u64, head: u64) {
+    metrics::gauge!("projector_position", "projector" => id.to_owned()).set(position as f64);
+    metrics::gauge!("projector_lag_events", "projector" => id.to_owned())
+        .set(head.saturating_sub(position) as f64);
+}

@@ -1,0 +1,304 @@
+//! Wound inference: the projector that answers a scan with a measurement, or with the reason why there is none.
+//!
+//! It reads the log like any projector, but its effect is a command: what the network measured becomes a signed
+//! event too. Whether a scan still needs an answer is read from the wound's stream in the log itself, and every
+//! answer goes under a command id made from scan and model; so a crash and a replay repeat nothing, and
+//! another model answers beside the old one.
+
+mod ports;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::value::{Digest, Note};
+use domain::wound::{
+    CaptureRef, Measurement, RecordMeasurement, RejectScan, RejectionReason, ScanRecorded,
+};
+use domain::{Event, MeasurementId, ScanId, WoundEvent, WoundId};
+use sha2::{Digest as _, Sha256};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+pub use ports::{
+    Answer, CaptureRequest, CaptureSource, FetchError, MeasurementSink, ScanAnalyzer,
+    ScanRejection, SinkError,
+};
+
+use crate::event::{EventLog, RecordedEvent};
+use crate::read_models::{WoundDocument, fold_wound};
+use crate::runtime::{ApplyError, Projector};
+
+/// How often to ask for a capture that is said to be missing, before that is recorded.
+const FETCH_ATTEMPTS: u32 = 3;
+
+/// The pause between two of these questions.
+const FETCH_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest a capture may take to be measured.
+const ANALYSIS_MAX: Duration = Duration::from_secs(300);
+
+/// The inference projector.
+pub struct InferenceWorker {
+    log: EventLog,
+    captures: Arc<dyn CaptureSource>,
+    analyzer: Arc<dyn ScanAnalyzer>,
+    sink: Arc<dyn MeasurementSink>,
+    model: Digest,
+}
+
+impl InferenceWorker {
+    /// A worker that reads scans from `log`, fetches their captures from `captures`, measures them with
+    /// `analyzer`, and records the results through `sink`.
+    pub fn new(
+        log: EventLog,
+        captures: Arc<dyn CaptureSource>,
+        analyzer: Arc<dyn ScanAnalyzer>,
+        sink: Arc<dyn MeasurementSink>,
+    ) -> InferenceWorker {
+        let model = analyzer.model_digest();
+        InferenceWorker { log, captures, analyzer, sink, model }
+    }
+
+    /// The wound as its stream in the log tells it now; `None` if its key was destroyed.
+    async fn wound(&self, wound: Uuid) -> Result<Option<WoundDocument>, ApplyError> {
+        let events = self.log.stream("wound", wound).await;
+        let events = events.map_err(ApplyError::unavailable("read the wound's events"))?;
+        Ok(fold_wound(&events))
+    }
+
+    /// Answers one scan.
+    async fn answer(
+        &self,
+        recorded: &RecordedEvent,
+        scan: &ScanRecorded,
+    ) -> Result<(), ApplyError> {
+        let started = Instant::now();
+        let Some(outcome) = self.analyze(recorded, &scan.capture).await? else {
+            return Ok(());
+        };
+        let answer = Answer {
+            wound_id: WoundId::from_uuid(recorded.stream_id),
+            command_id: derived_id("command", scan.scan_id, &self.model),
+            caused_by: recorded.command_id,
+        };
+        let reason = match &outcome {
+            Ok(_) => "measured",
+            Err(rejection) => rejection.reason.as_str(),
+        };
+        let submitted = match outcome {
+            Ok(measurement) => {
+                let measurement_id =
+                    MeasurementId::from_uuid(derived_id("measurement", scan.scan_id, &self.model));
+                let command = RecordMeasurement {
+                    scan_id: scan.scan_id,
+                    measurement_id,
+                    model_digest: self.model,
+                    measurement,
+                };
+                self.sink.record_measurement(&answer, command).await
+            }
+            Err(ScanRejection { reason, detail }) => {
+                let command = RejectScan {
+                    scan_id: scan.scan_id,
+                    model_digest: Some(self.model),
+                    reason,
+                    detail: note(&detail),
+                };
+                self.sink.reject_scan(&answer, command).await
+            }
+        };
+        match submitted {
+            Ok(()) => {
+                metrics::counter!("scans_answered_total", "outcome" => reason).increment(1);
+                metrics::histogram!("scan_answer_seconds").record(started.elapsed().as_secs_f64());
+                info!(scan.id = %scan.scan_id, outcome = reason, "answered scan {}", scan.scan_id);
+                Ok(())
+            }
+            // Somebody answered meanwhile, or the scan was rejected: nothing is left to do.
+            Err(SinkError::Refused { code }) => {
+                info!(scan.id = %scan.scan_id, code, "the answer to scan {} is not wanted", scan.scan_id);
+                Ok(())
+            }
+            Err(error @ SinkError::Unavailable { .. }) => {
+                Err(ApplyError::unavailable("record a scan's answer")(error))
+            }
+        }
+    }
+
+    /// Fetches, checks and measures a capture. `None`: the patient was erased, so nobody answers.
+    async fn analyze(
+        &self,
+        recorded: &RecordedEvent,
+        capture: &CaptureRef,
+    ) -> Result<Option<Result<Measurement, ScanRejection>>, ApplyError> {
+        let Some(subject) = recorded.subject else {
+            return Err(ApplyError::Poison {
+                position: recorded.position,
+                reason: "a scan without a subject has no key to open its capture".to_owned(),
+            });
+        };
+        let request = CaptureRequest {
+            blob_id: capture.blob_id,
+            subject,
+            sha256: capture.sha256,
+            size: capture.size,
+        };
+        let bytes = match self.fetch(&request).await {
+            Ok(bytes) => bytes,
+            Err(FetchError::Erased) => return Ok(None),
+            Err(FetchError::Missing) => {
+                return Ok(Some(Err(ScanRejection::new(
+                    RejectionReason::CaptureMissing,
+                    "the stored capture is not there",
+                ))));
+            }
+            Err(FetchError::Damaged) => return Ok(Some(Err(damaged()))),
+            Err(error @ FetchError::Unavailable { .. }) => {
+                return Err(ApplyError::unavailable("fetch a capture")(error));
+            }
+        };
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        if size != capture.size || digest != *capture.sha256.as_bytes() {
+            return Ok(Some(Err(damaged())));
+        }
+        Ok(Some(self.measure(bytes, capture.media_type.as_str().to_owned()).await))
+    }
+
+    /// A capture that is said to be missing is asked for again: object stores may be late.
+    async fn fetch(&self, request: &CaptureRequest) -> Result<Bytes, FetchError> {
+        let mut attempt = 1;
+        loop {
+            match self.captures.fetch(request).await {
+                Err(FetchError::Missing) if attempt < FETCH_ATTEMPTS => {
+                    attempt += 1;
+                    tokio::time::sleep(FETCH_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Measures on a thread for long work. A capture that makes the analyzer fail is answered as one that cannot be
+    /// measured: it must not keep the others waiting.
+    async fn measure(
+        &self,
+        bytes: Bytes,
+        media_type: String,
+    ) -> Result<Measurement, ScanRejection> {
+        let analyzer = Arc::clone(&self.analyzer);
+        let analysis = tokio::task::spawn_blocking(move || analyzer.analyze(&bytes, &media_type));
+        match tokio::time::timeout(ANALYSIS_MAX, analysis).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => {
+                error!("the analyzer failed on a capture");
+                Err(ScanRejection::new(
+                    RejectionReason::Other,
+                    "the analyzer failed on this capture",
+                ))
+            }
+            Err(_) => {
+                warn!("the analyzer took too long for a capture");
+                Err(ScanRejection::new(RejectionReason::Other, "measuring took too long"))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Projector for InferenceWorker {
+    fn name(&self) -> &str {
+        "inference"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    /// Each model has its own checkpoint: a new one answers every scan, from the first.
+    fn id(&self) -> String {
+        let model = self.model.to_string();
+        format!("{}:{}:{}", self.name(), self.version(), model.get(..16).unwrap_or(&model))
+    }
+
+    fn streams(&self) -> &[&'static str] {
+        &["wound"]
+    }
+
+    async fn apply(&self, batch: &[RecordedEvent]) -> Result<(), ApplyError> {
+        let mut wounds: HashMap<Uuid, Option<WoundDocument>> = HashMap::new();
+        for recorded in batch {
+            let Some(Event::Wound(WoundEvent::ScanRecorded(scan))) = &recorded.event else {
+                continue;
+            };
+            let id = recorded.stream_id;
+            if !wounds.contains_key(&id) {
+                wounds.insert(id, self.wound(id).await?);
+            }
+            let Some(Some(wound)) = wounds.get(&id) else { continue };
+            let found = wound.scans.iter().find(|found| found.id == scan.scan_id);
+            if found.is_some_and(|found| !found.is_answered_by(&self.model)) {
+                self.answer(recorded, scan).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Its effects are events, and those stay.
+    async fn reset(&self) -> Result<(), ApplyError> {
+        Ok(())
+    }
+}
+
+fn damaged() -> ScanRejection {
+    ScanRejection::new(
+        RejectionReason::DigestMismatch,
+        "the stored capture is not the one that was taken in",
+    )
+}
+
+/// An id that the same scan and model always come to (`UUIDv8`).
+fn derived_id(what: &str, scan: ScanId, model: &Digest) -> Uuid {
+    let digest = Sha256::digest(format!("coherency/inference/v1\n{what}\n{scan}\n{model}\n"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// A detail as a note, cut to what a note may hold.
+fn note(detail: &str) -> Option<Note> {
+    let text: String = detail.chars().filter(|c| !c.is_control()).take(Note::MAX).collect();
+    Note::new(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_follow_from_scan_and_model() {
+        let scan = ScanId::from_uuid(Uuid::from_u128(1));
+        let other = ScanId::from_uuid(Uuid::from_u128(2));
+        let (model, newer) = (Digest([1; 32]), Digest([2; 32]));
+        let id = derived_id("command", scan, &model);
+        assert_eq!(id, derived_id("command", scan, &model));
+        assert_eq!(id.get_version_num(), 8);
+        for different in [
+            derived_id("measurement", scan, &model),
+            derived_id("command", other, &model),
+            derived_id("command", scan, &newer),
+        ] {
+            assert_ne!(id, different);
+        }
+    }
+
+    #[test]
+    fn a_detail_becomes_a_note() {
+        assert_eq!(note(""), None);
+        assert_eq!(note("too\u{7} dark").as_deref(), Some("too dark"));
+        assert_eq!(note(&"x".repeat(5_000)).map(|note| note.chars().count()), Some(Note::MAX));
+    }
+}

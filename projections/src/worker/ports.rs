@@ -1,0 +1,119 @@
+//! What the worker is handed: where captures come from, what measures them, and where results go.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::WoundId;
+use domain::value::Digest;
+use domain::wound::{Measurement, RecordMeasurement, RejectScan, RejectionReason};
+use uuid::Uuid;
+
+use crate::runtime::StoreError;
+
+/// Where an answer belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// The wound whose stream it goes into.
+    pub wound_id: WoundId,
+    /// The command's id: the same for the same scan and model, so that a repetition is answered, not repeated.
+    pub command_id: Uuid,
+    /// The command that recorded the scan: the correlation id.
+    pub caused_by: Uuid,
+}
+
+/// Why an answer was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The log did not take it now: the worker tries again.
+    #[error("the answer could not be recorded now")]
+    Unavailable {
+        /// What went wrong.
+        #[source]
+        source: StoreError,
+    },
+    /// The answer is not wanted: the scan is already measured, was rejected, or the command id was used.
+    #[error("the answer was refused: {code}")]
+    Refused {
+        /// The refusal's code.
+        code: String,
+    },
+}
+
+/// Records what the worker found, as commands.
+#[async_trait]
+pub trait MeasurementSink: Send + Sync {
+    /// Records a measurement of a scan.
+    async fn record_measurement(
+        &self,
+        answer: &Answer,
+        command: RecordMeasurement,
+    ) -> Result<(), SinkError>;
+
+    /// Records that a scan cannot be measured.
+    async fn reject_scan(&self, answer: &Answer, command: RejectScan) -> Result<(), SinkError>;
+}
+
+/// Which capture is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaptureRequest {
+    /// The encrypted object.
+    pub blob_id: Uuid,
+    /// Whose data key opens it.
+    pub subject: Uuid,
+    /// The SHA-256 of the capture itself.
+    pub sha256: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Why a capture was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The store did not answer: the worker tries again.
+    #[error("the capture store did not answer")]
+    Unavailable {
+        /// What went wrong.
+        #[source]
+        source: StoreError,
+    },
+    /// The store has no such object.
+    #[error("the capture is not there")]
+    Missing,
+    /// The patient's data key was destroyed.
+    #[error("the capture's data key was destroyed")]
+    Erased,
+    /// The object does not open, or is not the capture that was taken in.
+    #[error("the capture is damaged")]
+    Damaged,
+}
+
+/// Fetches captures, decrypted.
+#[async_trait]
+pub trait CaptureSource: Send + Sync {
+    /// Fetches one capture.
+    async fn fetch(&self, request: &CaptureRequest) -> Result<Bytes, FetchError>;
+}
+
+/// Why a capture has no measurement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanRejection {
+    /// The reason.
+    pub reason: RejectionReason,
+    /// More about it, for a clinician; it names no person.
+    pub detail: String,
+}
+
+impl ScanRejection {
+    /// A rejection.
+    pub fn new(reason: RejectionReason, detail: impl Into<String>) -> ScanRejection {
+        ScanRejection { reason, detail: detail.into() }
+    }
+}
+
+/// Measures captures. Called on a thread for long work.
+pub trait ScanAnalyzer: Send + Sync {
+    /// The digest of the model: of everything that decides what is measured.
+    fn model_digest(&self) -> Digest;
+
+    /// Decodes and measures one capture.
+    fn analyze(&self, bytes: &[u8], media_type: &str) -> Result<Measurement, ScanRejection>;
+}
