@@ -85,6 +85,13 @@ pub enum ExportError {
     NoGenesis,
 }
 
+/// The bytes of the file of keys: there is one spelling, so that any change shows.
+fn keys_file(keyring: &Keyring) -> Result<Vec<u8>, ExportError> {
+    let mut keys = serde_json::to_vec_pretty(&keyring.to_jwks()).map_err(ExportError::Json)?;
+    keys.push(b'\n');
+    Ok(keys)
+}
+
 /// Writes an export, entry by entry.
 pub struct ExportWriter {
     folder: PathBuf,
@@ -180,8 +187,7 @@ impl ExportWriter {
             self.write_tile(level, index, &hashes)?;
         }
         let keyring = self.keyring.take().ok_or(ExportError::NoGenesis)?;
-        let mut keys = serde_json::to_vec_pretty(&keyring.to_jwks()).map_err(ExportError::Json)?;
-        keys.push(b'\n');
+        let keys = keys_file(&keyring)?;
         self.write(KEYS, &keys)?;
         self.write(CHECKPOINT, note.as_bytes())
     }

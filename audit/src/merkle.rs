@@ -100,6 +100,9 @@ pub enum MerkleError {
         /// The newer size.
         new: u64,
     },
+    /// Every tree grows out of the empty one, which therefore proves nothing.
+    #[error("consistency with the empty tree proves nothing")]
+    EmptyOld,
     /// The proof has the wrong number of hashes.
     #[error("the proof has {actual} hashes where {expected} are needed")]
     ProofLength {
@@ -371,8 +374,11 @@ pub fn consistency_ranges(old: u64, new: u64) -> Result<Vec<(u64, u64)>, MerkleE
     if old > new {
         return Err(MerkleError::Shrinks { old, new });
     }
-    if old == 0 || old == new {
+    if old == new {
         return Ok(Vec::new());
+    }
+    if old == 0 {
+        return Err(MerkleError::EmptyOld);
     }
     let mut ranges = Vec::new();
     let (mut start, mut end) = (0, new);
@@ -478,8 +484,8 @@ pub fn verify_inclusion(
 
 /// Checks a consistency proof (RFC 9162, 2.1.4.2).
 ///
-/// Two trees of one size are consistent if their roots are equal and the proof is empty. Every
-/// tree is consistent with the empty one, by an empty proof.
+/// Two trees of one size are consistent if their roots are equal and the proof is empty. The empty
+/// tree is consistent with itself only: a proof from it would prove nothing.
 pub fn verify_consistency(
     old: u64,
     new: u64,
@@ -491,11 +497,14 @@ pub fn verify_consistency(
         return Err(MerkleError::Shrinks { old, new });
     }
     let holds = |held: bool| if held { Ok(()) } else { Err(MerkleError::RootMismatch) };
-    if old == new || old == 0 {
+    if old == new {
         if !proof.is_empty() {
             return Err(MerkleError::ProofLength { expected: 0, actual: proof.len() });
         }
-        return holds(if old == new { old_root == new_root } else { *old_root == empty_root() });
+        return holds(old_root == new_root);
+    }
+    if old == 0 {
+        return Err(MerkleError::EmptyOld);
     }
     // A perfect old tree is itself the first node of the path.
     let mut path = Vec::with_capacity(proof.len() + 1);

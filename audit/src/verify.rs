@@ -131,9 +131,9 @@ pub enum FindingKind {
     Statement,
     /// The signature does not hold.
     Signature,
-    /// The signing key was never one of this log's.
+    /// The signing key is not one the log has named up to there.
     ForeignKey,
-    /// The signing key is this log's, but not active there.
+    /// The signing key is this log's, but was retired before.
     InactiveKey,
     /// An event of the log's own is not valid.
     Keyring,

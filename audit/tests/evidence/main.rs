@@ -1,0 +1,10 @@
+//! Evidence, tested: published vectors, other implementations, our own vectors, and tampering.
+
+mod exports;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod properties;
+mod snapshots;
+mod tampering;
+mod vectors;
+mod world;
