@@ -1,7 +1,8 @@
 //! The tree's right edge in memory: enough to append without reading anything older.
 
-use audit::merkle::{Appended, CompactRange, Hash, MerkleError};
-use audit::tiles::{Tile, TileBuilder, TileNeeds, hashes_from_bytes};
+use audit::merkle::{Appended, CompactRange, Hash};
+use audit::postgres::{DatabaseError, load_tiles};
+use audit::tiles::{Tile, TileBuilder};
 use sqlx::{PgConnection, Row};
 
 /// How many leaf hashes are read at a time when another process has appended.
@@ -13,9 +14,18 @@ pub(crate) enum EdgeError {
     #[error("the database failed while the right edge was read")]
     Database(#[from] sqlx::Error),
     #[error("the stored tree is incomplete")]
-    Tree(#[from] MerkleError),
+    Tree(#[source] DatabaseError),
     #[error("{0}")]
     Damaged(String),
+}
+
+impl From<DatabaseError> for EdgeError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Sqlx(error) => EdgeError::Database(error),
+            other => EdgeError::Tree(other),
+        }
+    }
 }
 
 /// The perfect subtrees and the incomplete tiles of a tree.
@@ -49,32 +59,7 @@ impl Edge {
         connection: &mut PgConnection,
         size: u64,
     ) -> Result<Edge, EdgeError> {
-        let needs = TileNeeds::of(size);
-        let leaves =
-            read_leaves(connection, needs.leaves.start, needs.leaves.end - needs.leaves.start)
-                .await?;
-        let mut roots = Vec::with_capacity(needs.tiles.len());
-        for (level, range) in needs.tiles.iter().enumerate() {
-            let rows = sqlx::query(
-                "SELECT hashes FROM tiles WHERE level = $1 AND index >= $2 AND index < $3 ORDER BY index",
-            )
-            .bind(i16::try_from(level).unwrap_or(i16::MAX))
-            .bind(signed(range.start))
-            .bind(signed(range.end))
-            .fetch_all(&mut *connection)
-            .await?;
-            let mut level_roots = Vec::with_capacity(rows.len());
-            for (row, index) in rows.iter().zip(range.clone()) {
-                let bytes: &[u8] = row.try_get(0)?;
-                let hashes = hashes_from_bytes(bytes).unwrap_or_default();
-                let tile = Tile { level: u8::try_from(level).unwrap_or(u8::MAX), index, hashes };
-                level_roots.push(tile.root().ok_or_else(|| {
-                    EdgeError::Damaged(format!("tile {index} of level {level} is malformed"))
-                })?);
-            }
-            roots.push(level_roots);
-        }
-        let tiles = TileBuilder::restore(size, leaves, roots)?;
+        let tiles = load_tiles(connection, size).await?;
         let range = tiles
             .compact_range()
             .ok_or_else(|| EdgeError::Damaged("the stored tiles make no tree".to_owned()))?;

@@ -1,0 +1,150 @@
+//! A clinic to test with: a migrated database, the application's role, a ledger.
+
+use audit::note::NoteVerifier;
+use audit::verify::{Options, Report, Trust};
+use commands::database;
+use commands::{
+    Actor, Clock, CommandError, Context, Keys, Ledger, LedgerConfig, PurposeOfUse, Receipt,
+};
+use domain::account::Role;
+use domain::{AccountId, Appointment, AppointmentCommand, Patient, PatientCommand};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use uuid::Uuid;
+
+pub(crate) const ORIGIN: &str = "ledger.example.org/test";
+pub(crate) const MRN_SYSTEM: &str = "http://clinic.example/mrn";
+
+pub(crate) struct Clinic {
+    pub(crate) pool: PgPool,
+    pub(crate) keys: Keys,
+    pub(crate) ledger: Ledger,
+}
+
+impl Clinic {
+    pub(crate) async fn open(options: PgConnectOptions) -> Clinic {
+        Clinic::open_with(options, Keys::ephemeral(), Clock::system()).await
+    }
+
+    /// As in production: every connection works under the application's role.
+    pub(crate) async fn open_with(options: PgConnectOptions, keys: Keys, clock: Clock) -> Clinic {
+        let pool = database::connect_with(options).await.expect("a pool");
+        let config = LedgerConfig::new(ORIGIN);
+        let ledger = Ledger::open(pool.clone(), keys.clone(), clock, config)
+            .await
+            .expect("the ledger opens");
+        Clinic { pool, keys, ledger }
+    }
+
+    pub(crate) async fn register(&self, mrn: &str) -> Uuid {
+        let id = self.ledger.new_id();
+        self.ledger
+            .execute::<Patient>(id, patient("Mustermann", mrn), &context())
+            .await
+            .expect("the patient is registered");
+        id
+    }
+
+    pub(crate) async fn book(&self, slot: &Slot) -> Result<Receipt, CommandError> {
+        let id = self.ledger.new_id();
+        self.ledger.execute::<Appointment>(id, slot.book(), &context()).await
+    }
+
+    /// What an auditor with the public key finds.
+    pub(crate) async fn audit(&self) -> Report {
+        let trust = Trust::parse(&self.ledger.verifier_key()).expect("a verifier key");
+        let keys = audit::postgres::DataKeys::new(self.pool.clone(), self.keys.key_wrap());
+        let options = Options { threads: 1, ..Options::default() };
+        audit::postgres::verify_database(&self.pool, &trust, options, Some(&keys), |_| ())
+            .await
+            .expect("the database can be read")
+    }
+
+    pub(crate) async fn assert_sound(&self) -> Report {
+        let report = self.audit().await;
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        report
+    }
+
+    pub(crate) fn verifiers(&self) -> Vec<NoteVerifier> {
+        vec![NoteVerifier::parse(&self.ledger.verifier_key()).expect("a verifier key")]
+    }
+
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a count")
+    }
+}
+
+pub(crate) fn actor() -> Actor {
+    let id = AccountId::from_uuid(Uuid::from_u128(0xacc0));
+    Actor::user(id, [Role::Clinician, Role::FrontDesk, Role::Admin])
+}
+
+pub(crate) fn context() -> Context {
+    Context::new(actor(), PurposeOfUse::Treat)
+}
+
+fn command<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("a command")
+}
+
+pub(crate) fn patient(family: &str, mrn: &str) -> PatientCommand {
+    command(json!({"register": {
+        "name": {"family": family, "given": ["Erika"]},
+        "gender": "female",
+        "birth_date": "1964-08-12",
+        "identifiers": [{"system": MRN_SYSTEM, "value": mrn}],
+    }}))
+}
+
+pub(crate) fn rename(family: &str) -> PatientCommand {
+    command(json!({"edit-demographics": {
+        "name": {"family": family, "given": ["Erika"]},
+        "gender": "female",
+        "birth_date": "1964-08-12",
+        "reason": "marriage",
+    }}))
+}
+
+pub(crate) fn identify(mrns: &[&str]) -> PatientCommand {
+    let identifiers: Vec<_> =
+        mrns.iter().map(|mrn| json!({"system": MRN_SYSTEM, "value": mrn})).collect();
+    command(json!({"edit-identifiers": {"identifiers": identifiers, "reason": "typing error"}}))
+}
+
+/// A slot to be booked.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) patient: Uuid,
+    pub(crate) practitioner: Uuid,
+    pub(crate) room: Uuid,
+    pub(crate) start: &'static str,
+}
+
+impl Slot {
+    fn time(&self) -> Value {
+        json!({"start": self.start, "zone": "America/Chicago", "duration_minutes": 30})
+    }
+
+    pub(crate) fn book(&self) -> AppointmentCommand {
+        command(json!({"book": {
+            "patient_id": self.patient,
+            "practitioner_id": self.practitioner,
+            "room_id": self.room,
+            "time": self.time(),
+        }}))
+    }
+
+    pub(crate) fn reschedule(&self) -> AppointmentCommand {
+        command(json!({"reschedule": {
+            "practitioner_id": self.practitioner,
+            "room_id": self.room,
+            "time": self.time(),
+        }}))
+    }
+}
+
+pub(crate) fn cancel() -> AppointmentCommand {
+    command(json!({"cancel": {"reason": "patient-request"}}))
+}

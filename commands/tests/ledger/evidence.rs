@@ -1,0 +1,159 @@
+//! What stays as evidence, and what the writer refuses to continue.
+
+use audit::proof::{Receipt, verify_receipt};
+use commands::{Clock, Keys, Ledger, LedgerConfig, OpenError, database};
+use domain::Patient;
+use jiff::{SignedDuration, Timestamp};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Executor, PgPool};
+
+use crate::clinic::{Clinic, ORIGIN, context, patient, rename};
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_receipt_needs_no_server(_: PgPoolOptions, options: PgConnectOptions) {
+    let clinic = Clinic::open(options).await;
+    let id = clinic.ledger.new_id();
+    let context = context();
+    let receipt = clinic
+        .ledger
+        .execute::<Patient>(id, patient("Mustermann", "A-1"), &context)
+        .await
+        .expect("registered");
+    let file = serde_json::to_string(&receipt).expect("JSON");
+    assert!(!file.contains("Mustermann") && !file.contains("A-1"));
+    let read: Receipt = serde_json::from_str(&file).expect("a receipt");
+    let verified = verify_receipt(&read, &clinic.verifiers()).expect("it holds");
+    assert_eq!(verified.checkpoint.origin, ORIGIN);
+    let statement = &verified.statements[0];
+    assert_eq!(statement.command_id, context.command_id);
+    assert_eq!(statement.subject, Some(id));
+    assert_eq!(statement.actor.role, "clinician");
+    assert_eq!(statement.purpose, "TREAT");
+
+    let mut forged = read;
+    forged.events[0].jws.insert(40, 'A');
+    verify_receipt(&forged, &clinic.verifiers()).expect_err("forged");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn the_log_begins_once_however_many_begin_it(_: PgPoolOptions, options: PgConnectOptions) {
+    let pool = database::connect_with(options).await.expect("a pool");
+    let keys = Keys::ephemeral();
+    let open =
+        || Ledger::open(pool.clone(), keys.clone(), Clock::system(), LedgerConfig::new(ORIGIN));
+    let (first, second, third) = tokio::join!(open(), open(), open());
+    let (first, second, third) =
+        (first.expect("opens"), second.expect("opens"), third.expect("opens"));
+    let checkpoint = first.checkpoint().await;
+    assert_eq!(second.checkpoint().await, checkpoint);
+    assert_eq!(third.checkpoint().await, checkpoint);
+    let events: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&pool).await.expect("a count");
+    assert_eq!(events, 1);
+}
+
+async fn reopen(pool: &PgPool, keys: &Keys, origin: &str) -> Result<Ledger, OpenError> {
+    Ledger::open(pool.clone(), keys.clone(), Clock::system(), LedgerConfig::new(origin)).await
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_log_that_is_not_as_it_was_signed_does_not_open(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let clinic = Clinic::open(options.clone()).await;
+    for n in 0..5 {
+        clinic.register(&format!("A-{n}")).await;
+    }
+    let Clinic { pool, keys, ledger } = clinic;
+    ledger.close().await;
+    reopen(&pool, &keys, ORIGIN).await.expect("as it was").close().await;
+
+    let other = reopen(&pool, &Keys::ephemeral(), ORIGIN).await.expect_err("another key");
+    assert!(matches!(other, OpenError::ForeignKey(_)), "{other:?}");
+    let other = reopen(&pool, &keys, "another.example.org").await.expect_err("another log");
+    assert!(matches!(other, OpenError::Origin { .. }), "{other:?}");
+    let bad = reopen(&pool, &keys, "two words").await.expect_err("no origin");
+    assert!(matches!(bad, OpenError::BadOrigin { .. }), "{bad:?}");
+
+    let owner = PgPoolOptions::new().connect_with(options).await.expect("the owner connects");
+    let stop = "ALTER TABLE events DISABLE TRIGGER append_only";
+    owner.execute(stop).await.expect("only the owner can");
+    let damages = [
+        ("UPDATE events SET leaf_hash = sha256('x') WHERE position = 3", "a leaf"),
+        ("UPDATE ledger_head SET size = size - 1", "the size"),
+        ("UPDATE ledger_head SET frontier = frontier || frontier", "the frontier"),
+        ("DELETE FROM events WHERE position = 5", "the last event"),
+        ("DELETE FROM events WHERE position = 4", "an event"),
+    ];
+    for (damage, what) in damages {
+        let mut transaction = owner.begin().await.expect("begin");
+        transaction.execute("CREATE TABLE saved_events AS TABLE events").await.expect("saved");
+        transaction.execute("CREATE TABLE saved_head AS TABLE ledger_head").await.expect("saved");
+        transaction.execute(damage).await.expect(what);
+        transaction.commit().await.expect("commit");
+        let error = reopen(&pool, &keys, ORIGIN).await.expect_err(what);
+        assert!(matches!(error, OpenError::RightEdge { .. }), "{what}: {error:?}");
+        owner
+            .execute(
+                "DELETE FROM events; INSERT INTO events SELECT * FROM saved_events;
+                 DELETE FROM ledger_head; INSERT INTO ledger_head SELECT * FROM saved_head;
+                 DROP TABLE saved_events; DROP TABLE saved_head",
+            )
+            .await
+            .expect("restored");
+    }
+    reopen(&pool, &keys, ORIGIN).await.expect("as it was");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_damaged_log_does_not_grow(_: PgPoolOptions, options: PgConnectOptions) {
+    let clinic = Clinic::open(options.clone()).await;
+    let id = clinic.register("A-1").await;
+    let owner = PgPoolOptions::new().connect_with(options).await.expect("the owner connects");
+    owner
+        .execute("UPDATE ledger_head SET frontier = sha256('x')")
+        .await
+        .expect("only the owner can");
+    let refused = clinic.ledger.execute::<Patient>(id, rename("Musterfrau"), &context()).await;
+    assert_eq!(refused.expect_err("not as this process left it").code(), "unavailable");
+    assert_eq!(clinic.count("SELECT count(*) FROM events").await, 2);
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_damaged_payload_is_not_decided_on(_: PgPoolOptions, options: PgConnectOptions) {
+    let clinic = Clinic::open(options.clone()).await;
+    let id = clinic.register("A-1").await;
+    let owner = PgPoolOptions::new().connect_with(options).await.expect("the owner connects");
+    owner
+        .execute(
+            "ALTER TABLE events DISABLE TRIGGER append_only;
+             UPDATE events SET payload = set_byte(payload, 50, get_byte(payload, 50) # 1)",
+        )
+        .await
+        .expect("only the owner can");
+    let error = clinic.ledger.load::<Patient>(id).await.expect_err("damaged");
+    assert_eq!(error.code(), "log-damaged");
+    assert!(!clinic.audit().await.findings.is_empty());
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_clock_that_is_far_behind_writes_nothing(_: PgPoolOptions, options: PgConnectOptions) {
+    let start: Timestamp = "2031-01-01T00:00:00Z".parse().expect("a time");
+    let (clock, hands) = Clock::manual(start);
+    let clinic = Clinic::open_with(options, Keys::ephemeral(), clock).await;
+    clinic.register("A-1").await;
+    hands.set(start - SignedDuration::from_secs(5));
+    clinic.register("A-2").await;
+    hands.set(start - SignedDuration::from_secs(60));
+    let id = clinic.ledger.new_id();
+    let error = clinic
+        .ledger
+        .execute::<Patient>(id, patient("Mustermann", "A-3"), &context())
+        .await
+        .expect_err("the clock is wrong");
+    assert_eq!(error.code(), "unavailable");
+    hands.set(start + SignedDuration::from_secs(60));
+    clinic.register("A-3").await;
+    clinic.assert_sound().await;
+}

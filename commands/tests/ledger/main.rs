@@ -1,0 +1,9 @@
+//! The write side against a real Postgres.
+
+mod booking;
+mod clinic;
+mod evidence;
+mod guards;
+mod idempotence;
+mod several;
+mod streams;
