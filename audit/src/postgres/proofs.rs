@@ -1,5 +1,6 @@
 //! Proofs for any position and size, read from stored tiles; and the export of a database.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -43,9 +44,8 @@ async fn read_nodes(
         let (level, width) = (node.level / 8, 1u64 << (node.level % 8));
         let first = node.index * width;
         let tile = (level, first / 256);
-        if !stored.contains_key(&tile) {
-            let found = tiles(connection, level, tile.1, tile.1 + 1).await?.pop();
-            stored.insert(tile, found);
+        if let Entry::Vacant(vacant) = stored.entry(tile) {
+            vacant.insert(tiles(connection, level, tile.1, tile.1 + 1).await?.pop());
         }
         let from = (first % 256) as usize;
         let hashes = match stored.get(&tile).and_then(Option::as_ref) {

@@ -138,7 +138,7 @@ async fn one_bit_in_any_column_is_named(pool: PgPool) {
     // Each flips one bit; applied twice it undoes itself.
     let uuid = |column: &str| {
         format!(
-            "{column} = encode(set_bit(uuid_send({column}), 127, 1 - get_bit(uuid_send({column}), 127)), 'hex')::uuid"
+            "{column} = encode(set_bit(uuid_send({column}), 120, 1 - get_bit(uuid_send({column}), 120)), 'hex')::uuid"
         )
     };
     let text = |column: &str| {
@@ -186,35 +186,39 @@ async fn one_bit_in_any_column_is_named(pool: PgPool) {
     assert_first(&report, 142, &[K::Missing], "position");
     assert!(verify(&pool).await.is_sound(), "everything was undone");
 
-    // The tables beside it.
+    // The tables beside it. The checkpoint before position 150 covers what is named.
+    let (covered, _) = world.checkpoints.iter().rev().find(|(size, _)| *size <= 150).expect("one");
+    let at_150 = "size = (SELECT max(size) FROM checkpoints WHERE size <= 150)";
     let others = [
-        (
-            "checkpoints",
-            bytes("note"),
-            "size = (SELECT max(size) FROM checkpoints WHERE size < 150)",
-        ),
-        ("tiles", bytes("hashes"), "level = 0"),
-        ("commands", number("first_position"), "first_position = 142 OR first_position = 1166"),
-        ("commands", number("event_count"), "first_position = 142"),
-        ("commands", number("log_size"), "first_position = 142"),
-        ("commands", uuid("command_id"), "first_position = 142"),
-        ("ledger_head", text("origin"), "true"),
-        ("ledger_head", number("size"), "true"),
-        ("ledger_head", bytes("frontier"), "true"),
-        ("ledger_head", bytes("checkpoint"), "true"),
+        ("checkpoints", bytes("note"), at_150, covered - 1),
+        ("tiles", bytes("hashes"), "level = 0", 0),
+        ("commands", number("first_position"), "first_position IN (142, 1166)", 142),
+        ("commands", number("event_count"), "first_position = 142", 142),
+        ("commands", number("log_size"), "first_position = 142", 142),
+        ("commands", uuid("command_id"), "first_position = 142", 142),
+        ("ledger_head", text("origin"), "true", 0),
+        ("ledger_head", number("size"), "true", SIZE),
+        ("ledger_head", bytes("frontier"), "true", SIZE - 1),
+        ("ledger_head", bytes("checkpoint"), "true", SIZE - 1),
     ];
-    for (table, flip, which) in others {
+    for (table, flip, which, position) in others {
         let sql = format!("UPDATE {table} SET {flip} WHERE {which}");
         let report = tampered(&pool, &sql, &sql).await;
         let first = report.first_damage().unwrap_or_else(|| panic!("{sql} goes unnoticed"));
-        let expected = match table {
-            "checkpoints" => 149 - 149 % 2..150,
-            "tiles" => 0..256,
-            "commands" => 142..143,
-            _ => 0..SIZE + 1024,
-        };
-        let near = table == "checkpoints" && (138..150).contains(&first.position);
-        assert!(near || expected.contains(&first.position), "{sql}: {:#?}", report.findings);
+        assert_eq!(first.position, position, "{sql}: {:#?}", report.findings);
+    }
+    for (sql, undo, position) in [
+        ("UPDATE tiles SET index = 1", "UPDATE tiles SET index = 0", 0),
+        ("UPDATE tiles SET level = 1", "UPDATE tiles SET level = 0", 0),
+        (
+            "UPDATE checkpoints SET size = 5 WHERE size = 4",
+            "UPDATE checkpoints SET size = 4 WHERE size = 5",
+            2,
+        ),
+    ] {
+        let report = tampered(&pool, sql, undo).await;
+        let first = report.first_damage().unwrap_or_else(|| panic!("{sql} goes unnoticed"));
+        assert_eq!(first.position, position, "{sql}: {:#?}", report.findings);
     }
     let head = "UPDATE ledger_head SET last_recorded_at = last_recorded_at";
     let report = tampered(

@@ -189,7 +189,7 @@ pub(crate) fn world(size: u64) -> World {
         };
         // While both keys are active, they take turns.
         let by_second = position > FIRST_KEY_UNTIL
-            || (position >= SECOND_KEY_FROM && position < FIRST_KEY_UNTIL && position % 2 == 1);
+            || ((SECOND_KEY_FROM..FIRST_KEY_UNTIL).contains(&position) && position % 2 == 1);
         let signer = if by_second { &second } else { &first };
         let mut entry = entry(position, &statement, payload, &signer.events);
         let hash = leaf(&entry);
