@@ -1,1 +1,17 @@
-//! The edge.
+//! The edge: HTTP command and query endpoints, identity, OpenAPI.
+//!
+//! * [`http`]: the endpoints, what they ask for and how they say no;
+//! * [`identity`]: passwords, access tokens, what an account may do now;
+//! * [`state`], [`config`]: what the server holds, and how it is set;
+//! * [`import`]: files of other systems, through the same command path;
+//! * [`inference`]: what the wound worker reads and writes through;
+//! * [`logging`], [`metrics`]: what is told about it while it runs.
+
+pub mod config;
+pub mod http;
+pub mod identity;
+pub mod import;
+pub mod inference;
+pub mod logging;
+pub mod metrics;
+pub mod state;

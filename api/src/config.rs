@@ -1,0 +1,118 @@
+//! Settings, from the command line or the environment: one struct for each concern.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::SecretString;
+
+/// Where the data is.
+#[derive(Debug, Clone, Args)]
+pub struct Stores {
+    /// The log's Postgres, as `postgres://user@host/database`
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: SecretString,
+    /// The read models' MongoDB, as `mongodb://host:port`
+    #[arg(long, env = "MONGODB_URI", hide_env_values = true, value_name = "URI")]
+    pub mongodb_uri: SecretString,
+    /// The database in it
+    #[arg(long, env = "MONGODB_DATABASE", default_value = "ledger", value_name = "NAME")]
+    pub mongodb_database: String,
+    /// The cache's Redis, as `redis://host:port`; without it, reads go to MongoDB each time
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub redis_url: Option<SecretString>,
+    /// Begins every key in Redis, so that several ledgers may share one
+    #[arg(long, env = "REDIS_PREFIX", default_value = "ledger", value_name = "TEXT")]
+    pub redis_prefix: String,
+    /// Where captures are kept, encrypted: a folder, or the URL of an object store
+    #[arg(long, env = "LEDGER_BLOBS", default_value = "./.local/blobs", value_name = "FOLDER|URL")]
+    pub blobs: String,
+}
+
+/// The log's identity and its keys.
+#[derive(Debug, Clone, Args)]
+pub struct Identity {
+    /// The log's name for all time, as in ledger.clinic.example/main
+    #[arg(long, env = "LEDGER_ORIGIN", value_name = "NAME")]
+    pub origin: String,
+    /// The folder with the four key files
+    #[arg(long, env = "LEDGER_KEYS_DIR", value_name = "FOLDER")]
+    pub keys_dir: PathBuf,
+}
+
+/// How the server listens and what it bears.
+#[derive(Debug, Clone, Args)]
+pub struct Http {
+    /// Address and port to listen on
+    #[arg(long, env = "LEDGER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Requests answered at the same time; more are told to come back
+    #[arg(long, env = "LEDGER_MAX_REQUESTS", default_value_t = 512, value_name = "N")]
+    pub max_requests: usize,
+    /// Captures taken in at the same time
+    #[arg(long, env = "LEDGER_MAX_UPLOADS", default_value_t = 4, value_name = "N")]
+    pub max_uploads: usize,
+    /// Seconds a request may take
+    #[arg(long, env = "LEDGER_REQUEST_SECONDS", default_value_t = 30, value_name = "SECONDS")]
+    pub request_seconds: u64,
+    /// Seconds a capture may take to arrive and be checked
+    #[arg(long, env = "LEDGER_UPLOAD_SECONDS", default_value_t = 120, value_name = "SECONDS")]
+    pub upload_seconds: u64,
+    /// Seconds a read waits for the position named in Ledger-Min-Position
+    #[arg(long, env = "LEDGER_POSITION_SECONDS", default_value_t = 5, value_name = "SECONDS")]
+    pub position_seconds: u64,
+    /// Seconds an access token lives
+    #[arg(long, env = "LEDGER_TOKEN_SECONDS", default_value_t = 900, value_name = "SECONDS")]
+    pub token_seconds: u64,
+    /// Seconds that open requests may still take when the server stops
+    #[arg(long, env = "LEDGER_GRACE_SECONDS", default_value_t = 20, value_name = "SECONDS")]
+    pub grace_seconds: u64,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            max_requests: 512,
+            max_uploads: 4,
+            request_seconds: 30,
+            upload_seconds: 120,
+            position_seconds: 5,
+            token_seconds: 900,
+            grace_seconds: 20,
+        }
+    }
+}
+
+impl Http {
+    /// How long a request may take.
+    #[must_use]
+    pub fn request_time(&self) -> Duration {
+        Duration::from_secs(self.request_seconds)
+    }
+
+    /// How long an upload may take.
+    #[must_use]
+    pub fn upload_time(&self) -> Duration {
+        Duration::from_secs(self.upload_seconds)
+    }
+
+    /// How long a read waits for a position.
+    #[must_use]
+    pub fn position_time(&self) -> Duration {
+        Duration::from_secs(self.position_seconds)
+    }
+
+    /// How long an access token lives.
+    #[must_use]
+    pub fn token_time(&self) -> Duration {
+        Duration::from_secs(self.token_seconds)
+    }
+
+    /// How long a stopping server waits for open requests.
+    #[must_use]
+    pub fn grace_time(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+}

@@ -1,0 +1,175 @@
+//! The door: who is calling, and may they. Default is no.
+
+use axum::RequestExt as _;
+use axum::extract::{MatchedPath, RawPathParams, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use commands::actor::{Actor, ActorKind};
+use commands::policy::{Permission, allowed};
+use domain::account::{AccountKind, Role};
+use domain::disclosure::DisclosureOutcome;
+use domain::{AccountId, Appointment, Patient, Stream, WoundEpisode};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+use super::call::Call;
+use super::disclosure;
+use super::operations::{self, Access, Concerns, Operation};
+use super::problem::Problem;
+use super::trace::{Account, Ids};
+use crate::identity::token::TokenError;
+use crate::state::AppState;
+
+/// Checks every request against the table of operations before anything else is read of it.
+pub(super) async fn guard(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let Some(path) = path else { return no_such_path().into_response() };
+    let Some(operation) = operations::find(request.method(), &path) else {
+        return method_not_allowed(&path).into_response();
+    };
+    let permission = match operation.access {
+        Access::Public => return next.run(request).await,
+        Access::Authenticated => None,
+        Access::Needs(permission) => Some(permission),
+    };
+    let actor = match authenticate(&state, request.headers()).await {
+        Ok(actor) => actor,
+        Err(problem) => return problem.into_response(),
+    };
+    let account = Account(actor.id.as_uuid());
+    let mut response = match permission {
+        Some(permission) if !allowed(&actor.roles, permission) => {
+            deny(&state, operation, permission, actor, &mut request).await.into_response()
+        }
+        _ => {
+            request.extensions_mut().insert(actor);
+            next.run(request).await
+        }
+    };
+    // What is answered to somebody who had to say who they are is for nobody else to keep.
+    const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    response.extensions_mut().insert(account);
+    response
+}
+
+/// 404 for a path that is none of ours.
+pub(super) fn no_such_path() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no-such-path",
+        "Not found",
+        "there is no such path; /openapi.json lists them all",
+    )
+}
+
+/// 405, with the methods there are.
+pub(super) fn method_not_allowed(path: &str) -> Problem {
+    let allow = operations::methods_of(path);
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "Method not allowed",
+        "this path takes other methods; they are in the header Allow",
+    );
+    match HeaderValue::from_str(&allow) {
+        Ok(allow) => problem.with_header(header::ALLOW, allow),
+        Err(_) => problem,
+    }
+}
+
+async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Actor, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(|| {
+        // Without credentials, a challenge without an error (RFC 6750, 3.1).
+        const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Bearer realm="ledger""#);
+        Problem::unauthenticated("send an access token as `Authorization: Bearer …`")
+            .with_header(header::WWW_AUTHENTICATE, CHALLENGE)
+    })?;
+    let malformed = || Problem::unauthenticated(TokenError::Malformed.to_string());
+    if values.next().is_some() {
+        return Err(malformed());
+    }
+    let value = value.to_str().map_err(|_| malformed())?;
+    let (scheme, token) = value.split_once(' ').ok_or_else(malformed)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(malformed());
+    }
+    let claims = state
+        .tokens
+        .verify(token.trim(), state.clock.now())
+        .map_err(|error| Problem::unauthenticated(error.to_string()))?;
+    let id = AccountId::from_uuid(claims.sub);
+    let standing = state.accounts.standing(id).await?;
+    let standing = standing.filter(|standing| standing.active);
+    let standing =
+        standing.ok_or_else(|| Problem::unauthenticated("the account may not be used any more"))?;
+    // A role granted since needs a new token; a role revoked since is gone at once.
+    let issued: BTreeSet<Role> = claims.roles.iter().filter_map(|role| role.parse().ok()).collect();
+    let roles = standing.roles.intersection(&issued).copied().collect();
+    let kind = match standing.kind {
+        AccountKind::User => ActorKind::User,
+        AccountKind::Service => ActorKind::Service,
+    };
+    Ok(Actor { id, kind, roles })
+}
+
+/// 403, after the denial has been recorded where it concerns a patient.
+async fn deny(
+    state: &AppState,
+    operation: &Operation,
+    permission: Permission,
+    actor: Actor,
+    request: &mut Request,
+) -> Problem {
+    metrics::counter!("ledger_denials_total", "permission" => permission.as_str()).increment(1);
+    tracing::warn!(account = %actor.id, permission = permission.as_str(), "denied");
+    let answer = Problem::denied(permission.as_str());
+    let Some(id) = id_in_path(request).await else { return answer };
+    let ids = request.extensions().get::<Ids>().copied();
+    // A header that cannot be read does not keep the denial from being recorded.
+    let call = Call::read(actor.clone(), ids.as_ref(), request.headers())
+        .or_else(|_| Call::read(actor, ids.as_ref(), &HeaderMap::new()));
+    let Ok(call) = call else { return answer };
+    match record(state, operation.concerns, id, &call).await {
+        Ok(()) => answer,
+        // An account without any role cannot even be recorded as having been denied.
+        Err(problem) if problem.status == StatusCode::FORBIDDEN.as_u16() => answer,
+        Err(problem) => problem,
+    }
+}
+
+async fn id_in_path(request: &mut Request) -> Option<Uuid> {
+    let params = request.extract_parts::<RawPathParams>().await.ok()?;
+    let (_, id) = params.iter().find(|(name, _)| *name == "id")?;
+    Uuid::try_parse(id).ok()
+}
+
+/// Records a denial in the accounting of the patient concerned, if there is such a patient.
+async fn record(
+    state: &AppState,
+    concerns: Concerns,
+    id: Uuid,
+    call: &Call,
+) -> Result<(), Problem> {
+    let (resource, patient) = match concerns {
+        Concerns::Nobody => return Ok(()),
+        Concerns::Patient => ("patient", subject::<Patient>(state, id).await?),
+        Concerns::Appointment => ("appointment", subject::<Appointment>(state, id).await?),
+        Concerns::Wound => ("wound", subject::<WoundEpisode>(state, id).await?),
+    };
+    let Some(patient) = patient else { return Ok(()) };
+    let denied = DisclosureOutcome::Denied;
+    disclosure::record(state, call, resource, denied, [(patient.into(), vec![id])]).await
+}
+
+async fn subject<A: Stream + 'static>(state: &AppState, id: Uuid) -> Result<Option<Uuid>, Problem> {
+    let loaded = state.ledger.load::<A>(id).await?;
+    Ok(loaded.and_then(|loaded| loaded.aggregate.subject(id)))
+}

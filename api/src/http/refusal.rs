@@ -1,0 +1,112 @@
+//! What the ledger says, as a problem: one status for each kind of refusal.
+
+use axum::http::StatusCode;
+use commands::{CommandError, Conflict};
+
+use super::problem::{ConflictView, Problem};
+
+/// Codes of the domain that mean that what a path names is not there.
+const MISSING: &[(&str, &str)] = &[
+    ("not-registered", "record"),
+    ("not-booked", "appointment"),
+    ("not-opened", "wound"),
+    ("unknown-scan", "scan of this wound"),
+    ("unknown-measurement", "measurement of this wound"),
+];
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Denied { permission } => Self::denied(permission.as_str()),
+            CommandError::Refused { code, field, detail } => refused(code, field, &detail),
+            CommandError::VersionConflict { actual, .. } => {
+                let mut problem = Self::new(
+                    StatusCode::PRECONDITION_FAILED,
+                    "version-conflict",
+                    "It changed in the meantime",
+                    error.to_string(),
+                )
+                .at("If-Match");
+                problem.current_version = Some(actual);
+                problem
+            }
+            CommandError::CommandIdReused => {
+                Self::unprocessable("command-id-reused", error.to_string()).at("Idempotency-Key")
+            }
+            CommandError::ClaimConflict { ref conflicts } => {
+                let mut problem = Self::new(
+                    StatusCode::CONFLICT,
+                    "claim-conflict",
+                    "Something is taken already",
+                    error.to_string(),
+                );
+                problem.conflicts = conflicts.iter().map(view).collect();
+                problem
+            }
+            CommandError::NotFound { what } => Self::not_found(what),
+            CommandError::Erased => Self::new(
+                StatusCode::GONE,
+                "erased",
+                "Erased",
+                "the record was erased; that it existed can still be proved, what it said cannot be read",
+            ),
+            CommandError::Overloaded => Self::overloaded(),
+            CommandError::TooLarge { .. } => Self::unprocessable("too-large", error.to_string()),
+            CommandError::Unavailable(_) => {
+                tracing::error!(error = %super::chain(&error), "the ledger is not available");
+                Self::unavailable(
+                    "it may or may not have been done: send it again with the same Idempotency-Key",
+                )
+            }
+            CommandError::Damaged(_) => {
+                tracing::error!(error = %super::chain(&error), "the log is damaged");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl Problem {
+    /// As `from`, for a command that creates something about a patient named in its body: that there
+    /// is no such patient is then a fault of the body and not of the path.
+    pub fn of_creation(error: CommandError) -> Self {
+        match error {
+            CommandError::NotFound { what: "patient" } => {
+                let reason = "there is no patient with this id: register the patient first";
+                Self::unprocessable("unknown-patient", reason).at("patient_id")
+            }
+            error => error.into(),
+        }
+    }
+}
+
+/// A refusal that blames a field is about what was sent (422); one that blames none is about how
+/// things stand (409), or says that there is no such thing (404).
+fn refused(code: &'static str, field: Option<&'static str>, detail: &str) -> Problem {
+    if let Some((_, what)) = MISSING.iter().find(|(missing, _)| *missing == code) {
+        return Problem::not_found(what);
+    }
+    match field {
+        Some(field) => Problem::unprocessable(code, detail).at(field),
+        None => Problem::new(
+            StatusCode::CONFLICT,
+            code,
+            "Not possible as things stand",
+            detail.to_owned(),
+        ),
+    }
+}
+
+fn view(conflict: &Conflict) -> ConflictView {
+    match conflict {
+        Conflict::Busy { resource, id, from, until } => ConflictView {
+            kind: resource.clone(),
+            resource_id: Some(*id),
+            from: Some(*from),
+            until: Some(*until),
+        },
+        Conflict::Unique { kind } => {
+            ConflictView { kind: kind.clone(), resource_id: None, from: None, until: None }
+        }
+    }
+}

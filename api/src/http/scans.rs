@@ -1,0 +1,283 @@
+//! Handing in a scan: checked before it is kept, kept before it is recorded, removed if it is refused.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use commands::blobs::StoredBlob;
+use commands::{CommandError, Receipt};
+use domain::wound::{CaptureRef, MediaType, RecordScan};
+use domain::{ScanId, Stream as _, WoundCommand, WoundEpisode};
+use jiff::Timestamp;
+use projections::wound::capture::{Capture, CaptureError};
+use projections::wound::{bundle, ply};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::body::{media_type, unreadable, unsupported};
+use super::call::Call;
+use super::path::Id;
+use super::problem::Problem;
+use super::{answer, schema};
+use crate::state::AppState;
+
+/// Largest capture taken over HTTP.
+pub const MAX_CAPTURE_BYTES: usize = 32 * 1024 * 1024;
+/// The media types a capture may have.
+const ACCEPTED: &str = "application/vnd.coherency.capture+tar, application/ply";
+/// RFC 9530: the digest of the content as it was sent.
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+/// RFC 3230, which it replaces; still sent by many.
+const DIGEST: HeaderName = HeaderName::from_static("digest");
+/// When the capture was taken, where the capture does not say so itself (PLY).
+const CAPTURED_AT: HeaderName = HeaderName::from_static("captured-at");
+
+/// Hands in a scan of a wound: a capture bundle, or a surface as PLY.
+///
+/// The capture is decoded and checked first; then it is encrypted and stored; then the event that
+/// names it is recorded. The measurement follows as an event of its own, seen in the wound's document.
+#[utoipa::path(
+    post, path = "/v1/wounds/{id}/scans", tag = "wounds",
+    params(
+        schema::WoundPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse,
+        ("Content-Digest" = Option<String>, Header,
+         description = "RFC 9530: `sha-256=:…:`; when given, it is checked"),
+        ("Captured-At" = Option<String>, Header,
+         description = "RFC 3339: when the capture was taken, where it does not say so itself"),
+    ),
+    request_body(
+        content(
+            ([u8] = "application/vnd.coherency.capture+tar"),
+            ([u8] = "application/ply"),
+        ),
+        description = "The capture, at most 32 MiB",
+    ),
+    responses(
+        (status = 201, description = "Recorded", body = schema::Receipt,
+         headers(("Location" = String, description = "The scan, within its wound"))),
+    )
+)]
+pub(super) async fn hand_in(
+    State(state): State<AppState>,
+    call: Call,
+    Id(id): Id,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let kind = media_type(&headers).ok_or_else(|| unsupported(ACCEPTED))?;
+    if !ACCEPTED.split(", ").any(|accepted| accepted == kind) {
+        return Err(unsupported(ACCEPTED));
+    }
+    let bytes = body.map_err(|rejection| unreadable(&rejection, MAX_CAPTURE_BYTES))?;
+    if bytes.is_empty() {
+        return Err(Problem::unprocessable("capture-empty", "the body is empty"));
+    }
+    // Decoding takes far more memory than the bytes do.
+    let Ok(_permit) = state.uploads.acquire().await else { return Err(Problem::overloaded()) };
+
+    let sent = bytes.clone();
+    let declared = declared_digests(&headers)?;
+    let digest = blocking(move || <[u8; 32]>::from(Sha256::digest(&sent))).await?;
+    for (name, declared) in declared {
+        if declared != digest {
+            let reason = "the body's SHA-256 is another: the capture was damaged on its way";
+            return Err(Problem::unprocessable("digest-mismatch", reason).at(name));
+        }
+    }
+    metrics::histogram!("ledger_scan_bytes").record(bytes_as_f64(bytes.len()));
+
+    let scan_id = ScanId::from_uuid(call.new_id(&state, "scan", None));
+    let context = call.context();
+    if call.command_id.is_some()
+        && let Some(receipt) = repeated(&state, &call, id, scan_id, digest).await?
+    {
+        return Ok(created(&receipt, id, scan_id));
+    }
+
+    let taken = check(kind.clone(), bytes.clone()).await?;
+    let captured_at = match taken {
+        Some(at) => at,
+        None => header_time(&headers)?.unwrap_or_else(|| state.clock.now()),
+    };
+
+    let episode = state.ledger.load::<WoundEpisode>(id).await?;
+    let patient = episode.and_then(|loaded| loaded.aggregate.subject(id));
+    let patient = patient.ok_or_else(|| Problem::not_found("wound"))?;
+    let key = state.ledger.data_key(patient).await?;
+    let stored = state.blobs.put(&key.key, &bytes).await.map_err(|error| {
+        tracing::error!(error = %super::chain(&error), "a capture could not be stored");
+        Problem::unavailable("the store of captures is not available; nothing was recorded")
+    })?;
+    let recorded = match command(scan_id, &kind, &stored, captured_at) {
+        Ok(command) => state.ledger.execute::<WoundEpisode>(id, command, &context).await,
+        Err(problem) => {
+            remove(&state, stored.blob_id).await;
+            return Err(problem);
+        }
+    };
+    match recorded {
+        Ok(receipt) => Ok(created(&receipt, id, scan_id)),
+        // It may have been recorded: the capture stays, and is swept later if nothing names it.
+        Err(error @ CommandError::Unavailable(_)) => Err(error.into()),
+        Err(error) => {
+            remove(&state, stored.blob_id).await;
+            // The same request, sent twice at once: the other one was first.
+            if matches!(error, CommandError::CommandIdReused)
+                && let Some(receipt) = repeated(&state, &call, id, scan_id, digest).await?
+            {
+                return Ok(created(&receipt, id, scan_id));
+            }
+            Err(error.into())
+        }
+    }
+}
+
+fn created(receipt: &Receipt, wound: Uuid, scan: ScanId) -> Response {
+    answer::created(receipt, &format!("/v1/wounds/{wound}/scans/{scan}"))
+}
+
+fn command(
+    scan_id: ScanId,
+    kind: &str,
+    stored: &StoredBlob,
+    captured_at: Timestamp,
+) -> Result<WoundCommand, Problem> {
+    let refused = |error: domain::wound::CaptureError| {
+        Problem::unprocessable("capture-refused", error.to_string())
+    };
+    let kind = MediaType::new(kind).map_err(refused)?;
+    let capture = CaptureRef::new(stored.blob_id, stored.sha256.into(), stored.size, kind);
+    let capture = capture.map_err(refused)?;
+    Ok(WoundCommand::RecordScan(RecordScan { scan_id, capture, captured_at }))
+}
+
+/// The first answer, when this very scan was recorded under this command id before.
+///
+/// The ledger cannot tell by itself: each time a capture is stored it gets a new random id, so the
+/// command differs from the first one.
+async fn repeated(
+    state: &AppState,
+    call: &Call,
+    wound: Uuid,
+    scan_id: ScanId,
+    digest: [u8; 32],
+) -> Result<Option<Receipt>, Problem> {
+    let Some(command_id) = call.command_id else { return Ok(None) };
+    let Some(mut receipt) = state.ledger.receipt(command_id, &call.actor).await? else {
+        return Ok(None);
+    };
+    let episode = state.ledger.load::<WoundEpisode>(wound).await?;
+    let same = receipt.stream_id == wound
+        && episode.is_some_and(|loaded| {
+            let scan = loaded.aggregate.scan(scan_id);
+            scan.is_some_and(|scan| *scan.capture.sha256.as_bytes() == digest)
+        });
+    if !same {
+        return Err(CommandError::CommandIdReused.into());
+    }
+    receipt.replayed = true;
+    Ok(Some(receipt))
+}
+
+/// Decodes the capture, only to see that it is one, and answers when it says it was taken.
+async fn check(kind: String, bytes: Bytes) -> Result<Option<Timestamp>, Problem> {
+    let decode = move || match kind.as_str() {
+        bundle::PLY_MEDIA_TYPE => ply::read(&bytes).map(Capture::from),
+        _ => bundle::read(&bytes).map(Capture::from),
+    };
+    let decoded = blocking(decode).await?;
+    match decoded {
+        Ok(Capture::Frame(frame)) => Ok(frame.captured_at()),
+        Ok(Capture::Surface(_)) => Ok(None),
+        Err(error) => Err(refused(&error)),
+    }
+}
+
+/// 422 naming the entry and the reason, with the reasons below it: none of them quotes the capture.
+fn refused(error: &CaptureError) -> Problem {
+    let problem = Problem::unprocessable(error.code(), super::chain(error));
+    problem.at(error.field().unwrap_or("capture"))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        tracing::error!("a capture could not be checked: its task ended");
+        Problem::internal()
+    })
+}
+
+async fn remove(state: &AppState, blob_id: Uuid) {
+    if let Err(error) = state.blobs.delete(blob_id).await {
+        // The sweep takes it later.
+        tracing::warn!(error = %super::chain(&error), "a refused capture could not be removed");
+    }
+}
+
+/// The SHA-256 digests that came with the body, each with the header that said so. Digests of other
+/// algorithms are for others.
+fn declared_digests(headers: &HeaderMap) -> Result<Vec<(&'static str, [u8; 32])>, Problem> {
+    let mut digests = Vec::new();
+    for (header, name) in [(CONTENT_DIGEST, "Content-Digest"), (DIGEST, "Digest")] {
+        let malformed = || {
+            let form = "give the SHA-256 of the body, as in sha-256=:<base64>:";
+            Problem::bad_request("invalid-digest", form).at(name)
+        };
+        for value in headers.get_all(&header) {
+            let value = value.to_str().map_err(|_| malformed())?;
+            for member in value.split(',') {
+                let (algorithm, digest) = member.split_once('=').ok_or_else(malformed)?;
+                if !algorithm.trim().eq_ignore_ascii_case("sha-256") {
+                    continue;
+                }
+                // RFC 9530 writes a byte sequence between colons, RFC 3230 does not.
+                let digest = digest.trim().trim_matches(':');
+                let bytes = STANDARD.decode(digest).map_err(|_| malformed())?;
+                digests.push((name, bytes.try_into().map_err(|_| malformed())?));
+            }
+        }
+    }
+    Ok(digests)
+}
+
+fn header_time(headers: &HeaderMap) -> Result<Option<Timestamp>, Problem> {
+    let Some(value) = headers.get(&CAPTURED_AT) else { return Ok(None) };
+    let time = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let form = "give an RFC 3339 time, as in 2026-03-02T09:30:00Z";
+    time.map(Some)
+        .ok_or_else(|| Problem::bad_request("invalid-captured-at", form).at("Captured-At"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a histogram is of floats, a size below 2^53")]
+fn bytes_as_f64(bytes: usize) -> f64 {
+    bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn digests(name: &HeaderName, value: &str) -> Result<usize, &'static str> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_str(value).expect("a header"));
+        declared_digests(&headers).map(|found| found.len()).map_err(|_| "refused")
+    }
+
+    #[test]
+    fn digests_are_read_in_both_spellings() {
+        let sha = STANDARD.encode([7; 32]);
+        assert_eq!(digests(&CONTENT_DIGEST, &format!("sha-256=:{sha}:")), Ok(1));
+        assert_eq!(digests(&DIGEST, &format!("SHA-256={sha}")), Ok(1));
+        assert_eq!(digests(&CONTENT_DIGEST, &format!("md5=:abcd:, sha-256=:{sha}:")), Ok(1));
+        assert_eq!(digests(&CONTENT_DIGEST, "sha-512=:abcd:"), Ok(0));
+        for bad in ["sha-256=:short:", "sha-256", "sha-256=:!!:"] {
+            assert_eq!(digests(&CONTENT_DIGEST, bad), Err("refused"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Logging in: a password against a short-lived access token.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use domain::Account;
+use domain::account::{LOGIN_CLAIM, LoginName};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
+
+use super::body::Fields;
+use super::problem::{Problem, ProblemDetails};
+use crate::identity::accounts::standing_of;
+use crate::state::AppState;
+
+/// A log-in name and its password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credentials {
+    /// The log-in name; case does not matter.
+    #[schema(example = "j.meyer")]
+    login: String,
+    /// The password.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+}
+
+/// An access token.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Session {
+    /// Send it as `Authorization: Bearer …`.
+    access_token: String,
+    /// Always `Bearer`.
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds until it expires.
+    #[schema(example = 900)]
+    expires_in: u64,
+}
+
+/// Logs in.
+///
+/// The answer to a wrong password and to an unknown name is the same, and takes the same time.
+#[utoipa::path(
+    post, path = "/v1/sessions", tag = "sessions",
+    request_body = Credentials,
+    security(()),
+    responses(
+        (status = 200, description = "An access token", body = Session),
+        (status = 401, description = "Name or password are wrong", body = ProblemDetails,
+         content_type = "application/problem+json"),
+        (status = 429, description = "Too many tries; see Retry-After", body = ProblemDetails,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn log_in(
+    State(state): State<AppState>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let credentials: Credentials = fields.read()?;
+    let now = Instant::now();
+    let login = LoginName::new(&credentials.login).ok();
+    let by_login = key("login", login.as_ref().map_or(&credentials.login, |login| login.as_str()));
+    let by_address = peer.map(|Extension(peer)| key("address", &peer.0.ip().to_string()));
+    if let Some(address) = by_address {
+        state.addresses.attempt(address, now).map_err(too_many)?;
+    }
+    state.log_ins.attempt(by_login, now).map_err(too_many)?;
+
+    let account = match &login {
+        Some(login) => find(&state, login).await?,
+        None => None,
+    };
+    let stored = account.as_ref().and_then(|(_, account)| account.password_hash());
+    let stored = stored.map(|hash| hash.as_str().to_owned());
+    let matches = state
+        .passwords
+        .verify(stored, credentials.password)
+        .await
+        .map_err(|_| Problem::unavailable("the server is stopping"))?;
+
+    // A disabled account is told what a wrong password is told.
+    let usable = account.filter(|(_, account)| matches && account.is_active());
+    let Some((id, standing)) =
+        usable.and_then(|(id, account)| standing_of(&account).map(|standing| (id, standing)))
+    else {
+        metrics::counter!("ledger_logins_total", "outcome" => "refused").increment(1);
+        tracing::warn!("a log-in was refused");
+        return Err(wrong());
+    };
+    state.log_ins.succeeded(&by_login);
+    if let Some(address) = by_address {
+        state.addresses.succeeded(&address);
+    }
+    metrics::counter!("ledger_logins_total", "outcome" => "accepted").increment(1);
+    tracing::info!(account = %id, "logged in");
+    state.accounts.forget(id.into());
+
+    let roles = standing.roles.iter().map(ToString::to_string).collect();
+    let issued = state.tokens.issue(id, roles, state.clock.now()).map_err(|error| {
+        tracing::error!(%error, "no access token could be issued");
+        Problem::internal()
+    })?;
+    let session = Session {
+        access_token: issued.token,
+        token_type: "Bearer",
+        expires_in: issued.expires_in.as_secs(),
+    };
+    let mut response = Json(session).into_response();
+    const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    Ok(response)
+}
+
+async fn find(
+    state: &AppState,
+    login: &LoginName,
+) -> Result<Option<(uuid::Uuid, Account)>, Problem> {
+    let Some(id) = state.ledger.holder(LOGIN_CLAIM, login.as_str()).await? else {
+        return Ok(None);
+    };
+    let loaded = state.ledger.load::<Account>(id).await?;
+    Ok(loaded.map(|loaded| (id, loaded.aggregate)))
+}
+
+fn key(kind: &str, text: &str) -> [u8; 32] {
+    Sha256::new().chain_update(kind).chain_update([0]).chain_update(text).finalize().into()
+}
+
+fn wrong() -> Problem {
+    const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Bearer realm="ledger""#);
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "wrong-credentials",
+        "Not authenticated",
+        "the log-in name or the password is wrong, or the account may not be used any more",
+    )
+    .with_header(header::WWW_AUTHENTICATE, CHALLENGE)
+}
+
+fn too_many(wait: std::time::Duration) -> Problem {
+    metrics::counter!("ledger_logins_total", "outcome" => "throttled").increment(1);
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too-many-log-ins",
+        "Too many tries",
+        "too many log-ins have failed; wait for the time in Retry-After",
+    )
+    .retry_after(wait)
+}

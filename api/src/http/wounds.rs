@@ -1,0 +1,167 @@
+//! Episodes of wounds: opening, looking, judging scans and measurements, closing.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use domain::disclosure::DisclosureOutcome;
+use domain::value::Note;
+use domain::wound::{CloseWound, ConfirmMeasurement, OpenWound, RejectScan, RejectionReason};
+use domain::{PatientId, WoundCommand, WoundEpisode};
+use projections::read_models::ReadModel;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::body::Fields;
+use super::call::Call;
+use super::path::{Id, Ids, Query};
+use super::problem::Problem;
+use super::{answer, disclosure, read, schema};
+use crate::state::AppState;
+
+/// Opens the episode of a wound.
+#[utoipa::path(
+    post, path = "/v1/wounds", tag = "wounds",
+    params(schema::IdempotencyKey, schema::PurposeOfUse),
+    request_body = schema::OpenWound,
+    responses(
+        (status = 201, description = "Opened", body = schema::Receipt,
+         headers(("Location" = String, description = "The episode"))),
+    )
+)]
+pub(super) async fn open(
+    State(state): State<AppState>,
+    call: Call,
+    mut fields: Fields,
+) -> Result<Response, Problem> {
+    let chosen = fields.take_id()?;
+    let command = WoundCommand::Open(fields.read::<OpenWound>()?);
+    let id = call.new_id(&state, "wound", chosen);
+    let receipt = state.ledger.execute::<WoundEpisode>(id, command, &call.context()).await;
+    let receipt = receipt.map_err(Problem::of_creation)?;
+    Ok(answer::created(&receipt, &format!("/v1/wounds/{id}")))
+}
+
+/// One wound, with its scans, measurements and healing course.
+#[utoipa::path(
+    get, path = "/v1/wounds/{id}", tag = "wounds",
+    params(schema::WoundPath, schema::PurposeOfUse, schema::LedgerMinPosition),
+    responses(
+        (status = 200, description = "The wound", body = schema::WoundDocument,
+         headers(("ETag" = String, description = "The version, for If-Match"))),
+    )
+)]
+pub(super) async fn show(
+    State(state): State<AppState>,
+    call: Call,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    let seen = read::reach(&state, &call, ReadModel::Wounds).await?;
+    let wound = state.read_models.wound(id.into(), seen).await?;
+    let wound = wound.ok_or_else(|| Problem::not_found("wound"))?;
+    let shown = [(wound.patient_id, vec![id])];
+    disclosure::record(&state, &call, "wound", DisclosureOutcome::Disclosed, shown).await?;
+    answer::document(&wound, wound.version)
+}
+
+/// The wounds of a patient.
+#[utoipa::path(
+    get, path = "/v1/patients/{id}/wounds", tag = "wounds",
+    params(schema::PatientPath, schema::PageQuery, schema::PurposeOfUse, schema::LedgerMinPosition),
+    responses(
+        (status = 200, description = "A page of them", body = schema::WoundPage),
+    )
+)]
+pub(super) async fn of_patient(
+    State(state): State<AppState>,
+    call: Call,
+    Id(id): Id,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let query = Query::parse(query.as_deref(), &["limit", "after"])?;
+    let after: Option<String> = query.get("after")?;
+    let page = read::page(query.get("limit")?, after.as_deref())?;
+    read::reach(&state, &call, ReadModel::Wounds).await?;
+    let patient = PatientId::from_uuid(id);
+    let found = state.read_models.wounds_of(patient, &page).await?;
+    if found.items.is_empty() {
+        // No wounds is an answer about a patient; no patient is another.
+        let known = state.read_models.patient(patient, None).await?.is_some();
+        if !known {
+            return Err(Problem::not_found("patient"));
+        }
+    }
+    let wounds = found.items.iter().map(|wound| wound.id.as_uuid()).collect();
+    let shown = [(patient, wounds)];
+    disclosure::record(&state, &call, "wound-list", DisclosureOutcome::Disclosed, shown).await?;
+    answer::page(&found.items, found.next.map(|next| next.to_string()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rejection {
+    reason: RejectionReason,
+    #[serde(default)]
+    detail: Option<Note>,
+}
+
+/// Rejects a scan, as a person: it shows another wound, or cannot be judged.
+#[utoipa::path(
+    post, path = "/v1/wounds/{id}/scans/{scan_id}/reject", tag = "wounds",
+    params(schema::ScanPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
+    request_body = schema::RejectScan,
+    responses((status = 200, description = "Rejected", body = schema::Receipt))
+)]
+pub(super) async fn reject_scan(
+    State(state): State<AppState>,
+    call: Call,
+    Ids(id, scan_id): Ids,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let Rejection { reason, detail } = fields.read()?;
+    let scan_id = scan_id.into();
+    let command = RejectScan { scan_id, model_digest: None, reason, detail };
+    change(&state, &call, id, WoundCommand::RejectScan(command)).await
+}
+
+/// Confirms a measurement, as a clinician.
+#[utoipa::path(
+    post, path = "/v1/wounds/{id}/measurements/{measurement_id}/confirm", tag = "wounds",
+    params(schema::MeasurementPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
+    responses((status = 200, description = "Confirmed", body = schema::Receipt))
+)]
+pub(super) async fn confirm_measurement(
+    State(state): State<AppState>,
+    call: Call,
+    Ids(id, measurement_id): Ids,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    fields.nothing()?;
+    let command = ConfirmMeasurement { measurement_id: measurement_id.into() };
+    change(&state, &call, id, WoundCommand::ConfirmMeasurement(command)).await
+}
+
+/// Closes the episode.
+#[utoipa::path(
+    post, path = "/v1/wounds/{id}/close", tag = "wounds",
+    params(schema::WoundPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
+    request_body = schema::CloseWound,
+    responses((status = 200, description = "Closed", body = schema::Receipt))
+)]
+pub(super) async fn close(
+    State(state): State<AppState>,
+    call: Call,
+    Id(id): Id,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let command = WoundCommand::Close(fields.read::<CloseWound>()?);
+    change(&state, &call, id, command).await
+}
+
+async fn change(
+    state: &AppState,
+    call: &Call,
+    id: Uuid,
+    command: WoundCommand,
+) -> Result<Response, Problem> {
+    let receipt = state.ledger.execute::<WoundEpisode>(id, command, &call.context()).await?;
+    Ok(answer::done(&receipt))
+}

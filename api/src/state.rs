@@ -1,0 +1,117 @@
+//! What the server holds in its hands: built once, cheap to clone.
+
+use std::sync::Arc;
+
+use commands::{Blobs, Clock, Keys, Ledger};
+use metrics_exporter_prometheus::PrometheusHandle;
+use projections::read_models::ReadModels;
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Http;
+use crate::identity::accounts::Accounts;
+use crate::identity::password::{PasswordError, Passwords};
+use crate::identity::throttle::Throttle;
+use crate::identity::token::{TokenError, Tokens};
+
+/// Whom access tokens are for.
+pub const AUDIENCE: &str = "coherency-ledger-api";
+/// Failed log-ins of one name that cost no wait.
+const FREE_FAILURES_OF_A_LOGIN: u32 = 10;
+/// Failed log-ins from one address that cost no wait: a clinic may sit behind one.
+const FREE_FAILURES_OF_AN_ADDRESS: u32 = 100;
+/// Passwords checked at the same time; each takes a core and 19 MiB.
+const PASSWORDS_AT_ONCE: usize = 4;
+
+/// What has to be opened before there can be a server.
+pub struct Parts {
+    /// The write side.
+    pub ledger: Ledger,
+    /// The read side, with its cache.
+    pub read_models: ReadModels,
+    /// Captures.
+    pub blobs: Blobs,
+    /// The log's database, to ask whether it is there.
+    pub pool: PgPool,
+    /// The secrets; only the token key is used here.
+    pub keys: Keys,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Why the server could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The token key is not usable.
+    #[error("access tokens cannot be signed with this key")]
+    Tokens(#[from] TokenError),
+    /// Passwords cannot be checked.
+    #[error("passwords cannot be checked")]
+    Passwords(#[from] PasswordError),
+}
+
+/// The server's state.
+#[derive(Clone)]
+pub struct AppState {
+    /// The write side.
+    pub ledger: Ledger,
+    /// The read side, with its cache.
+    pub read_models: ReadModels,
+    /// Captures.
+    pub blobs: Blobs,
+    /// The log's database.
+    pub pool: PgPool,
+    /// Issues and checks access tokens.
+    pub tokens: Tokens,
+    /// What accounts may do now.
+    pub accounts: Accounts,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Slows down guessing at one name.
+    pub log_ins: Throttle,
+    /// Slows down guessing from one address.
+    pub addresses: Throttle,
+    /// Captures in work.
+    pub uploads: Arc<Semaphore>,
+    /// Requests in work.
+    pub requests: Arc<Semaphore>,
+    /// The limits.
+    pub http: Arc<Http>,
+    /// What was counted.
+    pub metrics: PrometheusHandle,
+    /// The time.
+    pub clock: Clock,
+    /// Cancelled when the server stops: it is alive then, and not ready.
+    pub stopping: CancellationToken,
+}
+
+impl AppState {
+    /// Puts the state together.
+    ///
+    /// # Errors
+    ///
+    /// When tokens cannot be signed or passwords not be checked.
+    pub fn new(parts: Parts, http: Http) -> Result<Self, StateError> {
+        let Parts { ledger, read_models, blobs, pool, keys, clock } = parts;
+        let seed = keys.token_signing_seed();
+        let tokens = Tokens::new(seed, ledger.origin(), AUDIENCE, http.token_time())?;
+        Ok(Self {
+            accounts: Accounts::new(ledger.clone()),
+            passwords: Passwords::new(PASSWORDS_AT_ONCE)?,
+            log_ins: Throttle::new(FREE_FAILURES_OF_A_LOGIN),
+            addresses: Throttle::new(FREE_FAILURES_OF_AN_ADDRESS),
+            uploads: Arc::new(Semaphore::new(http.max_uploads.max(1))),
+            requests: Arc::new(Semaphore::new(http.max_requests.max(1))),
+            http: Arc::new(http),
+            metrics: crate::metrics::install(),
+            stopping: CancellationToken::new(),
+            ledger,
+            read_models,
+            blobs,
+            pool,
+            tokens,
+            clock,
+        })
+    }
+}
