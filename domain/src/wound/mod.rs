@@ -168,6 +168,10 @@ coded! {
         TooClose = "too-close",
         /// Taken from too far.
         TooFar = "too-far",
+        /// The skin is seen from the side.
+        TooOblique = "too-oblique",
+        /// More than one wound, and no choice among them.
+        SeveralWounds = "several-wounds",
         /// Blurred or too dark.
         ImageUnusable = "image-unusable",
         /// A surface without vertices or faces.

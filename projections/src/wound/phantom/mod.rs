@@ -5,16 +5,15 @@
 //! the capture, the truth: outline, mask and figures. The same spec gives the same bytes.
 
 mod paint;
-mod random;
 mod scene;
 mod shape;
 
 use image::GrayImage;
 use nalgebra::Vector3;
 
-use self::random::Random;
 use self::shape::{Pose, WoundShape};
 use crate::wound::capture::{CaptureError, Frame, FrameParts, Intrinsics};
+use crate::wound::random::Random;
 
 /// Points of a phantom's true outline.
 const OUTLINE_POINTS: usize = 256;

@@ -8,9 +8,9 @@ use nalgebra::Vector3;
 use rayon::prelude::*;
 
 use super::PhantomSpec;
-use super::random::{Random, fractal, noise};
 use super::scene::{Scene, Seen};
 use super::shape::{Hit, WoundShape};
+use crate::wound::random::{Random, fractal, noise};
 
 type Colour = Vector3<f64>;
 

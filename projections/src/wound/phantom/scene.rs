@@ -5,9 +5,9 @@
 use nalgebra::Vector3;
 
 use super::PhantomSpec;
-use super::random::Random;
 use super::shape::{Hit, Pose, WoundShape};
 use crate::wound::capture::{CaptureError, DepthMap, Intrinsics};
+use crate::wound::random::Random;
 
 /// The support behind the limb is this much farther than the limb's far side, mm.
 const SUPPORT_GAP_MM: f64 = 8.0;
@@ -18,10 +18,13 @@ const RAYS_PER_SIDE: u32 = 2;
 /// The sensor's smoothing, as standard deviation in depth pixels.
 const BLUR_PIXELS: f64 = 0.8;
 /// Noise of neighbouring values is related; this is over how many depth pixels.
-const NOISE_BLUR_PIXELS: f64 = 0.7;
-/// Noise at no distance, and what each metre adds, mm.
-const NOISE_MM: f64 = 0.3;
-const NOISE_MM_PER_METRE: f64 = 1.5;
+const NOISE_BLUR_PIXELS: f64 = 0.9;
+/// Noise at no distance, and what each metre adds, mm. A phone's frames of a printed board show
+/// 0.37 mm about a plane at half a metre, whole millimetres included; skin is a worse target.
+const NOISE_MM: f64 = 0.2;
+const NOISE_MM_PER_METRE: f64 = 0.8;
+/// The whole map is too long or too short by about this share, differently in each capture.
+const SCALE_SD: f64 = 0.005;
 
 /// Limb, wound and camera.
 pub(crate) struct Scene<'a> {
@@ -105,6 +108,7 @@ pub(crate) fn sense(
 
     // Visits of one phantom share the seed but not the noise.
     let mut random = Random::new(spec.seed ^ spec.distance_mm.to_bits());
+    let scale = 1.0 + SCALE_SD * spec.noise * random.normal();
     let mut noise: Vec<f64> = (0..depth.len()).map(|_| random.normal()).collect();
     blur(&mut noise, width, height, NOISE_BLUR_PIXELS);
     let power = noise.iter().map(|value| value * value).sum::<f64>() / noise.len() as f64;
@@ -116,7 +120,8 @@ pub(crate) fn sense(
         for column in 0..width {
             let index = row * width + column;
             let sigma = NOISE_MM + NOISE_MM_PER_METRE * depth[index] / 1000.0;
-            let value = depth[index] + gain * noise[index] * sigma / facing[index].max(0.25);
+            let value =
+                scale * depth[index] + gain * noise[index] * sigma / facing[index].max(0.25);
             metres[index] = if spec.noise > 0.0 {
                 (value.round() / 1000.0) as f32
             } else {

@@ -9,8 +9,8 @@ use std::f64::consts::TAU;
 
 use nalgebra::Vector3;
 
-use super::random::Random;
 use super::{Truth, WoundSpec};
+use crate::wound::random::Random;
 
 /// Points of the quadrature along the boundary; the integrands are smooth and periodic, so the
 /// trapezoid rule is exact to rounding here.

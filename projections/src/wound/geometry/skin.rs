@@ -1,0 +1,343 @@
+//! The healthy skin a wound lies in: the surface that was there before.
+//!
+//! Limbs are near to cylinders, so the surface fitted to a ring of skin around the wound is a
+//! cylinder (or plane, or hollow: its curvature may be anything), plus, where the ring demands it,
+//! a low polynomial on top for a heel or a sacrum that curves both ways. On the cylinder the skin
+//! unrolls into a plane with coordinates `u` (around) and `v` (along) in millimetres, in which
+//! lengths and areas are nearly those on the skin; [`Skin::metric`] says what remains.
+
+use nalgebra::{Matrix3, Rotation3, SMatrix, SVector, Unit, Vector3};
+
+use super::relief::Relief;
+
+/// Offset, two tilts, turn of the axis, curvature × [`LENGTH_MM`].
+pub(crate) const PARAMETERS: usize = 5;
+/// Makes the curvature a number of the size of the others.
+const LENGTH_MM: f64 = 20.0;
+/// Tightest limb (a toe) and tightest hollow.
+const CURVATURE_MAX: f64 = 1.0 / 8.0;
+const CURVATURE_MIN: f64 = -1.0 / 40.0;
+const ROUNDS: usize = 4;
+const STEPS: usize = 4;
+/// Fewer points than this define no surface; more than this define it no better, as neighbours
+/// are related.
+const POINTS_MIN: usize = 24;
+const POINTS_MAX: usize = 900;
+/// Share of the points (nearest to the wound) that a start is taken from, and its curvature if it
+/// is not to be that of the points.
+const STARTS: [(f64, Option<f64>); 4] =
+    [(0.5, None), (0.25, None), (0.35, Some(1.0 / 35.0)), (0.35, Some(1.0 / 70.0))];
+const START_SIGMA_MM: f64 = 2.5;
+/// A point this far off the surface does not belong to it.
+const STRANGE_MM: f64 = 3.0;
+/// The sensor's values are whole millimetres, so a fit cannot be better known than this.
+const SIGMA_MIN_MM: f64 = 0.15;
+/// Beyond this many sigmas a point says nothing (Tukey's biweight).
+const TUKEY: f64 = 4.685;
+
+/// A fitted surface.
+#[derive(Debug, Clone)]
+pub(crate) struct Skin {
+    origin: Vector3<f64>,
+    across: Vector3<f64>,
+    along: Vector3<f64>,
+    normal: Vector3<f64>,
+    curvature: f64,
+    relief: Relief,
+}
+
+/// A surface with what is known about its error.
+#[derive(Debug, Clone)]
+pub(crate) struct Fit {
+    pub(crate) skin: Skin,
+    /// Scatter of the points about the surface, mm.
+    pub(crate) sigma: f64,
+    /// Lower-triangular root of the parameters' covariance, before noise correlation.
+    pub(crate) root: SMatrix<f64, PARAMETERS, PARAMETERS>,
+}
+
+/// A place relative to the skin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) u: f64,
+    pub(crate) v: f64,
+    /// Above the skin, mm; negative is below.
+    pub(crate) height: f64,
+}
+
+type Parameters = SVector<f64, PARAMETERS>;
+
+impl Skin {
+    fn local(&self, point: &Vector3<f64>) -> Vector3<f64> {
+        let offset = point - self.origin;
+        Vector3::new(offset.dot(&self.across), offset.dot(&self.along), offset.dot(&self.normal))
+    }
+
+    /// Where a point lies relative to the cylinder alone.
+    fn base_place(&self, point: &Vector3<f64>) -> Place {
+        let local = self.local(point);
+        let (x, y, z) = (local.x, local.y, local.z);
+        let k = self.curvature;
+        let distance = (k * x).hypot(1.0 + k * z);
+        let height = (2.0 * z + k * (x * x + z * z)) / (1.0 + distance);
+        let u = if k.abs() < 1e-9 { x } else { (k * x).atan2(1.0 + k * z) / k };
+        Place { u, v: y, height }
+    }
+
+    /// Where a point lies relative to the skin.
+    pub(crate) fn place(&self, point: &Vector3<f64>) -> Place {
+        let base = self.base_place(point);
+        Place { height: base.height - self.relief.value(base.u, base.v), ..base }
+    }
+
+    /// The outward normal of the cylinder at `u`.
+    pub(crate) fn normal(&self, u: f64) -> Vector3<f64> {
+        let angle = u * self.curvature;
+        self.across * angle.sin() + self.normal * angle.cos()
+    }
+
+    /// Where the ray (third component 1) from the camera first meets the skin: depth, u, v.
+    pub(crate) fn meet(&self, ray: &Vector3<f64>) -> Option<(f64, f64, f64)> {
+        let origin = self.local(&Vector3::zeros());
+        let direction =
+            Vector3::new(ray.dot(&self.across), ray.dot(&self.along), ray.dot(&self.normal));
+        let k = self.curvature;
+        let a = k * (direction.x.powi(2) + direction.z.powi(2));
+        let b = direction.z + k * (origin.x * direction.x + origin.z * direction.z);
+        let c = 2.0 * origin.z + k * (origin.x.powi(2) + origin.z.powi(2));
+        let discriminant = b * b - a * c;
+        if discriminant <= 0.0 {
+            return None;
+        }
+        // The nearer root, in the form that a plane and a hollow do not upset.
+        let mut depth = c / (-b + discriminant.sqrt());
+        if !depth.is_finite() || depth <= 0.0 {
+            return None;
+        }
+        let mut place = self.place(&(ray * depth));
+        for _ in 0..4 {
+            let slope = ray.dot(&self.normal(place.u));
+            if slope.abs() < 1e-3 {
+                return None;
+            }
+            depth -= place.height / slope;
+            place = self.place(&(ray * depth));
+        }
+        (depth > 0.0 && place.height.abs() < 0.05).then_some((depth, place.u, place.v))
+    }
+
+    /// Squared length on the skin of a small step `(du, dv)` at `(u, v)`, and the area of a small
+    /// square there, both relative to the unrolled plane.
+    pub(crate) fn metric(&self, u: f64, v: f64, step: [f64; 2]) -> (f64, f64) {
+        let (height, slope_u, slope_v) = self.relief.with_slopes(u, v);
+        let widened = 1.0 + self.curvature * height;
+        let rise = slope_u * step[0] + slope_v * step[1];
+        let squared = (widened * step[0]).powi(2) + step[1].powi(2) + rise * rise;
+        let area = (widened.powi(2) * (1.0 + slope_v.powi(2)) + slope_u.powi(2)).sqrt();
+        (squared, area)
+    }
+
+    /// The skin with its parameters shifted, for asking how much the figures depend on them.
+    pub(crate) fn shifted(&self, by: &Parameters) -> Self {
+        self.with(by)
+    }
+
+    fn with(&self, by: &Parameters) -> Self {
+        // Around the tangent axes through the origin, then around the normal.
+        let tilt = Rotation3::new(self.along * by[1] + self.across * by[2]);
+        let normal = tilt * self.normal;
+        let turn = Rotation3::from_axis_angle(&Unit::new_normalize(normal), by[3]);
+        Self {
+            origin: self.origin + self.normal * by[0],
+            across: turn * (tilt * self.across),
+            along: turn * (tilt * self.along),
+            normal,
+            curvature: (self.curvature + by[4] / LENGTH_MM).clamp(CURVATURE_MIN, CURVATURE_MAX),
+            relief: self.relief.clone(),
+        }
+    }
+}
+
+/// Fits the skin to points around a wound whose middle is seen along `sight`; each comes with its
+/// distance from the wound. None if the points lie so that no surface follows from them.
+pub(crate) fn fit(ring: &[(Vector3<f64>, f64)], sight: &Vector3<f64>) -> Option<Fit> {
+    if ring.len() < POINTS_MIN {
+        return None;
+    }
+    // Skin next to the wound comes first: farther out there may be another surface behind it.
+    let mut ordered: Vec<&(Vector3<f64>, f64)> = ring.iter().collect();
+    ordered.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let stride = ring.len().div_ceil(POINTS_MAX);
+    let points: Vec<Vector3<f64>> =
+        ordered.into_iter().step_by(stride).map(|(point, _)| *point).collect();
+    // On a narrow limb a start may slide into the table behind it, so there are several, and the
+    // surface that carries most of the points wins.
+    let starts = STARTS.iter().filter_map(|(share, curvature)| {
+        let inner = ((points.len() as f64 * share) as usize).max(POINTS_MIN).min(points.len());
+        let skin = start(&points[..inner], sight)?;
+        let skin = Skin { curvature: curvature.unwrap_or(skin.curvature), ..skin };
+        let (skin, sigma) = refine(&points[..inner], skin, START_SIGMA_MM, ROUNDS)?;
+        refine(&points, skin, sigma, ROUNDS)
+    });
+    let (mut skin, sigma) = starts.min_by(|a, b| {
+        let off = |skin: &Skin| points.iter().map(|point| strangeness(skin, point)).sum::<f64>();
+        off(&a.0).total_cmp(&off(&b.0))
+    })?;
+    // The origin moves to where the middle of the wound was, so that `u` and `v` are small there.
+    let (depth, u, _) = skin.meet(sight)?;
+    let (normal, across) = (skin.normal(u), skin.along.cross(&skin.normal(u)));
+    skin = Skin { origin: sight * depth, normal, across, ..skin };
+
+    let (normal_matrix, _) = equations(&points, &skin, sigma);
+    // As if all points had been used: the relation between neighbours is counted elsewhere.
+    let covariance = normal_matrix.try_inverse()? * (sigma.powi(2) / stride as f64);
+    let root = covariance.cholesky()?.l();
+
+    let places: Vec<Place> = points.iter().map(|point| skin.base_place(point)).collect();
+    let (relief, scatter) = Relief::fit(&places, sigma, TUKEY);
+    skin.relief = relief;
+    Some(Fit { skin, sigma: scatter.max(SIGMA_MIN_MM), root })
+}
+
+/// Gauss-Newton steps with weights that follow the scatter; gives the skin and its scatter.
+fn refine(
+    points: &[Vector3<f64>],
+    mut skin: Skin,
+    mut sigma: f64,
+    rounds: usize,
+) -> Option<(Skin, f64)> {
+    for _ in 0..rounds {
+        for _ in 0..STEPS {
+            let (normal_matrix, gradient) = equations(points, &skin, sigma);
+            let step = solve(&normal_matrix, &gradient)?;
+            skin = skin.with(&step);
+            if step.norm() < 1e-5 {
+                break;
+            }
+        }
+        sigma = scale(points, &skin, 5.0 * sigma);
+    }
+    Some((skin, sigma))
+}
+
+/// 0 for a point on the surface, 1 for one that has nothing to do with it.
+fn strangeness(skin: &Skin, point: &Vector3<f64>) -> f64 {
+    (skin.base_place(point).height / STRANGE_MM).powi(2).min(1.0)
+}
+
+/// A plane with the curvature of a parabola fitted to the points.
+fn start(points: &[Vector3<f64>], sight: &Vector3<f64>) -> Option<Skin> {
+    let mut normal = super::cloud::normal(points);
+    if normal.dot(sight) > 0.0 {
+        normal = -normal;
+    }
+    let mean = points.iter().sum::<Vector3<f64>>() / points.len() as f64;
+    let slope = sight.dot(&normal);
+    if slope > -0.05 {
+        return None;
+    }
+    let origin = sight * (mean.dot(&normal) / slope);
+    let helper = if normal.x.abs() < 0.8 { Vector3::x() } else { Vector3::y() };
+    let first = normal.cross(&helper).normalize();
+    let second = normal.cross(&first);
+
+    let mut matrix = SMatrix::<f64, 6, 6>::identity() * 1e-9;
+    let mut right = SVector::<f64, 6>::zeros();
+    for point in points {
+        let offset = point - origin;
+        let (x, y, z) =
+            (offset.dot(&first) / LENGTH_MM, offset.dot(&second) / LENGTH_MM, offset.dot(&normal));
+        let row = SVector::<f64, 6>::from([1.0, x, y, x * x, x * y, y * y]);
+        matrix += row * row.transpose();
+        right += row * z;
+    }
+    let solution = matrix.cholesky()?.solve(&right);
+    // Heights fall by half the curvature times the square of the distance.
+    let bend = -2.0 / (LENGTH_MM * LENGTH_MM);
+    let hessian = Matrix3::new(
+        bend * solution[3],
+        bend * solution[4] / 2.0,
+        0.0,
+        bend * solution[4] / 2.0,
+        bend * solution[5],
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+    );
+    let hessian = hessian.fixed_view::<2, 2>(0, 0).into_owned();
+    let eigen = hessian.symmetric_eigen();
+    let most = eigen.eigenvalues.iamax();
+    let direction = eigen.eigenvectors.column(most);
+    let across = first * direction[0] + second * direction[1];
+    Some(Skin {
+        origin: origin + normal * solution[0],
+        across,
+        along: normal.cross(&across),
+        normal,
+        curvature: eigen.eigenvalues[most].clamp(CURVATURE_MIN, CURVATURE_MAX),
+        relief: Relief::none(),
+    })
+}
+
+/// Robust scatter about the cylinder of the points within `reach` of it.
+fn scale(points: &[Vector3<f64>], skin: &Skin, reach: f64) -> f64 {
+    let heights = points.iter().map(|point| skin.base_place(point).height.abs());
+    let mut heights: Vec<f64> = heights.filter(|height| *height < reach).collect();
+    if heights.is_empty() {
+        return SIGMA_MIN_MM;
+    }
+    let middle = heights.len() / 2;
+    let (_, median, _) = heights.select_nth_unstable_by(middle, f64::total_cmp);
+    (1.4826 * *median).max(SIGMA_MIN_MM)
+}
+
+/// Weighted normal equations of one Gauss-Newton step, with a weak pull to no change, so that an
+/// axis that a plane does not have stays where it is.
+fn equations(
+    points: &[Vector3<f64>],
+    skin: &Skin,
+    sigma: f64,
+) -> (SMatrix<f64, PARAMETERS, PARAMETERS>, Parameters) {
+    const STEP: [f64; PARAMETERS] = [1e-3, 1e-5, 1e-5, 1e-4, 1e-4];
+    const PULL: [f64; PARAMETERS] = [1e-6, 1e-4, 1e-4, 4.0, 1.0];
+    let moved: Vec<(Skin, f64)> = (0..PARAMETERS)
+        .map(|i| {
+            let mut by = Parameters::zeros();
+            by[i] = STEP[i];
+            (skin.with(&by), STEP[i])
+        })
+        .collect();
+    let mut matrix = SMatrix::<f64, PARAMETERS, PARAMETERS>::zeros();
+    let mut gradient = Parameters::zeros();
+    for i in 0..PARAMETERS {
+        matrix[(i, i)] = PULL[i] * sigma.powi(2);
+    }
+    for point in points {
+        let height = skin.base_place(point).height;
+        let ratio = height / (TUKEY * sigma);
+        if ratio.abs() >= 1.0 {
+            continue;
+        }
+        let weight = (1.0 - ratio * ratio).powi(2);
+        let mut row = Parameters::zeros();
+        for (i, (shifted, step)) in moved.iter().enumerate() {
+            row[i] = (shifted.base_place(point).height - height) / step;
+        }
+        matrix += row * row.transpose() * weight;
+        gradient -= row * (height * weight);
+    }
+    (matrix, gradient)
+}
+
+fn solve(
+    matrix: &SMatrix<f64, PARAMETERS, PARAMETERS>,
+    gradient: &Parameters,
+) -> Option<Parameters> {
+    let mut step = matrix.cholesky()?.solve(gradient);
+    // A step too long for the linearisation is shortened.
+    const LIMIT: [f64; PARAMETERS] = [10.0, 0.2, 0.2, 0.4, 0.4];
+    let excess = (0..PARAMETERS).map(|i| step[i].abs() / LIMIT[i]).fold(1.0, f64::max);
+    step /= excess;
+    Some(step)
+}
