@@ -48,6 +48,11 @@ impl DataKeys {
         self.unwrap(subject, row.try_get(0)?, wrapped.ok_or(CommandError::Erased)?).map(Some)
     }
 
+    /// The key of a subject, if it is in memory.
+    pub(crate) fn cached(&self, subject: Uuid) -> Option<SubjectKey> {
+        self.cached.get(&subject)
+    }
+
     /// Reads the keys of many subjects in one query; which of them are missing shows later.
     pub(crate) async fn prefetch(&self, subjects: &[Uuid]) -> Result<(), CommandError> {
         let missing: Vec<Uuid> =

@@ -24,6 +24,7 @@ mod receipt;
 mod repository;
 mod seal;
 mod sequencer;
+mod sweep;
 
 pub use actor::{Actor, ActorKind};
 pub use blobs::{BlobError, Blobs, StoredBlob};
@@ -36,3 +37,4 @@ pub use keys::{Keys, KeysError};
 pub use ledger::{DISCLOSURES_MAX, DisclosureEntry, Ledger, Loaded};
 pub use policy::{Authorised, Permission};
 pub use receipt::{Receipt, ReceiptEvent};
+pub use sweep::SweepError;

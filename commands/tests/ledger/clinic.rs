@@ -5,9 +5,10 @@ use audit::verify::{Options, Report, Trust};
 use commands::database;
 use commands::{
     Actor, Clock, CommandError, Context, Keys, Ledger, LedgerConfig, PurposeOfUse, Receipt,
+    StoredBlob,
 };
 use domain::account::Role;
-use domain::{AccountId, Appointment, AppointmentCommand, Patient, PatientCommand};
+use domain::{AccountId, Appointment, AppointmentCommand, Patient, PatientCommand, WoundCommand};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -143,6 +144,29 @@ impl Slot {
             "time": self.time(),
         }}))
     }
+}
+
+pub(crate) fn open_wound(patient: Uuid) -> WoundCommand {
+    command(json!({"open": {
+        "patient_id": patient,
+        "site": "heel",
+        "laterality": "left",
+        "etiology": "diabetic-foot-ulcer",
+    }}))
+}
+
+pub(crate) fn scan(blob: &StoredBlob, captured_at: jiff::Timestamp) -> WoundCommand {
+    let sha256: String = blob.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    command(json!({"record-scan": {
+        "scan_id": Uuid::from_u128(0x5ca),
+        "capture": {
+            "blob_id": blob.blob_id,
+            "sha256": sha256,
+            "size": blob.size,
+            "media_type": "application/vnd.coherency.capture+tar",
+        },
+        "captured_at": captured_at,
+    }}))
 }
 
 pub(crate) fn cancel() -> AppointmentCommand {

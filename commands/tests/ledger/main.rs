@@ -1,6 +1,7 @@
 //! The write side against a real Postgres.
 
 mod booking;
+mod captures;
 mod clinic;
 mod evidence;
 mod guards;

@@ -135,3 +135,26 @@ async fn closing_finishes_what_waits_and_takes_no_more(
     let late = clinic.ledger.execute::<Patient>(id, patient("Mustermann", "B-1"), &context()).await;
     assert_eq!(late.expect_err("closed").code(), "unavailable");
 }
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_another_process_began_is_not_begun_again(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let first = Clinic::open(options.clone()).await;
+    let second = Clinic::open_with(options, first.keys.clone(), Clock::system()).await;
+    let id = first.register("A-1").await;
+    for expected in [None, Some(1)] {
+        let context = commands::Context { expected_version: expected, ..context() };
+        let again = second.ledger.execute::<Patient>(id, patient("Mustermann", "A-2"), &context);
+        let error = again.await.expect_err("it is there already");
+        assert_eq!(error.code(), "already-registered");
+    }
+    let stale = context().expecting(0);
+    let again = second.ledger.execute::<Patient>(id, patient("Mustermann", "A-2"), &stale);
+    assert_eq!(again.await.expect_err("it has a version").code(), "version-conflict");
+    assert_eq!(first.count("SELECT count(*) FROM keyring.data_keys").await, 1);
+    let edit = context();
+    let edited = second.ledger.execute::<Patient>(id, rename("Musterfrau"), &edit);
+    assert_eq!(edited.await.expect("edited").version, 2);
+}

@@ -1,21 +1,23 @@
 //! The one way to write: authorise, decide, seal, append.
 
-use std::any::Any;
+mod load;
+mod prepare;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cqrs_es::event_sink::EventSink;
-use cqrs_es::persist::PersistedEventStore;
-use cqrs_es::{AggregateError, DomainEvent, EventStore};
+use cqrs_es::Aggregate;
 use domain::account::Role;
 use domain::disclosure::RecordDisclosure;
-use domain::{Claim, ClaimChange, Disclosure, DisclosureCommand, Now, Refusal, Stream};
+use domain::{Disclosure, DisclosureCommand, Stream};
+use jiff::SignedDuration;
 use serde::Serialize;
 use sqlx::{PgPool, Row};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::actor::Actor;
+use crate::blobs::Blobs;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
@@ -26,12 +28,14 @@ use crate::keys::Keys;
 use crate::policy::{Authorised, Permission, authorise};
 use crate::random;
 use crate::receipt::{self, Receipt};
-use crate::repository::{LedgerEventRepository, RepositoryError};
-use crate::seal::{Draft, Sealer};
-use crate::sequencer::{
-    Append, Appended, Change, Expected, Handle, NewKey, NotQueued, Recorded, Rejection, Resource,
-    SealedEvent,
-};
+use crate::repository::LedgerEventRepository;
+use crate::seal::Sealer;
+use crate::sequencer::Handle;
+use crate::sweep::SweepError;
+
+use load::Cached;
+pub(crate) use load::unreadable;
+use prepare::Answer;
 
 /// One look at a record, to be recorded before it is answered.
 pub type DisclosureEntry = RecordDisclosure;
@@ -75,27 +79,6 @@ pub struct Loaded<A> {
     pub aggregate: A,
     /// The number of its events.
     pub version: u64,
-}
-
-#[derive(Clone)]
-pub(crate) struct Cached {
-    version: u64,
-    subject: Option<Uuid>,
-    aggregate: Arc<dyn Any + Send + Sync>,
-}
-
-/// A decided command, sealed, with what becomes true once it is durable.
-struct Prepared<A> {
-    append: Append,
-    state: Vec<(Uuid, Loaded<A>)>,
-    keys: Vec<(Uuid, SubjectKey)>,
-}
-
-/// What the sequencer's answer means for the one who decided.
-enum Answer {
-    Done(Appended),
-    Repeated(Recorded),
-    Again { actual: Option<u64> },
 }
 
 impl Ledger {
@@ -170,7 +153,7 @@ impl Ledger {
     {
         let mut fresh = false;
         for _ in 0..ATTEMPTS_MAX {
-            let loaded = match if fresh { None } else { self.cached::<A>(id) } {
+            let loaded = match if fresh { None } else { self.assumed::<A>(id, context) } {
                 Some(loaded) => loaded,
                 None => {
                     fresh = true;
@@ -235,13 +218,12 @@ impl Ledger {
                     detail: format!("record 1 to {DISCLOSURES_MAX} looks at a time"),
                 });
             }
-            let mac =
-                self.request_mac(context, <Disclosure as cqrs_es::Aggregate>::TYPE, None, &entries);
+            let mac = self.request_mac(context, Disclosure::TYPE, None, &entries);
             let decided = self.disclose_authorised(entries, context, role, mac).await;
             self.or_repeated(decided, context, mac).await
         }
         .await;
-        counted(<Disclosure as cqrs_es::Aggregate>::TYPE, outcome)
+        counted(Disclosure::TYPE, outcome)
     }
 
     async fn disclose_authorised(
@@ -275,159 +257,6 @@ impl Ledger {
         Err(Unavailable::Contention { attempts: ATTEMPTS_MAX }.into())
     }
 
-    /// Decides commands, each on its own stream in the given state, and seals what comes of them.
-    async fn prepare<A>(
-        &self,
-        commands: &[(Uuid, A::Command)],
-        loaded: Loaded<A>,
-        context: &Context,
-        role: Role,
-        mac: [u8; 32],
-    ) -> Result<Prepared<A>, CommandError>
-    where
-        A: Stream,
-        A::Command: Clone,
-    {
-        let now = self.inner.clock.now();
-        let mut prepared = Prepared {
-            append: Append {
-                command_id: context.command_id,
-                request_mac: mac,
-                expected: Vec::with_capacity(commands.len()),
-                events: Vec::with_capacity(commands.len()),
-                claims: Vec::new(),
-                new_keys: Vec::new(),
-            },
-            state: Vec::with_capacity(commands.len()),
-            keys: Vec::new(),
-        };
-        for (id, command) in commands {
-            let mut aggregate = loaded.aggregate.clone();
-            let sink = EventSink::default();
-            // The sink applies each event to the aggregate as it takes it: it must not be applied again.
-            aggregate.handle(command.clone(), &Now(now), &sink).await.map_err(refused)?;
-            let events = sink.collect().await;
-            if events.is_empty() {
-                return Err(CommandError::Refused {
-                    code: "nothing-to-do",
-                    field: None,
-                    detail: "the command changes nothing".to_owned(),
-                });
-            }
-            let before = loaded.version;
-            let subject = match aggregate.subject(*id) {
-                None => None,
-                Some(subject) => {
-                    let owns = subject == *id && before == 0;
-                    Some((subject, self.subject_key(subject, owns, A::TYPE, &mut prepared).await?))
-                }
-            };
-            prepared.append.expected.push(Expected {
-                stream_type: A::TYPE,
-                stream_id: *id,
-                version: before,
-            });
-            for (event, sequence) in events.iter().zip(before + 1..) {
-                for change in A::claims(*id, event) {
-                    prepared.append.claims.push((*id, self.claim(change)?));
-                }
-                let draft = Draft {
-                    stream_type: A::TYPE,
-                    stream_id: *id,
-                    sequence,
-                    event_type: event.event_type(),
-                    event_version: event.event_version(),
-                    body: serde_json::to_vec(event)
-                        .map_err(|error| Unavailable::Seal(Box::new(error)))?,
-                    media: A::media(event),
-                    subject: subject.as_ref().map(|(subject, key)| (*subject, key)),
-                };
-                let sealed: SealedEvent = self.inner.sealer.seal(draft, context, role, now)?;
-                prepared.append.events.push(sealed);
-            }
-            let version = before + events.len() as u64;
-            prepared.state.push((*id, Loaded { aggregate, version }));
-        }
-        Ok(prepared)
-    }
-
-    /// The key of a subject: the one it has, or a new one if this stream is where the subject begins.
-    async fn subject_key<A>(
-        &self,
-        subject: Uuid,
-        owns: bool,
-        stream_type: &'static str,
-        prepared: &mut Prepared<A>,
-    ) -> Result<SubjectKey, CommandError> {
-        if let Some(key) = self.inner.data_keys.get(subject).await? {
-            return Ok(key);
-        }
-        if !owns {
-            let what = if stream_type == "account" { "account" } else { "patient" };
-            return Err(CommandError::NotFound { what });
-        }
-        let (key, new): (SubjectKey, NewKey) = self.inner.data_keys.create(subject)?;
-        prepared.append.new_keys.push(new);
-        prepared.keys.push((subject, key.clone()));
-        Ok(key)
-    }
-
-    fn claim(&self, change: ClaimChange) -> Result<Change, CommandError> {
-        Ok(match change {
-            ClaimChange::Take(Claim::Unique { kind, key }) => {
-                Change::TakeUnique { kind, key: self.claim_key(kind, &key) }
-            }
-            ClaimChange::Take(Claim::Busy { resource, from, until }) => {
-                if until <= from {
-                    return Err(CommandError::Refused {
-                        code: "empty-time",
-                        field: Some("time"),
-                        detail: "the time ends before it begins".to_owned(),
-                    });
-                }
-                let resource = Resource { kind: resource.kind.as_str(), id: resource.id };
-                Change::TakeBusy { resource, from, until }
-            }
-            ClaimChange::ReleaseUnique { kind, key } => {
-                Change::ReleaseUnique { kind, key: self.claim_key(kind, &key) }
-            }
-            ClaimChange::ReleaseBusy => Change::ReleaseBusy,
-        })
-    }
-
-    fn claim_key(&self, kind: &str, key: &str) -> [u8; 32] {
-        self.inner.keys.index(&[b"claim", kind.as_bytes(), key.as_bytes()])
-    }
-
-    /// Waits until the sequencer has answered; remembers what became true.
-    async fn append<A>(&self, prepared: Prepared<A>) -> Result<Answer, CommandError>
-    where
-        A: Stream + 'static,
-    {
-        let Prepared { append, state, keys } = prepared;
-        let answer = self.inner.sequencer.send(append).map_err(|refused| match refused {
-            NotQueued::Full => CommandError::Overloaded,
-            NotQueued::Closed => Unavailable::Closed.into(),
-        })?;
-        match answer.await.map_err(|_| Unavailable::Closed)? {
-            Ok(appended) => {
-                for (subject, key) in keys {
-                    self.inner.data_keys.remember(subject, key);
-                }
-                for (id, loaded) in state {
-                    self.remember(id, loaded);
-                }
-                Ok(Answer::Done(appended))
-            }
-            Err(Rejection::Repeated(recorded)) => Ok(Answer::Repeated(recorded)),
-            Err(Rejection::Version { actual }) => Ok(Answer::Again { actual: Some(actual) }),
-            Err(Rejection::KeyExists | Rejection::Stale) => Ok(Answer::Again { actual: None }),
-            Err(Rejection::Reused) => Err(CommandError::CommandIdReused),
-            Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
-            Err(Rejection::Failed(reason)) => Err(Unavailable::Append(reason).into()),
-        }
-    }
-
     /// A refusal may only mean that the same command was done before: then that is the answer.
     async fn or_repeated(
         &self,
@@ -454,55 +283,20 @@ impl Ledger {
         }
     }
 
-    /// Loads an aggregate from the log; none if nothing happened under this id.
+    /// Removes captures that no scan names and that are older than `age`: what a crash between store
+    /// and log, or an erasure, left behind. Gives back how many.
     ///
     /// # Errors
-    /// When the database fails, the record was erased, or what is stored is not what was signed.
-    pub async fn load<A>(&self, id: Uuid) -> Result<Option<Loaded<A>>, CommandError>
-    where
-        A: Stream + 'static,
-    {
-        let loaded = self.load_from_log::<A>(id).await?;
-        Ok((loaded.version > 0).then_some(loaded))
-    }
-
-    async fn load_from_log<A>(&self, id: Uuid) -> Result<Loaded<A>, CommandError>
-    where
-        A: Stream + 'static,
-    {
+    /// When the log cannot be read or the store fails.
+    pub async fn sweep_captures(
+        &self,
+        blobs: &Blobs,
+        age: SignedDuration,
+    ) -> Result<u64, SweepError> {
         let repository =
             LedgerEventRepository::new(self.inner.pool.clone(), self.inner.data_keys.clone());
-        let store = PersistedEventStore::<_, A>::new_event_store(repository)
-            .with_upcasters(domain::upcasters());
-        let context = store.load_aggregate(&id.to_string()).await.map_err(unreadable)?;
-        let loaded =
-            Loaded { aggregate: context.aggregate, version: context.current_sequence as u64 };
-        if loaded.version > 0 {
-            self.remember(id, loaded.clone());
-        }
-        Ok(loaded)
-    }
-
-    fn cached<A: Stream + 'static>(&self, id: Uuid) -> Option<Loaded<A>> {
-        let cached = self.inner.aggregates.get(&(A::TYPE, id))?;
-        let aggregate = cached.aggregate.downcast_ref::<A>()?.clone();
-        Some(Loaded { aggregate, version: cached.version })
-    }
-
-    fn remember<A: Stream + 'static>(&self, id: Uuid, loaded: Loaded<A>) {
-        let cached = Cached {
-            version: loaded.version,
-            subject: loaded.aggregate.subject(id),
-            aggregate: Arc::new(loaded.aggregate),
-        };
-        let newer = |held: &Cached, new: &Cached| new.version > held.version;
-        self.inner.aggregates.insert_if((A::TYPE, id), cached, newer);
-    }
-
-    /// Forgets everything about a subject that is held in memory.
-    pub fn forget(&self, subject: Uuid) {
-        self.inner.data_keys.forget(subject);
-        self.inner.aggregates.retain(|_, cached| cached.subject != Some(subject));
+        let named = crate::sweep::named_captures(&self.inner.pool, &repository).await?;
+        Ok(blobs.sweep(&named, self.inner.clock.now(), age).await?)
     }
 
     /// Who holds a unique claim, such as a log-in name.
@@ -642,30 +436,4 @@ fn counted(
     metrics::counter!("ledger_commands_total", "stream" => stream_type, "outcome" => code)
         .increment(1);
     outcome
-}
-
-fn refused<E: Refusal + std::error::Error>(error: E) -> CommandError {
-    CommandError::Refused { code: error.code(), field: error.field(), detail: error.to_string() }
-}
-
-fn unreadable<E: std::error::Error>(error: AggregateError<E>) -> CommandError {
-    match error {
-        AggregateError::DatabaseConnectionError(cause) => match cause.downcast::<sqlx::Error>() {
-            Ok(cause) => (*cause).into(),
-            Err(cause) => CommandError::Damaged(cause),
-        },
-        AggregateError::UnexpectedError(cause) => match cause.downcast::<RepositoryError>() {
-            Ok(cause) => match *cause {
-                RepositoryError::Erased => CommandError::Erased,
-                RepositoryError::Key(cause) => *cause,
-                other => CommandError::Damaged(Box::new(other)),
-            },
-            Err(cause) => CommandError::Damaged(cause),
-        },
-        AggregateError::DeserializationError(cause) => CommandError::Damaged(cause),
-        // Loading decides nothing and writes nothing.
-        AggregateError::UserError(_) | AggregateError::AggregateConflict => {
-            CommandError::Damaged("the aggregate could not be loaded".into())
-        }
-    }
 }

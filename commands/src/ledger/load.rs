@@ -1,0 +1,110 @@
+//! Loading aggregates: from the log through cqrs-es, or from memory where the sequencer will check.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use cqrs_es::persist::PersistedEventStore;
+use cqrs_es::{AggregateError, EventStore};
+use domain::Stream;
+use uuid::Uuid;
+
+use super::{Ledger, Loaded};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::repository::{LedgerEventRepository, RepositoryError};
+
+#[derive(Clone)]
+pub(crate) struct Cached {
+    version: u64,
+    subject: Option<Uuid>,
+    aggregate: Arc<dyn Any + Send + Sync>,
+}
+
+impl Ledger {
+    /// Loads an aggregate from the log; none if nothing happened under this id.
+    ///
+    /// # Errors
+    /// When the database fails, the record was erased, or what is stored is not what was signed.
+    pub async fn load<A>(&self, id: Uuid) -> Result<Option<Loaded<A>>, CommandError>
+    where
+        A: Stream + 'static,
+    {
+        let loaded = self.load_from_log::<A>(id).await?;
+        Ok((loaded.version > 0).then_some(loaded))
+    }
+
+    pub(super) async fn load_from_log<A>(&self, id: Uuid) -> Result<Loaded<A>, CommandError>
+    where
+        A: Stream + 'static,
+    {
+        let repository =
+            LedgerEventRepository::new(self.inner.pool.clone(), self.inner.data_keys.clone());
+        let store = PersistedEventStore::<_, A>::new_event_store(repository)
+            .with_upcasters(domain::upcasters());
+        let context = store.load_aggregate(&id.to_string()).await.map_err(unreadable)?;
+        let loaded =
+            Loaded { aggregate: context.aggregate, version: context.current_sequence as u64 };
+        if loaded.version > 0 {
+            self.remember(id, loaded.clone());
+        }
+        Ok(loaded)
+    }
+
+    /// The state to decide on without reading: the one in memory or, for a stream not seen here, an
+    /// empty one. Most commands on such a stream begin it. The sequencer compares the version under
+    /// its lock, and a refusal is looked into again, so an assumption that is wrong costs a second try.
+    pub(super) fn assumed<A: Stream + 'static>(
+        &self,
+        id: Uuid,
+        context: &Context,
+    ) -> Option<Loaded<A>> {
+        self.cached(id).or_else(|| {
+            let may_begin = context.expected_version.is_none_or(|expected| expected == 0);
+            may_begin.then(|| Loaded { aggregate: A::default(), version: 0 })
+        })
+    }
+
+    fn cached<A: Stream + 'static>(&self, id: Uuid) -> Option<Loaded<A>> {
+        let cached = self.inner.aggregates.get(&(A::TYPE, id))?;
+        let aggregate = cached.aggregate.downcast_ref::<A>()?.clone();
+        Some(Loaded { aggregate, version: cached.version })
+    }
+
+    pub(super) fn remember<A: Stream + 'static>(&self, id: Uuid, loaded: Loaded<A>) {
+        let cached = Cached {
+            version: loaded.version,
+            subject: loaded.aggregate.subject(id),
+            aggregate: Arc::new(loaded.aggregate),
+        };
+        let newer = |held: &Cached, new: &Cached| new.version > held.version;
+        self.inner.aggregates.insert_if((A::TYPE, id), cached, newer);
+    }
+
+    /// Forgets everything about a subject that is held in memory.
+    pub fn forget(&self, subject: Uuid) {
+        self.inner.data_keys.forget(subject);
+        self.inner.aggregates.retain(|_, cached| cached.subject != Some(subject));
+    }
+}
+
+pub(crate) fn unreadable<E: std::error::Error>(error: AggregateError<E>) -> CommandError {
+    match error {
+        AggregateError::DatabaseConnectionError(cause) => match cause.downcast::<sqlx::Error>() {
+            Ok(cause) => (*cause).into(),
+            Err(cause) => CommandError::Damaged(cause),
+        },
+        AggregateError::UnexpectedError(cause) => match cause.downcast::<RepositoryError>() {
+            Ok(cause) => match *cause {
+                RepositoryError::Erased => CommandError::Erased,
+                RepositoryError::Key(cause) => *cause,
+                other => CommandError::Damaged(Box::new(other)),
+            },
+            Err(cause) => CommandError::Damaged(cause),
+        },
+        AggregateError::DeserializationError(cause) => CommandError::Damaged(cause),
+        // Loading decides nothing and writes nothing.
+        AggregateError::UserError(_) | AggregateError::AggregateConflict => {
+            CommandError::Damaged("the aggregate could not be loaded".into())
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Deciding and sealing, in the request's own task; then the wait for the sequencer.
+
+use cqrs_es::DomainEvent;
+use cqrs_es::event_sink::EventSink;
+use domain::account::Role;
+use domain::{Claim, ClaimChange, Now, Refusal, Stream};
+use uuid::Uuid;
+
+use super::{Ledger, Loaded};
+use crate::context::Context;
+use crate::data_keys::SubjectKey;
+use crate::error::{CommandError, Unavailable};
+use crate::seal::Draft;
+use crate::sequencer::{
+    Append, Appended, Change, Expected, NewKey, NotQueued, Recorded, Rejection, Resource,
+};
+
+/// A decided command, sealed, with what becomes true once it is durable.
+pub(super) struct Prepared<A> {
+    append: Append,
+    pub(super) state: Vec<(Uuid, Loaded<A>)>,
+    keys: Vec<(Uuid, SubjectKey)>,
+}
+
+/// What the sequencer's answer means for the one who decided.
+pub(super) enum Answer {
+    Done(Appended),
+    Repeated(Recorded),
+    Again { actual: Option<u64> },
+}
+
+impl Ledger {
+    /// Decides commands, each on its own stream in the given state, and seals what comes of them.
+    pub(super) async fn prepare<A>(
+        &self,
+        commands: &[(Uuid, A::Command)],
+        loaded: Loaded<A>,
+        context: &Context,
+        role: Role,
+        mac: [u8; 32],
+    ) -> Result<Prepared<A>, CommandError>
+    where
+        A: Stream,
+        A::Command: Clone,
+    {
+        let now = self.inner.clock.now();
+        let mut prepared = Prepared {
+            append: Append {
+                command_id: context.command_id,
+                request_mac: mac,
+                expected: Vec::with_capacity(commands.len()),
+                events: Vec::with_capacity(commands.len()),
+                claims: Vec::new(),
+                new_keys: Vec::new(),
+            },
+            state: Vec::with_capacity(commands.len()),
+            keys: Vec::new(),
+        };
+        for (id, command) in commands {
+            let mut aggregate = loaded.aggregate.clone();
+            let sink = EventSink::default();
+            // The sink applies each event to the aggregate as it takes it: it must not be applied again.
+            aggregate.handle(command.clone(), &Now(now), &sink).await.map_err(refused)?;
+            let events = sink.collect().await;
+            if events.is_empty() {
+                return Err(CommandError::Refused {
+                    code: "nothing-to-do",
+                    field: None,
+                    detail: "the command changes nothing".to_owned(),
+                });
+            }
+            let before = loaded.version;
+            let subject = match aggregate.subject(*id) {
+                None => None,
+                Some(subject) => {
+                    let owns = subject == *id && before == 0;
+                    Some((subject, self.subject_key(subject, owns, A::TYPE, &mut prepared).await?))
+                }
+            };
+            prepared.append.expected.push(Expected {
+                stream_type: A::TYPE,
+                stream_id: *id,
+                version: before,
+            });
+            for (event, sequence) in events.iter().zip(before + 1..) {
+                for change in A::claims(*id, event) {
+                    prepared.append.claims.push((*id, self.claim(change)?));
+                }
+                let draft = Draft {
+                    stream_type: A::TYPE,
+                    stream_id: *id,
+                    sequence,
+                    event_type: event.event_type(),
+                    event_version: event.event_version(),
+                    body: serde_json::to_vec(event)
+                        .map_err(|error| Unavailable::Seal(Box::new(error)))?,
+                    media: A::media(event),
+                    subject: subject.as_ref().map(|(subject, key)| (*subject, key)),
+                };
+                let sealed = self.inner.sealer.seal(draft, context, role, now)?;
+                prepared.append.events.push(sealed);
+            }
+            let version = before + events.len() as u64;
+            prepared.state.push((*id, Loaded { aggregate, version }));
+        }
+        Ok(prepared)
+    }
+
+    /// The key of a subject: a new one if this stream is where the subject begins, else the one it has.
+    async fn subject_key<A>(
+        &self,
+        subject: Uuid,
+        owns: bool,
+        stream_type: &'static str,
+        prepared: &mut Prepared<A>,
+    ) -> Result<SubjectKey, CommandError> {
+        if !owns {
+            let key = self.inner.data_keys.get(subject).await?;
+            let what = if stream_type == "account" { "account" } else { "patient" };
+            return key.ok_or(CommandError::NotFound { what });
+        }
+        // A subject begins with its own stream, so there is no key to look for in the database; if
+        // there is one all the same, the sequencer says so, and it is in memory the next time.
+        if let Some(key) = self.inner.data_keys.cached(subject) {
+            return Ok(key);
+        }
+        let (key, new): (SubjectKey, NewKey) = self.inner.data_keys.create(subject)?;
+        prepared.append.new_keys.push(new);
+        prepared.keys.push((subject, key.clone()));
+        Ok(key)
+    }
+
+    fn claim(&self, change: ClaimChange) -> Result<Change, CommandError> {
+        Ok(match change {
+            ClaimChange::Take(Claim::Unique { kind, key }) => {
+                Change::TakeUnique { kind, key: self.claim_key(kind, &key) }
+            }
+            ClaimChange::Take(Claim::Busy { resource, from, until }) => {
+                if until <= from {
+                    return Err(CommandError::Refused {
+                        code: "empty-time",
+                        field: Some("time"),
+                        detail: "the time ends before it begins".to_owned(),
+                    });
+                }
+                let resource = Resource { kind: resource.kind.as_str(), id: resource.id };
+                Change::TakeBusy { resource, from, until }
+            }
+            ClaimChange::ReleaseUnique { kind, key } => {
+                Change::ReleaseUnique { kind, key: self.claim_key(kind, &key) }
+            }
+            ClaimChange::ReleaseBusy => Change::ReleaseBusy,
+        })
+    }
+
+    pub(super) fn claim_key(&self, kind: &str, key: &str) -> [u8; 32] {
+        self.inner.keys.index(&[b"claim", kind.as_bytes(), key.as_bytes()])
+    }
+
+    /// Waits until the sequencer has answered; remembers what became true.
+    pub(super) async fn append<A>(&self, prepared: Prepared<A>) -> Result<Answer, CommandError>
+    where
+        A: Stream + 'static,
+    {
+        let Prepared { append, state, keys } = prepared;
+        let answer = self.inner.sequencer.send(append).map_err(|refused| match refused {
+            NotQueued::Full => CommandError::Overloaded,
+            NotQueued::Closed => Unavailable::Closed.into(),
+        })?;
+        match answer.await.map_err(|_| Unavailable::Closed)? {
+            Ok(appended) => {
+                for (subject, key) in keys {
+                    self.inner.data_keys.remember(subject, key);
+                }
+                for (id, loaded) in state {
+                    self.remember(id, loaded);
+                }
+                Ok(Answer::Done(appended))
+            }
+            Err(Rejection::Repeated(recorded)) => Ok(Answer::Repeated(recorded)),
+            Err(Rejection::Version { actual }) => Ok(Answer::Again { actual: Some(actual) }),
+            Err(Rejection::KeyExists) => {
+                for (subject, _) in keys {
+                    self.inner.data_keys.get(subject).await?;
+                }
+                Ok(Answer::Again { actual: None })
+            }
+            Err(Rejection::Stale) => Ok(Answer::Again { actual: None }),
+            Err(Rejection::Reused) => Err(CommandError::CommandIdReused),
+            Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
+            Err(Rejection::Failed(reason)) => Err(Unavailable::Append(reason).into()),
+        }
+    }
+}
+
+fn refused<E: Refusal + std::error::Error>(error: E) -> CommandError {
+    CommandError::Refused { code: error.code(), field: error.field(), detail: error.to_string() }
+}

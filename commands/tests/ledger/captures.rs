@@ -1,0 +1,52 @@
+//! Captures: sealed with the patient's key, named by a scan, swept when nobody names them.
+
+use audit::jws::parse_compact;
+use audit::statement::Statement;
+use commands::{BlobError, Blobs, Clock, Keys};
+use domain::WoundEpisode;
+use jiff::{SignedDuration, Timestamp};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::clinic::{Clinic, context, open_wound, scan};
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgConnectOptions) {
+    let now = Timestamp::now();
+    let (clock, hands) = Clock::manual(now);
+    let clinic = Clinic::open_with(options, Keys::ephemeral(), clock).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let blobs = Blobs::new(folder.path().to_str().expect("a UTF-8 path")).expect("a store");
+    let patient = clinic.register("A-1").await;
+    let key = clinic.ledger.data_key(patient).await.expect("a key").key;
+    let kept = blobs.put(&key, b"a wound").await.expect("stored");
+    let orphan = blobs.put(&key, b"a capture whose command never came").await.expect("stored");
+
+    let wound = clinic.ledger.new_id();
+    let execute = |command| {
+        let (ledger, context) = (&clinic.ledger, context());
+        async move { ledger.execute::<WoundEpisode>(wound, command, &context).await }
+    };
+    execute(open_wound(patient)).await.expect("opened");
+    let receipt = execute(scan(&kept, now)).await.expect("recorded");
+    let parts = parse_compact(&receipt.events[0].jws).expect("a JWS");
+    let statement = Statement::parse(&parts.statement).expect("a statement");
+    assert_eq!(statement.media.len(), 1);
+    assert_eq!(statement.media[0].sha256.0, kept.sha256);
+    assert_eq!(statement.media[0].size, kept.size);
+    assert_eq!(statement.subject, Some(patient));
+
+    hands.set(now + SignedDuration::from_hours(3));
+    let sweep = || clinic.ledger.sweep_captures(&blobs, SignedDuration::from_hours(2));
+    assert_eq!(sweep().await.expect("swept"), 1);
+    assert_eq!(sweep().await.expect("swept"), 0);
+    blobs.get(&key, &kept).await.expect("a named capture stays");
+    let gone = blobs.get(&key, &orphan).await;
+    assert!(matches!(gone, Err(BlobError::NotFound { .. })));
+
+    sqlx::query("UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()")
+        .execute(&clinic.pool)
+        .await
+        .expect("destroyed");
+    clinic.ledger.forget(patient);
+    assert_eq!(sweep().await.expect("swept"), 1, "what an erased patient left");
+}
