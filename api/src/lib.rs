@@ -4,9 +4,12 @@
 //! * [`identity`]: passwords, access tokens, what an account may do now;
 //! * [`state`], [`config`]: what the server holds, and how it is set;
 //! * [`import`]: files of other systems, through the same command path;
+//! * [`cli`]: the command line;
+//! * [`sample`]: the sample clinic, loaded through the public API;
 //! * [`inference`]: what the wound worker reads and writes through;
 //! * [`logging`], [`metrics`]: what is told about it while it runs.
 
+pub mod cli;
 pub mod config;
 pub mod http;
 pub mod identity;
@@ -14,4 +17,5 @@ pub mod import;
 pub mod inference;
 pub mod logging;
 pub mod metrics;
+pub mod sample;
 pub mod state;

@@ -1,0 +1,160 @@
+//! `ledger model`: training and scoring the wound segmentation network.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use projections::wound::network::{
+    EvaluateConfig, Segmenter, Split, TrainConfig, WOUND_THRESHOLD, evaluate, train,
+};
+
+use super::Verdict;
+use super::output::Output;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Model {
+    /// Train the network; an interrupted run goes on where it was
+    Train(Train),
+    /// Score weights against masks that people drew
+    Evaluate(Evaluate),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Train {
+    /// Photographs
+    #[arg(long, value_name = "FOLDER")]
+    images: PathBuf,
+    /// Their masks, paired by stem
+    #[arg(long, value_name = "FOLDER")]
+    masks: PathBuf,
+    /// `EfficientNet-Lite0`'s `ImageNet` weights (`.pth`)
+    #[arg(long, value_name = "FILE")]
+    encoder: PathBuf,
+    /// Where the weights go
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Passes over the photographs
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// How many of them leave the encoder as it is
+    #[arg(long, value_name = "N")]
+    frozen_epochs: Option<usize>,
+    /// Everything that is left to chance follows from it
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// At most so many photographs, for a quick try
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Evaluate {
+    /// Photographs
+    #[arg(long, value_name = "FOLDER")]
+    images: PathBuf,
+    /// Their masks, paired by stem
+    #[arg(long, value_name = "FOLDER")]
+    masks: PathBuf,
+    /// Weights to score instead of those in the program
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Only one side of the fixed split that training keeps to
+    #[arg(long, value_enum, value_name = "SIDE")]
+    split: Option<Side>,
+    /// From which probability on a picture is said to show a wound
+    #[arg(long, default_value_t = WOUND_THRESHOLD, value_name = "P")]
+    threshold: f32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Side {
+    Training,
+    HeldOut,
+}
+
+impl Model {
+    pub(super) fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+        match self {
+            Model::Train(asked) => asked.run(output),
+            Model::Evaluate(asked) => asked.run(output),
+        }
+    }
+}
+
+impl Train {
+    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+        let mut config = TrainConfig::new(self.images, self.masks, self.encoder, self.output);
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.frozen_epochs = self.frozen_epochs.unwrap_or(config.frozen_epochs);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.limit = self.limit.or(config.limit);
+        let bar = output.progress("Training", 0);
+        let report = train(&config, &mut |progress| {
+            bar.set_length((progress.epochs * progress.steps) as u64);
+            bar.set_position(((progress.epoch - 1) * progress.steps + progress.step) as u64);
+            bar.set_message(format!(
+                "epoch {}/{} loss {:.4}",
+                progress.epoch, progress.epochs, progress.loss
+            ));
+            if let Some(figures) = progress.figures {
+                bar.suspend(|| {
+                    output.line(format!(
+                        "epoch {}: loss {:.4}, Dice pooled {:.4}, mean {:.4}",
+                        progress.epoch,
+                        progress.loss,
+                        figures.photographs.dice_pooled,
+                        figures.photographs.dice_mean
+                    ));
+                });
+            }
+        })?;
+        bar.finish_and_clear();
+        output.result(&report, |output| {
+            output.line(format!("weights  {}", report.weights.display()));
+            output.line(format!("digest   {}", report.digest));
+            output.line(format!(
+                "Dice     {:.4} pooled, {:.4} mean, on what was held out",
+                report.figures.photographs.dice_pooled, report.figures.photographs.dice_mean
+            ));
+        })?;
+        Ok(Verdict::InOrder)
+    }
+}
+
+impl Evaluate {
+    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+        let segmenter = match &self.weights {
+            None => Segmenter::embedded()?,
+            Some(file) => Segmenter::from_file(file)?,
+        };
+        let config = EvaluateConfig {
+            images: self.images,
+            masks: self.masks,
+            split: self.split.map(|side| match side {
+                Side::Training => Split::Training,
+                Side::HeldOut => Split::HeldOut,
+            }),
+            wound_threshold: self.threshold,
+        };
+        let bar = output.progress("Scoring", 0);
+        let scored = evaluate(&segmenter, &config, &mut |done, total| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        })?;
+        bar.finish_and_clear();
+        output.result(&scored, |output| {
+            output.line(format!("model                    {}", segmenter.digest_hex()));
+            output.line(format!(
+                "pictures                 {} ({} without a wound)",
+                scored.n, scored.n_empty
+            ));
+            output.line(format!("Dice, pooled             {:.4}", scored.dice_pooled));
+            output.line(format!("Dice, mean               {:.4}", scored.dice_mean));
+            output.line(format!("Dice, mean of nonempty   {:.4}", scored.dice_mean_nonempty));
+            output.line(format!(
+                "found where there is none {:.4}",
+                scored.false_positive_rate_on_empty
+            ));
+        })?;
+        Ok(Verdict::InOrder)
+    }
+}

@@ -1,0 +1,81 @@
+//! `ledger serve`: the HTTP server.
+
+use anyhow::Context as _;
+use clap::Args;
+use commands::{Blobs, Clock, Ledger, LedgerConfig, database};
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Verdict;
+use super::setup::{load_keys, read_models};
+use crate::config::{Http, Identity, Stores};
+use crate::http;
+use crate::logging::{self, LogFormat};
+use crate::state::{AppState, Parts};
+
+/// Answers commands and queries over HTTP until SIGTERM or Ctrl-C, then lets open requests end.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    stores: Stores,
+    #[command(flatten)]
+    identity: Identity,
+    #[command(flatten)]
+    http: Http,
+    /// How log lines look
+    #[arg(long, env = "LEDGER_LOG_FORMAT", value_enum, default_value = "auto")]
+    log_format: LogFormat,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<Verdict> {
+        logging::init(self.log_format);
+        let keys = load_keys(&self.identity)?;
+        let pool = database::connect(self.stores.database_url.expose_secret()).await?;
+        let clock = Clock::system();
+        let config = LedgerConfig::new(self.identity.origin.clone());
+        let ledger = Ledger::open(pool.clone(), keys.clone(), clock.clone(), config).await?;
+        let parts = Parts {
+            ledger: ledger.clone(),
+            read_models: read_models(&self.stores).await?,
+            blobs: Blobs::new(&self.stores.blobs)?,
+            pool,
+            keys,
+            clock,
+        };
+        let listen = self.http.listen;
+        let state = AppState::new(parts, self.http)?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen on {listen}"))?;
+        tracing::info!(http.listen = %listener.local_addr()?, ledger.size = ledger.size(), "serving");
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        tokio::spawn(async move {
+            stopped().await;
+            stop.cancel();
+        });
+        http::serve(state, listener, shutdown).await?;
+        ledger.close().await;
+        tracing::info!("stopped");
+        Ok(Verdict::InOrder)
+    }
+}
+
+/// Resolves when the process is asked to stop.
+pub(super) async fn stopped() {
+    let interrupt = tokio::signal::ctrl_c();
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        () = terminate => {}
+    }
+}

@@ -1,0 +1,61 @@
+//! What several commands begin with: the database, the keys, the open log.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use commands::{Clock, Keys, Ledger, LedgerConfig, database};
+use projections::cache::Cache;
+use projections::read_models::ReadModels;
+use secrecy::ExposeSecret as _;
+
+use crate::config::{Identity, Stores};
+
+/// How long an unused document stays in the cache.
+const CACHE_TIME: Duration = Duration::from_secs(3_600);
+
+/// The log's database and keys, for commands that need neither read models nor captures.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Log {
+    /// The log's Postgres, as `postgres://user@host/database`
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: secrecy::SecretString,
+    #[command(flatten)]
+    pub(super) identity: Identity,
+}
+
+impl Log {
+    /// The URL of the database.
+    pub(super) fn database_url(&self) -> &str {
+        self.database_url.expose_secret()
+    }
+
+    /// Opens the log for writing.
+    pub(super) async fn open(&self) -> anyhow::Result<Ledger> {
+        open(self.database_url(), &self.identity).await
+    }
+}
+
+async fn open(url: &str, identity: &Identity) -> anyhow::Result<Ledger> {
+    let keys = load_keys(identity)?;
+    let pool = database::connect(url).await?;
+    let config = LedgerConfig::new(identity.origin.clone());
+    Ok(Ledger::open(pool, keys, Clock::system(), config).await?)
+}
+
+/// Loads the keys.
+pub(super) fn load_keys(identity: &Identity) -> anyhow::Result<Keys> {
+    Keys::load(&identity.keys_dir).context("cannot load the keys (LEDGER_KEYS_DIR)")
+}
+
+/// Connects to the read models and their cache.
+pub(super) async fn read_models(stores: &Stores) -> anyhow::Result<ReadModels> {
+    let cache = match &stores.redis_url {
+        None => None,
+        Some(url) => {
+            Some(Cache::new(url.expose_secret(), stores.redis_prefix.clone(), CACHE_TIME)?)
+        }
+    };
+    let models =
+        ReadModels::connect(stores.mongodb_uri.expose_secret(), &stores.mongodb_database, cache);
+    models.await.context("the read models are not reachable (MONGODB_URI)")
+}

@@ -1,0 +1,60 @@
+//! What a line of a file asks of the ledger.
+
+use domain::appointment::AppointmentCommand;
+use domain::patient::PatientCommand;
+use domain::{AppointmentId, PatientId};
+
+/// The commands of one line, in order.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The line in the file, from 1.
+    pub line: u64,
+    /// Lines of one lane are executed in order; lanes run side by side.
+    pub lane: String,
+    /// What is executed.
+    pub steps: Vec<Step>,
+}
+
+/// One command.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A command to a patient's record.
+    Patient(PatientId, PatientCommand),
+    /// A command to an appointment.
+    Appointment(AppointmentId, AppointmentCommand),
+}
+
+impl Step {
+    /// What a report counts the step as.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Step::Patient(..) => "patients",
+            Step::Appointment(_, AppointmentCommand::RecordVisit(_)) => "visits",
+            Step::Appointment(_, AppointmentCommand::Book(_)) => "appointments",
+            Step::Appointment(..) => "appointment changes",
+        }
+    }
+}
+
+/// Why a line was refused. It names the field and the reason, and repeats nothing of the content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct LineRefusal {
+    /// Stable, kebab-case.
+    pub code: &'static str,
+    /// Where in the line: a column, or a path such as `Patient.birthDate`.
+    pub field: String,
+    /// What is wrong and what to do about it.
+    pub reason: String,
+}
+
+impl LineRefusal {
+    /// A refusal of `field`.
+    pub fn new(
+        code: &'static str,
+        field: impl Into<String>,
+        reason: impl std::fmt::Display,
+    ) -> LineRefusal {
+        LineRefusal { code, field: field.into(), reason: reason.to_string() }
+    }
+}
