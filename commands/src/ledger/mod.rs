@@ -376,12 +376,19 @@ impl Ledger {
         .unwrap_or_default()
     }
 
-    /// The signed note of the last checkpoint this process has seen.
+    /// The signed note of the newest checkpoint, whichever process appended it; if the database does
+    /// not answer, of the newest this process has seen.
     pub async fn checkpoint(&self) -> String {
-        self.inner.sequencer.published().checkpoint.to_string()
+        let stored: Result<Vec<u8>, _> = sqlx::query_scalar("SELECT checkpoint FROM ledger_head")
+            .fetch_one(&self.inner.pool)
+            .await;
+        stored
+            .ok()
+            .and_then(|note| String::from_utf8(note).ok())
+            .unwrap_or_else(|| self.inner.sequencer.published().checkpoint.to_string())
     }
 
-    /// The size of the log at [`Ledger::checkpoint`].
+    /// The size of the log when this process last appended to it.
     pub fn size(&self) -> u64 {
         self.inner.sequencer.published().size
     }
