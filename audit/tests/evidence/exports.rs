@@ -61,7 +61,7 @@ fn an_export_is_verified_file_by_file() {
     );
     for file in &all {
         let good = fs::read(file).expect("readable");
-        let step = (good.len() / 9).max(1);
+        let step = (good.len() / 5).max(1);
         for at in (0..good.len()).step_by(step) {
             let mut flipped = good.clone();
             flipped[at] ^= 4;

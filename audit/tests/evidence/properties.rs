@@ -33,7 +33,7 @@ fn ours(hashes: Vec<tlog_tiles::Hash>) -> Vec<Hash> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn proofs_equal_those_of_tlog_tiles(size in 1u64..700, a in any::<u64>(), b in any::<u64>()) {
