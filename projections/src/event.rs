@@ -7,10 +7,14 @@ use audit::postgres::{DataKeyError, DataKeys, DatabaseError, LogRow};
 use audit::seal::{DataKey, EventIdentity, SealError, open_payload};
 use audit::statement::{ENCRYPTION_NONE, Statement, StatementError};
 use domain::{Event, UnknownEvent};
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
+
+/// How many events are opened at once; no more than a pool has connections to fetch keys over.
+const OPENED_AT_ONCE: usize = 8;
 
 /// One event of the log. `Debug` shows no content: `domain`'s values see to that.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,8 +193,11 @@ impl EventLog {
         rows: &[LogRow],
         streams: &[&str],
     ) -> Result<bool, EventError> {
-        for row in rows {
-            match self.open(row, streams).await {
+        // Opened several at a time, in order: each patient's first event waits for its key.
+        let opening: Vec<_> = rows.iter().map(|row| self.open(row, streams)).collect();
+        let mut opened = stream::iter(opening).buffered(OPENED_AT_ONCE);
+        while let Some(outcome) = opened.next().await {
+            match outcome {
                 Ok(event) => events.push(event),
                 Err(error) if events.is_empty() => return Err(error),
                 Err(_) => return Ok(false),

@@ -8,6 +8,7 @@
 mod ports;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -235,10 +236,11 @@ impl Projector for InferenceWorker {
                 continue;
             };
             let id = recorded.stream_id;
-            if !wounds.contains_key(&id) {
-                wounds.insert(id, self.wound(id).await?);
-            }
-            let Some(Some(wound)) = wounds.get(&id) else { continue };
+            let wound = match wounds.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.wound(id).await?),
+            };
+            let Some(wound) = wound else { continue };
             let found = wound.scans.iter().find(|found| found.id == scan.scan_id);
             if found.is_some_and(|found| !found.is_answered_by(&self.model)) {
                 self.answer(recorded, scan).await?;

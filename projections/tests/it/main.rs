@@ -1,0 +1,8 @@
+//! The read side against real services: `DATABASE_URL`, `MONGODB_URI` and `REDIS_URL` name them. Each test has a
+//! database of its own in Postgres and in Mongo, and a key prefix of its own in Redis.
+
+mod cache;
+mod clinic;
+mod read_models;
+mod runtime;
+mod worker;

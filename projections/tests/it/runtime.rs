@@ -1,0 +1,344 @@
+//! Crashes, repetitions, rebuilds: whatever happens, the documents are those of one clean run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bson::{Document, doc};
+use projections::event::RecordedEvent;
+use projections::read_models::ReadModel;
+use projections::runtime::{ApplyError, Projector, RunError};
+use sqlx::PgPool;
+use tokio::time::sleep;
+
+use crate::clinic::{Clinic, PATIENCE, id};
+
+/// A projector that takes few events at a time, and waits a little, so that a test can interrupt it.
+struct Slow {
+    inner: Arc<dyn Projector>,
+    batch: usize,
+}
+
+#[async_trait]
+impl Projector for Slow {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+    fn version(&self) -> u32 {
+        self.inner.version()
+    }
+    fn streams(&self) -> &[&'static str] {
+        self.inner.streams()
+    }
+    fn batch_limit(&self) -> usize {
+        self.batch
+    }
+    async fn begin(&self) -> Result<(), ApplyError> {
+        self.inner.begin().await
+    }
+    async fn apply(&self, batch: &[RecordedEvent]) -> Result<(), ApplyError> {
+        sleep(Duration::from_millis(3)).await;
+        self.inner.apply(batch).await?;
+        sleep(Duration::from_millis(3)).await;
+        Ok(())
+    }
+    async fn reset(&self) -> Result<(), ApplyError> {
+        self.inner.reset().await
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn killed_anywhere_it_ends_with_the_same_documents(pool: PgPool) {
+    let clinic = Clinic::open(pool).await;
+    clinic.history(0..12).await;
+    clinic.catch_up().await;
+    let expected = clinic.documents().await;
+    assert!(expected.iter().all(|(_, documents)| documents.len() == 12));
+
+    clinic.models.database().drop().await.expect("Mongo answers");
+    for delay_ms in [5, 9, 14, 20, 27, 35, 44, 54] {
+        let running: Vec<_> = clinic
+            .models
+            .projectors()
+            .into_iter()
+            .map(|inner| clinic.start(Arc::new(Slow { inner, batch: 5 })))
+            .collect();
+        sleep(Duration::from_millis(delay_ms * 4)).await;
+        for projector in running {
+            projector.kill().await;
+        }
+    }
+    let running: Vec<_> =
+        clinic.models.projectors().into_iter().map(|inner| clinic.start(inner)).collect();
+    clinic.settle().await;
+    assert_eq!(clinic.documents().await, expected);
+    for projector in running {
+        projector.stop().await;
+    }
+    clinic.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_is_applied_again_changes_nothing(pool: PgPool) {
+    let clinic = Clinic::open(pool).await;
+    clinic.history(0..4).await;
+    let head = clinic.catch_up().await;
+    let expected = clinic.documents().await;
+    for projector in clinic.models.projectors() {
+        let events = clinic.log.read(0..head, projector.streams()).await.expect("the log answers");
+        // The whole log again, pieces of it again, and the last pieces before the first ones.
+        projector.apply(&events).await.expect("a repetition is taken");
+        for piece in events.chunks(7).rev() {
+            projector.apply(piece).await.expect("a repetition is taken");
+            projector.apply(piece).await.expect("a repetition is taken");
+        }
+    }
+    assert_eq!(clinic.documents().await, expected);
+    clinic.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_late_writer_does_not_undo_a_newer_document(pool: PgPool) {
+    let clinic = Clinic::open(pool).await;
+    clinic.register(1).await;
+    let head = clinic.catch_up().await;
+    let stale = clinic.documents().await[0].1[0].clone();
+    clinic.rename(1, "Neumann").await;
+    clinic.catch_up().await;
+    let expected = clinic.documents().await;
+
+    // A process that lost its lock still holds the old document, and what it read from the log before.
+    let patients = clinic.models.projector(ReadModel::Patients);
+    let old = clinic.log.read(0..head, patients.streams()).await.expect("the log answers");
+    patients.apply(&old).await.expect("it is not an error");
+    assert_eq!(clinic.documents().await, expected);
+
+    // Its guarded write finds nothing older to replace.
+    let collection = clinic.models.database().collection::<Document>("patients_v1");
+    let position = stale.get_i64("position").expect("a position");
+    let filter =
+        doc! { "_id": stale.get_str("_id").expect("an id"), "position": { "$lt": position } };
+    let replaced = collection.replace_one(filter, stale).await.expect("Mongo answers");
+    assert_eq!(replaced.matched_count, 0);
+    clinic.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_dropped_database_comes_back_while_projectors_run(pool: PgPool) {
+    let clinic = Clinic::open(pool).await;
+    let running: Vec<_> =
+        clinic.models.projectors().into_iter().map(|inner| clinic.start(inner)).collect();
+    clinic.history(0..5).await;
+    clinic.settle().await;
+    let live = clinic.documents().await;
+
+    clinic.models.database().drop().await.expect("Mongo answers");
+    clinic.settle().await;
+    assert_eq!(clinic.documents().await, live, "a rebuild equals the live documents");
+
+    // One collection alone, while its checkpoint stays: the next edit finds nothing to continue.
+    let patients = clinic.models.database().collection::<Document>("patients_v1");
+    patients.drop().await.expect("Mongo answers");
+    clinic.rename(1, "Winter").await;
+    let whole = async {
+        while patients.count_documents(doc! {}).await.expect("Mongo answers") < 5 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, whole).await.expect("the read model is rebuilt");
+    clinic.settle().await;
+    let healed = clinic.documents().await;
+    clinic
+        .runtime
+        .rebuild(clinic.models.projector(ReadModel::Patients).as_ref())
+        .await
+        .expect("reset");
+    clinic.settle().await;
+    assert_eq!(clinic.documents().await, healed);
+    for projector in running {
+        projector.stop().await;
+    }
+    clinic.close().await;
+}
+
+/// Counts who is inside.
+#[derive(Default)]
+struct Alone {
+    inside: AtomicUsize,
+    most: AtomicUsize,
+    begun: AtomicUsize,
+}
+
+#[async_trait]
+impl Projector for Alone {
+    fn name(&self) -> &str {
+        "alone"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn streams(&self) -> &[&'static str] {
+        &[]
+    }
+    fn batch_limit(&self) -> usize {
+        1
+    }
+    async fn begin(&self) -> Result<(), ApplyError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    async fn apply(&self, _batch: &[RecordedEvent]) -> Result<(), ApplyError> {
+        let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(inside, Ordering::SeqCst);
+        sleep(Duration::from_millis(10)).await;
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+    async fn reset(&self) -> Result<(), ApplyError> {
+        Ok(())
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn one_process_holds_a_projector_and_the_next_takes_over(pool: PgPool) {
+    let clinic = Clinic::open(pool).await;
+    clinic.history(0..3).await;
+    let alone = Arc::new(Alone::default());
+    let first = clinic.start(alone.clone());
+    let second = clinic.start(alone.clone());
+    let reached = |head: u64| {
+        let checkpoints = clinic.runtime.checkpoints().clone();
+        async move {
+            let stood = checkpoints.wait_for("alone:1", head - 1, PATIENCE).await;
+            assert_eq!(stood.expect("Mongo answers"), head);
+        }
+    };
+    reached(clinic.log.head().await.expect("the log answers")).await;
+    assert_eq!(alone.begun.load(Ordering::SeqCst), 1);
+    first.kill().await;
+    clinic.register(77).await;
+    reached(clinic.log.head().await.expect("the log answers")).await;
+
+    // Its connection is cut: it loses the lock, and takes it again.
+    let begun = alone.begun.load(Ordering::SeqCst);
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE application_name LIKE 'ledger projector alone%' AND datname = current_database()",
+    )
+    .execute(&clinic.pool)
+    .await
+    .expect("Postgres answers");
+    clinic.register(78).await;
+    reached(clinic.log.head().await.expect("the log answers")).await;
+    assert!(alone.begun.load(Ordering::SeqCst) > begun);
+    assert_eq!(alone.most.load(Ordering::SeqCst), 1, "never two at once");
+    second.stop().await;
+    clinic.close().await;
+}
+
+/// Fails as told.
+struct Failing {
+    failures: AtomicUsize,
+    poison: Option<u64>,
+}
+
+#[async_trait]
+impl Projector for Failing {
+    fn name(&self) -> &str {
+        "failing"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn streams(&self) -> &[&'static str] {
+        &[]
+    }
+    fn batch_limit(&self) -> usize {
+        2
+    }
+    async fn apply(&self, batch: &[RecordedEvent]) -> Result<(), ApplyError> {
+        if let Some(event) = batch.iter().find(|event| Some(event.position) == self.poison) {
+            let reason = "it is poison".to_owned();
+            return Err(ApplyError::Poison { position: event.position, reason });
+        }
+        let left = self.failures.load(Ordering::SeqCst);
+        if left > 0 {
+            self.failures.store(left - 1, Ordering::SeqCst);
+            return Err(ApplyError::unavailable("answer a test")("a store is away"));
+        }
+        Ok(())
+    }
+    async fn reset(&self) -> Result<(), ApplyError> {
+        Ok(())
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_store_that_fails_is_tried_again_and_poison_stops(pool: PgPool) {
+    let clinic = Clinic::open(pool).await;
+    clinic.history(0..1).await;
+    let head = clinic.log.head().await.expect("the log answers");
+    let failing = Arc::new(Failing { failures: AtomicUsize::new(3), poison: None });
+    let running = clinic.start(failing.clone());
+    let stood = clinic.runtime.checkpoints().wait_for("failing:1", head - 1, PATIENCE).await;
+    assert_eq!(stood.expect("Mongo answers"), head);
+    assert_eq!(failing.failures.load(Ordering::SeqCst), 0);
+    running.stop().await;
+
+    clinic.runtime.checkpoints().remove("failing:1").await.expect("Mongo answers");
+    let poison = Failing { failures: AtomicUsize::new(0), poison: Some(4) };
+    let outcome = clinic.start(Arc::new(poison)).outcome().await;
+    let Err(RunError::Apply { source: ApplyError::Poison { position: 4, .. }, .. }) = outcome
+    else {
+        panic!("poison must stop the projector: {outcome:?}");
+    };
+    let stood = clinic.runtime.checkpoints().load("failing:1").await.expect("Mongo answers");
+    assert_eq!(stood, Some(4), "what came before it is done, and it is not skipped");
+    clinic.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_changed_payload_stops_the_projector(pool: PgPool) {
+    let clinic = Clinic::open(pool).await;
+    clinic.register(1).await;
+    let receipt = clinic.rename(1, "Weber").await;
+    let position = receipt.position.expect("an event was recorded");
+    // Somebody with every right on the database.
+    sqlx::raw_sql(&format!(
+        "ALTER TABLE events DISABLE TRIGGER ALL; \
+         UPDATE events SET payload = set_byte(payload, 20, 255 - get_byte(payload, 20)) \
+         WHERE position = {position}"
+    ))
+    .execute(&clinic.pool)
+    .await
+    .expect("Postgres answers");
+    let patients = clinic.models.projector(ReadModel::Patients);
+    let outcome = clinic.start(patients).outcome().await;
+    assert!(matches!(outcome, Err(RunError::Log(_))), "{outcome:?}");
+    let stood = clinic.models.position(ReadModel::Patients).await.expect("Mongo answers");
+    assert_eq!(stood, position, "everything before it is there");
+    clinic.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_cannot_be_opened_any_more_is_left_out(pool: PgPool) {
+    let clinic = Clinic::open(pool).await;
+    clinic.history(0..2).await;
+    sqlx::query(
+        "UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now() WHERE subject = $1",
+    )
+    .bind(id(1))
+    .execute(&clinic.pool)
+    .await
+    .expect("Postgres answers");
+    let head = clinic.catch_up().await;
+    let events = clinic.log.read(0..head, &["patient"]).await.expect("the log answers");
+    for event in events.iter().filter(|event| event.stream_type == "patient") {
+        assert_eq!(event.event.is_some(), event.subject == Some(id(0)));
+    }
+    for (name, documents) in clinic.documents().await {
+        assert_eq!(documents.len(), 1, "{name}");
+    }
+    clinic.close().await;
+}

@@ -1,0 +1,300 @@
+//! The inference worker, with captures and a model that a test can foresee.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use commands::{CommandError, Ledger};
+use domain::value::Digest;
+use domain::wound::{Measurement, RecordMeasurement, RejectScan, RejectionReason, WoundCommand};
+use domain::{WoundEpisode, WoundId};
+use projections::read_models::{ScanStatus, WoundDocument};
+use projections::worker::{
+    Answer, CaptureRequest, CaptureSource, FetchError, InferenceWorker, MeasurementSink,
+    ScanAnalyzer, ScanRejection, SinkError,
+};
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::clinic::{Clinic, PATIENCE, figures, id};
+
+/// A capture, or how the store fails on it.
+type Shelved = Result<Vec<u8>, fn() -> FetchError>;
+
+/// Captures in memory. The first `outages` questions are not answered.
+#[derive(Default)]
+struct Shelf {
+    captures: Mutex<HashMap<Uuid, Shelved>>,
+    outages: AtomicUsize,
+}
+
+impl Shelf {
+    fn put(&self, scan: u128, bytes: &[u8]) {
+        self.captures.lock().expect("no panic").insert(id(scan), Ok(bytes.to_vec()));
+    }
+
+    fn spoil(&self, scan: u128, failure: fn() -> FetchError) {
+        self.captures.lock().expect("no panic").insert(id(scan), Err(failure));
+    }
+}
+
+#[async_trait]
+impl CaptureSource for Shelf {
+    async fn fetch(&self, request: &CaptureRequest) -> Result<Bytes, FetchError> {
+        assert_eq!(request.subject, id(1), "the patient's key opens the capture");
+        let left = self.outages.load(Ordering::SeqCst);
+        if left > 0 {
+            self.outages.store(left - 1, Ordering::SeqCst);
+            return Err(FetchError::Unavailable { source: "a test".into() });
+        }
+        match self.captures.lock().expect("no panic").get(&request.blob_id) {
+            Some(Ok(bytes)) => Ok(Bytes::from(bytes.clone())),
+            Some(Err(failure)) => Err(failure()),
+            None => Err(FetchError::Missing),
+        }
+    }
+}
+
+/// Measures as many square millimetres as there are bytes.
+struct Ruler {
+    model: Digest,
+    measured: AtomicUsize,
+}
+
+impl Ruler {
+    fn new(model: u8) -> Arc<Ruler> {
+        Arc::new(Ruler { model: Digest([model; 32]), measured: AtomicUsize::new(0) })
+    }
+}
+
+impl ScanAnalyzer for Ruler {
+    fn model_digest(&self) -> Digest {
+        self.model
+    }
+
+    fn analyze(&self, bytes: &[u8], _media_type: &str) -> Result<Measurement, ScanRejection> {
+        self.measured.fetch_add(1, Ordering::SeqCst);
+        match bytes {
+            b"empty" => Err(ScanRejection::new(RejectionReason::NoWoundFound, "nothing there")),
+            b"panic" => panic!("a capture that the analyzer does not survive"),
+            _ => {
+                let area = u64::try_from(bytes.len()).expect("a short capture");
+                Ok(serde_json::from_value(figures(area)).expect("valid figures"))
+            }
+        }
+    }
+}
+
+/// Records through the ledger, as the product does.
+struct Recorder {
+    ledger: Ledger,
+    refusals: AtomicUsize,
+}
+
+impl Recorder {
+    async fn execute(&self, answer: &Answer, command: WoundCommand) -> Result<(), SinkError> {
+        let context = Clinic::context().with_command_id(answer.command_id);
+        let done =
+            self.ledger.execute::<WoundEpisode>(answer.wound_id.as_uuid(), command, &context).await;
+        match done {
+            Ok(_) => Ok(()),
+            Err(CommandError::Refused { code, .. }) => {
+                self.refusals.fetch_add(1, Ordering::SeqCst);
+                Err(SinkError::Refused { code: code.to_string() })
+            }
+            Err(other) => Err(SinkError::Unavailable { source: other.into() }),
+        }
+    }
+}
+
+#[async_trait]
+impl MeasurementSink for Recorder {
+    async fn record_measurement(
+        &self,
+        answer: &Answer,
+        command: RecordMeasurement,
+    ) -> Result<(), SinkError> {
+        self.execute(answer, WoundCommand::RecordMeasurement(command)).await
+    }
+
+    async fn reject_scan(&self, answer: &Answer, command: RejectScan) -> Result<(), SinkError> {
+        self.execute(answer, WoundCommand::RejectScan(command)).await
+    }
+}
+
+struct Ward {
+    clinic: Clinic,
+    shelf: Arc<Shelf>,
+    recorder: Arc<Recorder>,
+}
+
+impl Ward {
+    async fn open(pool: PgPool) -> Ward {
+        let clinic = Clinic::open(pool).await;
+        clinic.register(1).await;
+        clinic.open_wound(1).await;
+        let recorder = Recorder { ledger: clinic.ledger.clone(), refusals: AtomicUsize::new(0) };
+        Ward { clinic, shelf: Arc::default(), recorder: Arc::new(recorder) }
+    }
+
+    async fn scan(&self, scan: u128, bytes: &[u8]) {
+        self.shelf.put(scan, bytes);
+        self.clinic.scan(1, scan, "2026-01-04T10:00:00Z", bytes).await;
+    }
+
+    fn worker(&self, ruler: &Arc<Ruler>) -> Arc<InferenceWorker> {
+        Arc::new(InferenceWorker::new(
+            self.clinic.log.clone(),
+            self.shelf.clone(),
+            ruler.clone(),
+            self.recorder.clone(),
+        ))
+    }
+
+    /// The wound as its read model shows it after the whole log.
+    async fn wound(&self) -> WoundDocument {
+        self.clinic.catch_up().await;
+        let found = self.clinic.models.wound(WoundId::from_uuid(id(0x2001)), None).await;
+        found.expect("an answer").expect("the wound")
+    }
+
+    async fn settle(&self, worker: &InferenceWorker) -> u64 {
+        self.clinic.runtime.catch_up(worker).await.expect("the worker gets there")
+    }
+
+    async fn close(self) {
+        let Ward { clinic, recorder, .. } = self;
+        drop(recorder);
+        clinic.close().await;
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_scan_is_answered_once_by_each_model(pool: PgPool) {
+    let ward = Ward::open(pool).await;
+    ward.scan(0x31, b"12345").await;
+    ward.scan(0x32, b"empty").await;
+    let ruler = Ruler::new(1);
+    let worker = ward.worker(&ruler);
+    let running = ward.clinic.start(worker.clone());
+    // One scan arrives while the worker waits.
+    ward.scan(0x33, b"1234567").await;
+    let answered = async {
+        while ruler.measured.load(Ordering::SeqCst) < 3
+            || ward.wound().await.scans.iter().any(|scan| scan.status == ScanStatus::Pending)
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("every scan is answered");
+    running.stop().await;
+
+    let wound = ward.wound().await;
+    let areas: Vec<u64> = wound.healing.iter().map(|point| point.area_um2 / 1_000_000).collect();
+    assert_eq!(areas, [5, 7]);
+    let rejected = wound.scans.iter().find(|scan| scan.status == ScanStatus::Rejected);
+    let rejection = &rejected.expect("the empty one").rejections[0];
+    assert_eq!(rejection.reason, RejectionReason::NoWoundFound);
+    assert_eq!(rejection.model_digest, Some(Digest([1; 32])));
+
+    // From zero again: nothing is measured again, nothing is recorded again.
+    let head = ward.clinic.log.head().await.expect("the log answers");
+    ward.clinic.runtime.rebuild(worker.as_ref()).await.expect("Mongo answers");
+    assert_eq!(ward.settle(&worker).await, head);
+    assert_eq!(ruler.measured.load(Ordering::SeqCst), 3);
+    assert_eq!(ward.recorder.refusals.load(Ordering::SeqCst), 0);
+
+    // Another model answers beside it.
+    let newer = Ruler::new(2);
+    ward.settle(&ward.worker(&newer)).await;
+    let wound = ward.wound().await;
+    let counts: Vec<usize> = wound.scans.iter().map(|scan| scan.measurements.len()).collect();
+    assert_eq!(counts, [2, 0, 2]);
+    assert_eq!(wound.scans[1].rejections.len(), 2);
+    ward.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_capture_that_cannot_be_measured_is_rejected_with_the_reason(pool: PgPool) {
+    let ward = Ward::open(pool).await;
+    let gone: fn() -> FetchError = || FetchError::Missing;
+    let damaged: fn() -> FetchError = || FetchError::Damaged;
+    let erased: fn() -> FetchError = || FetchError::Erased;
+    for (scan, bytes) in [(0x31, b"first"), (0x32, b"other"), (0x33, b"third"), (0x35, b"panic")] {
+        ward.scan(scan, bytes).await;
+    }
+    ward.scan(0x34, b"fourth").await;
+    ward.scan(0x36, b"sixth").await;
+    ward.scan(0x37, b"seventh").await;
+    ward.shelf.spoil(0x31, gone);
+    ward.shelf.put(0x32, b"swapped");
+    ward.shelf.spoil(0x33, damaged);
+    ward.shelf.spoil(0x34, erased);
+    // A person was quicker.
+    let by_hand = json!({ "reject-scan": { "scan_id": id(0x36), "reason": "wrong-wound" } });
+    ward.clinic.execute::<WoundEpisode>(id(0x2001), by_hand).await;
+    let ruler = Ruler::new(1);
+    ward.settle(&ward.worker(&ruler)).await;
+    let wound = ward.wound().await;
+    let outcomes: Vec<(ScanStatus, Option<RejectionReason>)> = wound
+        .scans
+        .iter()
+        .map(|scan| (scan.status, scan.rejections.first().map(|rejection| rejection.reason)))
+        .collect();
+    use ScanStatus::{Measured, Pending, Rejected};
+    assert_eq!(
+        outcomes,
+        [
+            (Rejected, Some(RejectionReason::CaptureMissing)),
+            (Rejected, Some(RejectionReason::DigestMismatch)),
+            (Rejected, Some(RejectionReason::DigestMismatch)),
+            (Pending, None),
+            (Rejected, Some(RejectionReason::Other)),
+            (Rejected, Some(RejectionReason::WrongWound)),
+            (Measured, None),
+        ]
+    );
+    assert_eq!(ruler.measured.load(Ordering::SeqCst), 2, "the panic and the last one");
+    ward.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn an_outage_or_a_crash_delays_and_repeats_nothing(pool: PgPool) {
+    let ward = Ward::open(pool).await;
+    for scan in 0..6_u128 {
+        ward.scan(0x40 + scan, &vec![b'x'; usize::try_from(scan).expect("small") + 10]).await;
+    }
+    ward.shelf.outages.store(3, Ordering::SeqCst);
+    let ruler = Ruler::new(1);
+    for delay_ms in [30, 60, 90] {
+        let running = ward.clinic.start(ward.worker(&ruler));
+        sleep(Duration::from_millis(delay_ms)).await;
+        running.kill().await;
+    }
+    let worker = ward.worker(&ruler);
+    let running = ward.clinic.start(worker.clone());
+    let answered = async {
+        while ward.wound().await.healing.len() < 6 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("every scan is answered");
+    running.stop().await;
+    let wound = ward.wound().await;
+    for scan in &wound.scans {
+        assert_eq!((scan.measurements.len(), scan.rejections.len()), (1, 0));
+    }
+    let commands: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM events WHERE event_type = 'MeasurementRecorded'")
+            .fetch_one(&ward.clinic.pool)
+            .await
+            .expect("Postgres answers");
+    assert_eq!(commands, 6);
+    ward.close().await;
+}
