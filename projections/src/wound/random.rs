@@ -1,6 +1,6 @@
 //! Randomness that is the same on every machine and in every version: phantoms are named by seed.
 
-/// SplitMix64, which is small, good enough for pictures and fixed forever.
+/// `SplitMix64`, which is small, good enough for pictures and fixed forever.
 #[derive(Debug, Clone)]
 pub(crate) struct Random {
     state: u64,

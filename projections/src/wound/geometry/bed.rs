@@ -17,10 +17,10 @@ const FINE: usize = 4;
 const NODES_MAX: f64 = 260.0;
 /// Narrowest and widest spacing of nodes, in depth pixels.
 const SPACING: (f64, f64) = (0.5, 6.0);
-/// How deep wounds are before anything is known, mm.
-const PRIOR_MM: f64 = 12.0;
+/// How deep wounds are before anything is known, as a share of their equivalent radius.
+const PRIOR_SHARE: f64 = 0.16;
 /// The bed is taken from nodes with at least this share of the deepest ones.
-const DEEPEST_SHARE: f64 = 0.02;
+const DEEPEST_SHARE: f64 = 0.05;
 
 /// A depth value relative to the skin.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,14 @@ pub(crate) struct Deepest {
 }
 
 /// Fits the bed inside `boundary` (in depth pixels) to the samples and finds its deepest place.
-/// `sigma` is the scatter of a value, already widened for the relation between neighbours.
-pub(crate) fn deepest(samples: &[Sample], boundary: &Polygon, sigma: f64) -> Option<Deepest> {
+/// `sigma` is the scatter of a value, already widened for the relation between neighbours, and
+/// `radius_mm` the wound's equivalent radius.
+pub(crate) fn deepest(
+    samples: &[Sample],
+    boundary: &Polygon,
+    sigma: f64,
+    radius_mm: f64,
+) -> Option<Deepest> {
     let spacing = (boundary.area() / NODES_MAX).sqrt().clamp(SPACING.0, SPACING.1);
     let lattice = Lattice::new(boundary, spacing);
     if lattice.nodes.is_empty() || samples.is_empty() {
@@ -67,12 +73,13 @@ pub(crate) fn deepest(samples: &[Sample], boundary: &Polygon, sigma: f64) -> Opt
         power += sample.below.powi(2);
     }
     let precision = 1.0 / sigma.powi(2);
+    // Shared among the nodes, so that it speaks about the bed and not about each node.
+    let shallow = 1.0 / ((PRIOR_SHARE * radius_mm).powi(2) * count as f64);
     let rough = lattice.roughness();
     let mut best: Option<(f64, DVector<f64>, DMatrix<f64>)> = None;
     for exponent in -6..=8 {
         let strength = 10_f64.powf(f64::from(exponent) / 2.0);
-        let prior =
-            &rough * strength + DMatrix::<f64>::identity(count, count) * (1.0 / PRIOR_MM.powi(2));
+        let prior = &rough * strength + DMatrix::<f64>::identity(count, count) * shallow;
         let posterior = &prior + &fit * precision;
         let (Some(prior), Some(posterior)) = (prior.cholesky(), posterior.cholesky()) else {
             continue;

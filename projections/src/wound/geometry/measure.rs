@@ -25,7 +25,7 @@ const OBLIQUE_WORST_DEG: f64 = 82.0;
 const GAP_DEPTH_PIXELS: f64 = 1.8;
 /// Width of the ring of skin, as a share of the wound's equivalent radius, and its limits in mm.
 const RING_SHARE: f64 = 1.0;
-const RING_MM: (f64, f64) = (22.0, 40.0);
+const RING_MM: (f64, f64) = (30.0, 42.0);
 /// Of twelve directions around the wound, so many must have skin.
 const SECTORS: usize = 12;
 const SECTORS_MIN: usize = 8;
@@ -96,7 +96,7 @@ pub fn measure_frame(
     let (width, _) = frame.image().dimensions();
     let depth_pixel = f64::from(width) / f64::from(frame.depth().width());
     let gap = GAP_DEPTH_PIXELS * depth_pixel;
-    let radius = (boundary.area() / std::f64::consts::PI).sqrt() * distance / focal;
+    let radius: f64 = (boundary.area() / std::f64::consts::PI).sqrt() * distance / focal;
     let ring = (RING_SHARE * radius).clamp(RING_MM.0, RING_MM.1) * focal / distance;
 
     let cloud = cloud::collect(frame, boundary, gap + ring);
@@ -126,7 +126,7 @@ pub fn measure_frame(
     let spread = propagate(frame, &traced, &plain, &fit, related, axis, error);
 
     let offset_sd = related.sqrt() * fit.root.row(0).norm();
-    let depth = deepest(frame, boundary, &cloud, &fit, related, gap)?;
+    let depth = deepest(frame, boundary, &cloud, &fit, related, gap, radius)?;
     let volume = volume::volume(frame, &cloud.points, &fit.skin, MARGIN_PIXELS * depth_pixel);
     let per_pixel = volume.footprint_mm2 / (volume.pixels.max(1)) as f64;
     let noise = fit.sigma * (related * volume.pixels as f64).sqrt() * per_pixel;
@@ -372,6 +372,7 @@ fn deepest(
     fit: &Fit,
     related: f64,
     gap: f64,
+    radius_mm: f64,
 ) -> Result<bed::Deepest, ScanRejection> {
     let (width, height) = frame.image().dimensions();
     let scale = [
@@ -395,5 +396,5 @@ fn deepest(
         })
         .collect();
     let sigma = fit.sigma * related.sqrt();
-    bed::deepest(&samples, &boundary, sigma).ok_or(ScanRejection::Inconsistent)
+    bed::deepest(&samples, &boundary, sigma, radius_mm).ok_or(ScanRejection::Inconsistent)
 }

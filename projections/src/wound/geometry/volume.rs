@@ -1,8 +1,9 @@
 //! The volume between skin and bed, as the camera sees it.
 //!
-//! Each depth pixel is a thin pyramid from the camera; between the skin and the bed it holds
-//! (z_bed³ − z_skin³) / 3 times its opening. The sum over the wound and a margin is the volume,
-//! and since the sensor's smoothing only moves depth between neighbours, it hardly changes it.
+//! Each depth pixel is a thin pyramid from the camera; between the skin and the bed it holds a
+//! third of its opening times the difference of the cubed depths. The sum over the wound and a
+//! margin is the volume, and since the sensor's smoothing only moves depth between neighbours, it
+//! hardly changes it.
 
 use super::cloud::Point;
 use super::skin::Skin;

@@ -13,6 +13,8 @@ use super::shape::{Hit, WoundShape};
 use crate::wound::random::{Random, fractal, noise};
 
 type Colour = Vector3<f64>;
+/// A row of the picture and of the mask.
+type Row = (Vec<Rgb<u8>>, Vec<Luma<u8>>);
 
 /// Skin from light to dark, sRGB.
 const SKIN: [[f64; 3]; 6] = [
@@ -211,7 +213,7 @@ impl Look {
 pub(crate) fn picture(spec: &PhantomSpec, scene: &Scene<'_>) -> (RgbImage, GrayImage) {
     let [width, height] = spec.image_size;
     let look = Look::new(spec);
-    let rows: Vec<(Vec<Rgb<u8>>, Vec<Luma<u8>>)> = (0..height)
+    let rows: Vec<Row> = (0..height)
         .into_par_iter()
         .map(|row| {
             let mut random = Random::new(spec.look ^ (u64::from(row) << 20));
