@@ -22,8 +22,8 @@ trap 'exit 130' INT TERM HUP
 
 scripts/services.sh remove bench 8>&-
 say "Building the benchmark"
-cargo bench --locked -p api --bench ledger --no-run 8>&-
+cargo bench --locked -p commands --bench append --no-run 8>&-
 scripts/services.sh start bench 8>&-
 eval "$(scripts/services.sh env bench)"
 mkdir -p "${CARGO_TARGET_DIR:-target}/bench"
-cargo bench --locked -p api --bench ledger -- "$@" 8>&-
+cargo bench --locked -p commands --bench append -- "$@" 8>&-
