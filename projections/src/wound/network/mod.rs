@@ -1,0 +1,21 @@
+//! Where in a picture is the wound, and is there one at all.
+//!
+//! [`Segmenter`] answers both with the network whose weights are part of the program; [`train`]
+//! makes such weights and [`evaluate`] judges them. What the weights were made of, what they can
+//! do and what they must not be used for stands in `weights/MODEL_CARD.md`.
+
+mod augment;
+mod dataset;
+mod evaluate;
+mod judge;
+mod material;
+mod model;
+mod segment;
+mod synthetic;
+mod train;
+
+pub use dataset::{DatasetError, Split};
+pub use evaluate::{EvaluateConfig, EvaluateError, Evaluation, Tally, evaluate};
+pub use judge::Figures;
+pub use segment::{Segmentation, Segmenter, SegmenterError, WOUND_THRESHOLD};
+pub use train::{Progress, TrainConfig, TrainError, TrainReport, train};

@@ -1,0 +1,275 @@
+//! The network: an EfficientNet-Lite0 encoder, a light U-Net decoder and a sub-pixel head.
+//!
+//! The head works on half the input's grid and rearranges four channels into 2 × 2 pixels, so
+//! that the mask has the input's resolution without a convolution at that resolution.
+
+use burn::{
+    module::{Module, Param, ParamId},
+    nn::{
+        BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d,
+        conv::{Conv2d, Conv2dConfig},
+        interpolate::{Interpolate2d, Interpolate2dConfig, InterpolateMode},
+    },
+    tensor::{Device, Tensor, activation},
+};
+
+/// The epsilon the published encoder was trained with.
+const ENCODER_EPSILON: f64 = 1e-3;
+
+/// One row of the encoder's plan: kernel, stride of the first block, expansion, channels out,
+/// blocks.
+const STAGES: [(usize, usize, usize, usize, usize); 7] = [
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+];
+
+/// Channels of the stem.
+const STEM: usize = 32;
+
+/// The blocks whose outputs the decoder sees, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input.
+const TAPS: [usize; 5] = [0, 2, 4, 10, 15];
+
+/// Channels of those outputs.
+const TAP_CHANNELS: [usize; 5] = [16, 24, 40, 112, 320];
+
+/// Blocks before this one see fine grids: cheap to run, dear to train, and general enough as
+/// they were published.
+const FIRST_DEEP_BLOCK: usize = 5;
+
+/// Channels of the decoder's stages, from 1/16 to 1/2.
+const DECODER_CHANNELS: [usize; 4] = [96, 64, 40, 16];
+
+/// The input's sides must be multiples of this.
+pub(super) const STRIDE: usize = 32;
+
+fn convolution(channels: [usize; 2], kernel: usize, stride: usize, groups: usize) -> Conv2dConfig {
+    Conv2dConfig::new(channels, [kernel, kernel])
+        .with_stride([stride, stride])
+        .with_groups(groups)
+        .with_padding(PaddingConfig2d::Same)
+        .with_bias(false)
+        .with_initializer(Initializer::KaimingNormal {
+            gain: std::f64::consts::SQRT_2,
+            fan_out_only: false,
+        })
+}
+
+fn encoder_norm(channels: usize, device: &Device) -> BatchNorm {
+    BatchNormConfig::new(channels).with_epsilon(ENCODER_EPSILON).with_momentum(0.01).init(device)
+}
+
+/// An inverted residual block without squeeze-and-excitation ("Lite"). Field names are those of
+/// the published weights without their leading underscore.
+#[derive(Module, Debug)]
+struct Block {
+    expand_conv: Option<Conv2d>,
+    bn0: Option<BatchNorm>,
+    depthwise_conv: Conv2d,
+    bn1: BatchNorm,
+    project_conv: Conv2d,
+    bn2: BatchNorm,
+    residual: bool,
+}
+
+impl Block {
+    fn new(
+        input: usize,
+        output: usize,
+        kernel: usize,
+        stride: usize,
+        expansion: usize,
+        device: &Device,
+    ) -> Self {
+        let wide = input * expansion;
+        let expand = expansion > 1;
+        Self {
+            expand_conv: expand.then(|| convolution([input, wide], 1, 1, 1).init(device)),
+            bn0: expand.then(|| encoder_norm(wide, device)),
+            depthwise_conv: convolution([wide, wide], kernel, stride, wide).init(device),
+            bn1: encoder_norm(wide, device),
+            project_conv: convolution([wide, output], 1, 1, 1).init(device),
+            bn2: encoder_norm(output, device),
+            residual: stride == 1 && input == output,
+        }
+    }
+
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let mut x = input.clone();
+        if let (Some(conv), Some(norm)) = (&self.expand_conv, &self.bn0) {
+            x = activation::relu6(norm.forward(conv.forward(x)));
+        }
+        x = activation::relu6(self.bn1.forward(self.depthwise_conv.forward(x)));
+        x = self.bn2.forward(self.project_conv.forward(x));
+        if self.residual { x + input } else { x }
+    }
+
+    /// Weights may learn; the batch norms keep the statistics and scales they came with, because
+    /// small batches would spoil them.
+    fn tune(mut self) -> Self {
+        self.expand_conv = self.expand_conv.map(Module::unfreeze);
+        self.depthwise_conv = self.depthwise_conv.unfreeze();
+        self.project_conv = self.project_conv.unfreeze();
+        self
+    }
+}
+
+/// EfficientNet-Lite0 without its classifier.
+#[derive(Module, Debug)]
+pub(super) struct Encoder {
+    conv_stem: Conv2d,
+    bn0: BatchNorm,
+    blocks: Vec<Block>,
+}
+
+impl Encoder {
+    fn new(device: &Device) -> Self {
+        let mut blocks = Vec::with_capacity(16);
+        let mut input = STEM;
+        for (kernel, stride, expansion, output, repeats) in STAGES {
+            for repeat in 0..repeats {
+                let stride = if repeat == 0 { stride } else { 1 };
+                blocks.push(Block::new(input, output, kernel, stride, expansion, device));
+                input = output;
+            }
+        }
+        Self {
+            conv_stem: convolution([3, STEM], 3, 2, 1).init(device),
+            bn0: encoder_norm(STEM, device),
+            blocks,
+        }
+    }
+
+    fn forward(&self, input: Tensor<4>) -> Vec<Tensor<4>> {
+        let mut x = activation::relu6(self.bn0.forward(self.conv_stem.forward(input)));
+        let mut taps = Vec::with_capacity(TAPS.len());
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x);
+            if TAPS.contains(&index) {
+                taps.push(x.clone());
+            }
+        }
+        taps
+    }
+}
+
+/// Two 3 × 3 convolutions with batch norms.
+#[derive(Module, Debug)]
+struct Refine {
+    conv1: Conv2d,
+    norm1: BatchNorm,
+    conv2: Conv2d,
+    norm2: BatchNorm,
+}
+
+impl Refine {
+    fn new(input: usize, output: usize, device: &Device) -> Self {
+        Self {
+            conv1: convolution([input, output], 3, 1, 1).init(device),
+            norm1: BatchNormConfig::new(output).init(device),
+            conv2: convolution([output, output], 3, 1, 1).init(device),
+            norm2: BatchNormConfig::new(output).init(device),
+        }
+    }
+
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let x = activation::relu(self.norm1.forward(self.conv1.forward(input)));
+        activation::relu(self.norm2.forward(self.conv2.forward(x)))
+    }
+}
+
+/// The whole network. Input: `[n, 3, height, width]`, scaled by [`normalise`], sides multiples of
+/// [`STRIDE`]; output: logits `[n, 1, height, width]`.
+#[derive(Module, Debug)]
+pub(super) struct Network {
+    pub(super) encoder: Encoder,
+    decoder: Vec<Refine>,
+    upsample: Interpolate2d,
+    head: Conv2d,
+    /// Slope and intercept that turn the score of a picture into the probability of a wound.
+    pub(super) calibration: Param<Tensor<1>>,
+}
+
+/// What a pixel's channel (0 to 255) is to the network.
+pub(super) fn normalise(value: f32) -> f32 {
+    (value - 127.0) / 128.0
+}
+
+impl Network {
+    /// A network with random weights, in training state.
+    pub(super) fn new(device: &Device) -> Self {
+        let mut decoder = Vec::with_capacity(DECODER_CHANNELS.len());
+        let mut input = TAP_CHANNELS[4];
+        for (stage, output) in DECODER_CHANNELS.into_iter().enumerate() {
+            decoder.push(Refine::new(input + TAP_CHANNELS[3 - stage], output, device));
+            input = output;
+        }
+        Self {
+            encoder: Encoder::new(device),
+            decoder,
+            upsample: Interpolate2dConfig::new()
+                .with_scale_factor(Some([2.0, 2.0]))
+                .with_mode(InterpolateMode::Nearest)
+                .init(),
+            head: Conv2dConfig::new([input, 4], [3, 3])
+                .with_padding(PaddingConfig2d::Same)
+                .with_bias(true)
+                .init(device),
+            calibration: Param::from_tensor(Tensor::from_floats([1.0, 0.0], device)),
+        }
+    }
+
+    /// Logits for each pixel.
+    pub(super) fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let mut taps = self.encoder.forward(input);
+        let mut x = taps.pop().expect("the encoder has five taps");
+        for refine in &self.decoder {
+            let skip = taps.pop().expect("a tap for each decoder stage");
+            x = refine.forward(Tensor::cat(vec![self.upsample.forward(x), skip], 1));
+        }
+        let x = self.head.forward(x);
+        let [n, _, height, width] = x.dims();
+        x.reshape([n, 2, 2, height, width]).permute([0, 3, 1, 4, 2]).reshape([
+            n,
+            1,
+            height * 2,
+            width * 2,
+        ])
+    }
+
+    /// Only the decoder learns.
+    pub(super) fn freeze_encoder(mut self) -> Self {
+        self.encoder = self.encoder.freeze();
+        self.calibration = self.calibration.freeze();
+        self
+    }
+
+    /// The decoder and the encoder's deep blocks learn.
+    pub(super) fn tune_deep_encoder(mut self) -> Self {
+        self = self.freeze_encoder();
+        self.encoder.blocks = self
+            .encoder
+            .blocks
+            .into_iter()
+            .enumerate()
+            .map(|(index, block)| if index >= FIRST_DEEP_BLOCK { block.tune() } else { block })
+            .collect();
+        self
+    }
+
+    /// The parameters of the encoder, which learn more slowly than the rest.
+    pub(super) fn encoder_ids(&self) -> Vec<ParamId> {
+        burn::module::list_param_ids(&self.encoder)
+    }
+
+    /// The parameters of the decoder and the head.
+    pub(super) fn decoder_ids(&self) -> Vec<ParamId> {
+        let mut ids = burn::module::list_param_ids(&self.decoder);
+        ids.extend(burn::module::list_param_ids(&self.head));
+        ids
+    }
+}

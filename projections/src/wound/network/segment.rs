@@ -1,0 +1,386 @@
+//! From a picture to a probability for each of its pixels, and one for the whole.
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    store::{BurnpackStore, HalfPrecisionAdapter, ModuleSnapshot},
+    tensor::{DType, Device, Tensor, TensorData, activation},
+};
+use image::{RgbImage, imageops};
+use sha2::{Digest, Sha256};
+
+use super::model::{Network, STRIDE, normalise};
+
+/// The longer side of the grid on which the network looks at a picture.
+pub(super) const GRID: u32 = 256;
+
+/// So many of the most wound-like pixels decide whether there is a wound: about 0.02 % of the
+/// grid, less than the smallest wound that could be measured.
+const SCORE_PIXELS: usize = 16;
+
+/// At this probability and above there is a wound. Chosen on the held-out split together with
+/// the calibration in the weights.
+pub const WOUND_THRESHOLD: f32 = 0.5;
+
+/// A pixel at this probability and above belongs to the wound.
+pub(super) const PIXEL_THRESHOLD: f32 = 0.5;
+
+static WEIGHTS: &[u8] = include_bytes!("weights/wound.bpk");
+
+/// Why weights could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmenterError {
+    /// The bytes are no weights file, or one of another network.
+    #[error("these bytes are not weights of the wound network: {0}")]
+    Weights(String),
+    /// The file could not be read.
+    #[error("the weights file could not be read")]
+    Read(#[source] std::io::Error),
+}
+
+/// Where the wound is: probabilities on a grid that covers the picture exactly, row by row from
+/// the top left. A grid cell is `picture width / width` by `picture height / height` pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segmentation {
+    /// Cells across.
+    pub width: u32,
+    /// Cells down.
+    pub height: u32,
+    /// For each cell, the probability that it shows wound.
+    pub probability: Vec<f32>,
+    /// The probability that the picture shows a wound at all.
+    pub wound_probability: f32,
+}
+
+impl Segmentation {
+    /// The answer for a picture in which there is nothing.
+    #[must_use]
+    pub fn none(width: u32, height: u32) -> Self {
+        let cells = width as usize * height as usize;
+        Self { width, height, probability: vec![0.0; cells], wound_probability: 0.0 }
+    }
+
+    /// Whether there is a wound, at a threshold on its probability ([`WOUND_THRESHOLD`] unless
+    /// there is a reason for another).
+    #[must_use]
+    pub fn wound_found(&self, threshold: f32) -> bool {
+        self.wound_probability >= threshold
+    }
+
+    /// The cells that show wound.
+    #[must_use]
+    pub fn mask(&self) -> Vec<bool> {
+        self.probability.iter().map(|p| *p >= PIXEL_THRESHOLD).collect()
+    }
+
+    /// The probability at a place of the picture, in cells from the top left corner, bilinear
+    /// between the cells' middles.
+    #[must_use]
+    pub fn at(&self, x: f32, y: f32) -> f32 {
+        if self.width == 0 || self.height == 0 {
+            return 0.0;
+        }
+        let last_x = (self.width - 1) as f32;
+        let last_y = (self.height - 1) as f32;
+        let x = (x - 0.5).clamp(0.0, last_x);
+        let y = (y - 0.5).clamp(0.0, last_y);
+        let (x0, y0) = (x.floor(), y.floor());
+        let (fx, fy) = (x - x0, y - y0);
+        let column = [x0 as usize, (x0 + 1.0).min(last_x) as usize];
+        let row = [y0 as usize, (y0 + 1.0).min(last_y) as usize];
+        let cell = |r: usize, c: usize| self.probability[row[r] * self.width as usize + column[c]];
+        let top = cell(0, 0) * (1.0 - fx) + cell(0, 1) * fx;
+        let bottom = cell(1, 0) * (1.0 - fx) + cell(1, 1) * fx;
+        top * (1.0 - fy) + bottom * fy
+    }
+}
+
+/// The log odds of the mean of the most wound-like pixels: what the calibration turns into the
+/// probability of a wound.
+pub(super) fn score(probability: &[f32]) -> f32 {
+    let count = SCORE_PIXELS.min(probability.len());
+    if count == 0 {
+        return -9.0;
+    }
+    let mut sorted = probability.to_vec();
+    sorted.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a));
+    let mean = sorted[..count].iter().sum::<f32>() / count as f32;
+    let mean = mean.clamp(1e-4, 1.0 - 1e-4);
+    (mean / (1.0 - mean)).ln()
+}
+
+/// The grid for a picture: its shape, the longer side being [`GRID`].
+fn grid(width: u32, height: u32) -> (u32, u32) {
+    let longer = width.max(height);
+    let side = |s: u32| {
+        let cells = (f64::from(s) * f64::from(GRID) / f64::from(longer)).round();
+        (cells as u32).clamp(1, GRID)
+    };
+    (side(width), side(height))
+}
+
+/// The network, ready to look at pictures. Cheap to share between threads behind an `Arc`.
+#[derive(Debug)]
+pub struct Segmenter {
+    network: Network,
+    slope: f32,
+    intercept: f32,
+    digest: [u8; 32],
+    device: Device,
+}
+
+impl Segmenter {
+    /// The network whose weights are part of the program.
+    ///
+    /// # Errors
+    ///
+    /// The weights in the program are not those of this network.
+    pub fn embedded() -> Result<Self, SegmenterError> {
+        let store = BurnpackStore::from_static(WEIGHTS);
+        Self::load(store, Sha256::digest(WEIGHTS).into())
+    }
+
+    /// A network with weights from a file, as [`super::train`] writes them.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or holds no weights of this network.
+    pub fn from_file(path: &std::path::Path) -> Result<Self, SegmenterError> {
+        let bytes = std::fs::read(path).map_err(SegmenterError::Read)?;
+        let digest = Sha256::digest(&bytes).into();
+        let bytes = burn::tensor::Bytes::from_bytes_vec(bytes);
+        Self::load(BurnpackStore::from_bytes(Some(bytes)), digest)
+    }
+
+    fn load(store: BurnpackStore, digest: [u8; 32]) -> Result<Self, SegmenterError> {
+        let device = Device::flex();
+        let mut network = Network::new(&device);
+        let mut store = store.with_from_adapter(HalfPrecisionAdapter::new());
+        network.load_from(&mut store).map_err(|e| SegmenterError::Weights(e.to_string()))?;
+        let mut single = true;
+        network.visit(&mut Single(&mut single));
+        if !single {
+            return Err(SegmenterError::Weights("convolutions must be in half precision".into()));
+        }
+        Ok(Self::new(network, digest, device))
+    }
+
+    pub(super) fn new(network: Network, digest: [u8; 32], device: Device) -> Self {
+        let network = network.valid();
+        let calibration = floats(network.calibration.val().into_data());
+        Self { slope: calibration[0], intercept: calibration[1], network, digest, device }
+    }
+
+    /// The SHA-256 of the weights: the model's name in every measurement made with it.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// The digest in hexadecimal.
+    #[must_use]
+    pub fn digest_hex(&self) -> String {
+        hex::encode(self.digest)
+    }
+
+    /// Looks at a picture.
+    #[must_use]
+    pub fn segment(&self, image: &RgbImage) -> Segmentation {
+        if image.width() == 0 || image.height() == 0 {
+            return Segmentation::none(0, 0);
+        }
+        let (width, height) = grid(image.width(), image.height());
+        let probability = self.probability(image);
+        let wound_probability = self.calibrated(score(&probability));
+        Segmentation { width, height, probability, wound_probability }
+    }
+
+    /// The probability of a wound behind a score.
+    pub(super) fn calibrated(&self, score: f32) -> f32 {
+        1.0 / (1.0 + (-(self.slope * score + self.intercept)).exp())
+    }
+
+    /// Probabilities on the picture's grid: the mean of the picture's and its mirror image's.
+    pub(super) fn probability(&self, image: &RgbImage) -> Vec<f32> {
+        let (width, height) = grid(image.width(), image.height());
+        let small = if image.dimensions() == (width, height) {
+            image.clone()
+        } else {
+            imageops::resize(image, width, height, imageops::FilterType::Triangle)
+        };
+        let (width, height) = (width as usize, height as usize);
+        // Padded with black, as the pictures that the network learned from were.
+        let (columns, rows) = (width.next_multiple_of(STRIDE), height.next_multiple_of(STRIDE));
+        let plane = columns * rows;
+        let mut input = vec![normalise(0.0); 2 * 3 * plane];
+        for (x, y, pixel) in small.enumerate_pixels() {
+            let (x, y) = (x as usize, y as usize);
+            for (channel, byte) in pixel.0.into_iter().enumerate() {
+                let value = normalise(f32::from(byte));
+                input[channel * plane + y * columns + x] = value;
+                input[(3 + channel) * plane + y * columns + (width - 1 - x)] = value;
+            }
+        }
+        let input =
+            Tensor::<4>::from_data(TensorData::new(input, [2, 3, rows, columns]), &self.device);
+        let output = floats(activation::sigmoid(self.network.forward(input)).into_data());
+        let mut probability = Vec::with_capacity(width * height);
+        for y in 0..height {
+            for x in 0..width {
+                let straight = output[y * columns + x];
+                let mirrored = output[plane + y * columns + (width - 1 - x)];
+                probability.push((straight + mirrored) / 2.0);
+            }
+        }
+        probability
+    }
+}
+
+/// Whether all of a loaded network computes in single precision; the half-precision adapter
+/// would turn a file in single precision into one that cannot be computed with.
+struct Single<'a>(&'a mut bool);
+
+impl ModuleVisitor for Single<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        *self.0 &= param.val().dtype() == DType::F32;
+    }
+}
+
+/// The numbers of a tensor.
+fn floats(data: TensorData) -> Vec<f32> {
+    data.try_into_vec::<f32>().expect("the network computes in f32")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::wound::{
+        network::{Tally, evaluate::compare, synthetic},
+        phantom::{self, PhantomSpec},
+    };
+
+    fn segmenter() -> Segmenter {
+        Segmenter::embedded().expect("the weights in the program are this network's")
+    }
+
+    #[test]
+    fn the_embedded_weights_load_and_answer_on_the_pictures_own_shape() {
+        let segmenter = segmenter();
+        assert_eq!(segmenter.digest_hex().len(), 64);
+        for (size, shape) in [((400, 300), (256, 192)), ((30, 90), (85, 256)), ((1, 1), (256, 256))]
+        {
+            let picture = RgbImage::from_pixel(size.0, size.1, image::Rgb([120, 120, 120]));
+            let segmentation = segmenter.segment(&picture);
+            assert_eq!((segmentation.width, segmentation.height), shape);
+            assert_eq!(segmentation.probability.len() as u32, shape.0 * shape.1);
+            assert!(segmentation.probability.iter().all(|p| (0.0..=1.0).contains(p)));
+        }
+        assert_eq!(segmenter.segment(&RgbImage::new(0, 0)), Segmentation::none(0, 0));
+    }
+
+    #[test]
+    fn bytes_that_are_no_weights_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("weights.bpk");
+        assert!(matches!(Segmenter::from_file(&path), Err(SegmenterError::Read(_))));
+        std::fs::write(&path, b"no weights").expect("a file");
+        assert!(matches!(Segmenter::from_file(&path), Err(SegmenterError::Weights(_))));
+    }
+
+    #[test]
+    fn threads_may_share_a_segmenter() {
+        fn shared<T: Send + Sync + 'static>() {}
+        shared::<Segmenter>();
+    }
+
+    #[test]
+    fn a_phantoms_wound_is_found_where_it_is() {
+        let segmenter = segmenter();
+        let mut tally = Tally::default();
+        for seed in 0..3 {
+            let mut spec = PhantomSpec { seed, look: seed, ..PhantomSpec::default() };
+            spec.skin_tone = 0.3 * seed as f64;
+            spec.depth_size = [32, 24];
+            let made = phantom::generate(&spec).expect("the default phantom can be made");
+            let segmentation = segmenter.segment(made.capture.image());
+            assert!(segmentation.wound_found(WOUND_THRESHOLD), "phantom {seed}");
+            tally.add(compare(&segmentation, &made.mask, WOUND_THRESHOLD));
+        }
+        let dice = tally.evaluation().dice_mean;
+        assert!(dice >= 0.8, "Dice {dice}");
+    }
+
+    #[test]
+    fn healthy_skin_and_drawings_show_no_wound() {
+        let segmenter = segmenter();
+        for seed in 0..3 {
+            let spec = PhantomSpec { wound: None, seed, look: seed, ..PhantomSpec::default() };
+            let made = phantom::generate(&spec).expect("a healthy phantom can be made");
+            let segmentation = segmenter.segment(made.capture.image());
+            assert!(!segmentation.wound_found(WOUND_THRESHOLD), "healthy phantom {seed}");
+        }
+        let mut found = 0;
+        for seed in 900..920 {
+            let mut rng = rand::SeedableRng::seed_from_u64(seed);
+            let drawing = synthetic::woundless(320, 240, &mut rng);
+            found += usize::from(segmenter.segment(&drawing.image).wound_found(WOUND_THRESHOLD));
+        }
+        assert!(found <= 1, "a wound in {found} of 20 drawings");
+    }
+
+    #[test]
+    fn printed_boards_show_no_wound() {
+        let root = std::env::var_os("LEDGER_DATA").map_or_else(
+            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
+            PathBuf::from,
+        );
+        let Ok(files) = std::fs::read_dir(root.join("rgbd/3dscannerapp-lowres")) else {
+            eprintln_once("left out: no board captures here (LEDGER_DATA)");
+            return;
+        };
+        let segmenter = segmenter();
+        let mut boards = 0;
+        for file in files.filter_map(Result::ok).map(|f| f.path()) {
+            if !file.to_string_lossy().contains("frame_")
+                || file.extension().is_none_or(|e| e != "jpg")
+            {
+                continue;
+            }
+            let picture = image::open(&file).expect("a board's picture").to_rgb8();
+            let segmentation = segmenter.segment(&picture);
+            let probability = segmentation.wound_probability;
+            assert!(!segmentation.wound_found(WOUND_THRESHOLD), "{probability} in {file:?}");
+            boards += 1;
+        }
+        assert!(boards > 0, "the folder has boards");
+    }
+
+    #[expect(clippy::print_stderr, reason = "the line says what a test left out")]
+    fn eprintln_once(line: &str) {
+        eprintln!("{line}");
+    }
+
+    #[test]
+    fn between_cells_probabilities_are_interpolated() {
+        let segmentation = Segmentation {
+            width: 2,
+            height: 1,
+            probability: vec![0.0, 1.0],
+            wound_probability: 1.0,
+        };
+        for (x, expected) in [(0.0, 0.0), (0.5, 0.0), (1.0, 0.5), (1.5, 1.0), (9.0, 1.0)] {
+            assert!((segmentation.at(x, 0.5) - expected).abs() < 1e-6, "at {x}");
+        }
+        assert_eq!(segmentation.mask(), [false, true]);
+    }
+
+    #[test]
+    fn the_score_is_of_the_most_woundlike_pixels() {
+        let mut probability = vec![0.001; 1000];
+        assert!(score(&probability) < -6.0);
+        probability[..16].fill(0.9);
+        assert!((score(&probability) - 9.0_f32.ln()).abs() < 1e-4);
+        assert!(score(&[]) < -8.0);
+    }
+}
