@@ -1,0 +1,12 @@
+//! The whole product against real databases: imports, crashes, privacy, evidence, rebuilding, contention.
+//!
+//! One program for all of them, because linking it takes longer than most of what it does.
+
+mod audit;
+mod contention;
+mod crash;
+mod import_appointments;
+mod import_fhir;
+mod privacy;
+mod rebuild;
+mod support;

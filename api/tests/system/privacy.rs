@@ -1,0 +1,236 @@
+//! Whoever has a dump of Postgres, the object storage and the logs has no patient: no name, no birth date, no
+//! number stands there in the clear, nor in hexadecimal or base64.
+
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::support::clinic::{booking, patient};
+use crate::support::{Clinic, Instance, below, phantom, until};
+
+/// Patients of nobody's, with names long enough to be found nowhere by chance.
+const PATIENTS: [(&str, &str, &str, &str); 5] = [
+    ("Quistgaard", "Aurelia-Philippa", "1947-03-02", "CL-104729"),
+    ("Umeh-Solberg", "Bertrand", "1952-11-19", "CL-112648"),
+    ("Papadimopoulos", "Eilidh-Rose", "1990-09-14", "CL-120567"),
+    ("Grzelakowski", "Fenton-James", "1974-05-08", "CL-128486"),
+    ("Öztürkoğlu", "Zülfiye", "1983-06-21", "CL-136405"),
+];
+
+/// What must be nowhere, in every form in which it might be.
+fn needles(secrets: &[String]) -> Vec<(String, Vec<u8>)> {
+    let mut needles = Vec::new();
+    for secret in secrets {
+        let mut forms: Vec<Vec<u8>> = vec![secret.clone().into_bytes()];
+        for folded in [secret.to_lowercase(), secret.to_uppercase()] {
+            forms.push(folded.into_bytes());
+        }
+        let escaped = serde_json::to_string(&json!(secret)).expect("JSON");
+        forms.push(escaped.trim_matches('"').into());
+        // JSON may write what is not ASCII as escapes.
+        let ascii: String = secret
+            .encode_utf16()
+            .map(|unit| match char::from_u32(u32::from(unit)).filter(char::is_ascii) {
+                Some(ascii) => ascii.to_string(),
+                None => format!("\\u{unit:04x}"),
+            })
+            .collect();
+        forms.push(ascii.into_bytes());
+        forms.push(hex::encode(secret).into_bytes());
+        forms.push(hex::encode_upper(secret).into_bytes());
+        // Base64 depends on what stands before: of each of the three shifts, what follows from the secret alone.
+        for shift in 0..3 {
+            let shifted = [vec![0; shift], secret.clone().into_bytes()].concat();
+            let whole = shifted.len() / 3 * 4;
+            let from = [0, 2, 3][shift];
+            for encoded in [STANDARD_NO_PAD.encode(&shifted), URL_SAFE_NO_PAD.encode(&shifted)] {
+                forms.push(encoded.as_bytes()[from..whole].to_vec());
+            }
+        }
+        forms.sort();
+        forms.dedup();
+        needles.extend(forms.into_iter().map(|form| (secret.clone(), form)));
+    }
+    needles
+}
+
+fn search(what: &str, haystack: &[u8], needles: &[(String, Vec<u8>)]) {
+    // One pass, by the first byte: the haystack is megabytes.
+    let mut by_first: Vec<Vec<&(String, Vec<u8>)>> = vec![Vec::new(); 256];
+    for needle in needles {
+        by_first[usize::from(needle.1[0])].push(needle);
+    }
+    for (at, byte) in haystack.iter().enumerate() {
+        for (secret, form) in &by_first[usize::from(*byte)] {
+            let found = haystack[at..].starts_with(form);
+            assert!(!found, "{what} holds {secret} as {}", String::from_utf8_lossy(form));
+        }
+    }
+}
+
+/// Every row of every table of every schema of ours, as text, and what is bytes as bytes.
+async fn dump(instance: &Instance) -> Vec<(String, Vec<u8>)> {
+    let columns = sqlx::query(
+        "SELECT table_schema::text, table_name::text, column_name::text, data_type::text
+           FROM information_schema.columns
+          WHERE table_schema NOT IN ('pg_catalog', 'information_schema')",
+    );
+    let columns = columns.fetch_all(&instance.pool).await.expect("the columns");
+    let mut dump = Vec::new();
+    for column in columns {
+        let [schema, table, name, kind] = [0_usize, 1, 2, 3].map(|at| column.get::<String, _>(at));
+        let as_bytes = match kind.as_str() {
+            "bytea" => format!("\"{name}\""),
+            _ => format!("convert_to(\"{name}\"::text, 'UTF8')"),
+        };
+        let sql = format!("SELECT coalesce({as_bytes}, ''::bytea) FROM \"{schema}\".\"{table}\"");
+        let values: Vec<Vec<u8>> =
+            sqlx::query_scalar(&sql).fetch_all(&instance.pool).await.expect("a column");
+        dump.push((format!("{schema}.{table}.{name}"), values.join(&b'\n')));
+    }
+    dump
+}
+
+/// A file of another system.
+fn bundle() -> Value {
+    let (family, given, born, mrn) = PATIENTS[3];
+    json!({ "resourceType": "Bundle", "type": "collection", "entry": [
+        { "fullUrl": "urn:uuid:1", "resource": { "resourceType": "Patient", "id": mrn, "birthDate": born,
+          "name": [{ "family": family, "given": [given] }],
+          "identifier": [{ "system": "urn:example:mrn", "value": mrn }] } },
+        { "resource": { "resourceType": "Encounter", "id": "e1", "status": "finished",
+          "class": { "code": "AMB" }, "subject": { "reference": "urn:uuid:1" },
+          "period": { "start": "2019-05-27T09:43:30+02:00" } } },
+    ]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dumps_captures_and_logs_hold_no_patient() {
+    let clinic = Clinic::start().await;
+    let (staff, instance) = (&clinic.staff, &clinic.instance);
+    let mut said = String::new();
+
+    let (mut ids, mut position) = (Vec::new(), 0);
+    for (family, given, born, mrn) in &PATIENTS[..3] {
+        let registered =
+            staff.post("/v1/patients", &patient(family, given, born, mrn)).await.done();
+        ids.push(registered.stream());
+        position = registered.position();
+        said.push_str(&registered.body.to_string());
+    }
+    let last = staff.get_at(&format!("/v1/patients/{}", ids[2]), position).await;
+    assert!(last.body.to_string().contains(PATIENTS[2].0), "the API itself does show the patient");
+    clinic.caught_up().await;
+    let (family, given, born, mrn) = PATIENTS[0];
+    for search in
+        [json!({ "family": family }), json!({ "identifier": mrn }), json!({ "birth_date": born })]
+    {
+        let found = staff.post("/v1/patients/search", &search).await.done();
+        assert_eq!(found.body["items"].as_array().map(Vec::len), Some(1), "{}", found.body);
+    }
+    let edit = json!({ "name": { "family": PATIENTS[4].0, "given": [PATIENTS[4].1] }, "gender": "female",
+                       "birth_date": PATIENTS[4].2, "reason": "marriage" });
+    staff.put(&format!("/v1/patients/{}/demographics", ids[1]), &edit).await.done();
+    let start = "2031-03-03T09:00";
+    staff.post("/v1/appointments", &booking(&ids[0], Uuid::from_u128(7), start)).await.done();
+
+    // Refusals of all kinds, each with a name or a number in it.
+    for (path, body) in [
+        ("/v1/patients", patient(family, given, born, mrn)),
+        ("/v1/patients", json!({ "name": family })),
+        ("/v1/patients", json!({ (family): given })),
+        ("/v1/patients", json!({ "birth_date": format!("{born}-{mrn}") })),
+        ("/v1/patients/search", json!({ "identifier": [mrn] })),
+        ("/v1/appointments", booking(family, Uuid::from_u128(7), start)),
+    ] {
+        let refused = staff.post(path, &body).await;
+        assert!(
+            (400..500).contains(&refused.status),
+            "{path}: {} {}",
+            refused.status,
+            refused.body
+        );
+        said.push_str(&refused.body.to_string());
+    }
+    for path in [format!("/v1/patients/{mrn}"), format!("/v1/{family}/{mrn}")] {
+        assert!((400..500).contains(&staff.get(&path).await.status));
+    }
+
+    let file = instance.path("import.ndjson");
+    let broken = bundle().to_string().replace("2019-05-27T", PATIENTS[2].0);
+    std::fs::write(&file, format!("{}\n{broken}\n", bundle())).expect("a file");
+    let ran = instance.run(["import", "fhir", file.to_str().expect("text")]).await;
+    assert_eq!(ran.status, 3, "{}", ran.stderr);
+    said.push_str(&ran.stdout);
+    said.push_str(&ran.stderr);
+
+    let wound = clinic.wound(&ids[0]).await;
+    let capture = phantom(3);
+    let sent = staff.capture(Uuid::now_v7(), &format!("{wound}/scans"), &capture).await.done();
+    clinic.answered(&wound, sent.position(), Duration::from_secs(300)).await;
+    clinic.caught_up().await;
+    until("the logs are written", Duration::from_secs(10), || async {
+        below(&instance.logs()).iter().all(|log| log.metadata().is_ok_and(|log| log.len() > 500))
+    })
+    .await;
+
+    let secrets: Vec<String> = PATIENTS
+        .iter()
+        .flat_map(|(family, given, born, mrn)| [*family, *given, *born, *mrn])
+        .map(str::to_owned)
+        .collect();
+    let needles = needles(&secrets);
+    assert!(needles.len() > 5 * 4 * 8);
+    let dumped = dump(instance).await;
+    assert!(
+        dumped.iter().any(|(name, values)| name == "public.events.payload" && values.len() > 1_000)
+    );
+    assert!(dumped.iter().any(|(name, _)| name == "keyring.data_keys.wrapped"));
+    for (name, values) in &dumped {
+        search(name, values, &needles);
+    }
+    search("what was answered and printed", said.as_bytes(), &needles);
+    for file in below(&instance.logs()) {
+        let log = std::fs::read(&file).expect("a log");
+        search(&file.display().to_string(), &log, &needles);
+    }
+    let captures = below(&instance.blobs());
+    assert_eq!(captures.len(), 1);
+    for file in captures {
+        let stored = std::fs::read(&file).expect("a capture");
+        search(&file.display().to_string(), &stored, &needles);
+        search(&file.display().to_string(), file.display().to_string().as_bytes(), &needles);
+        let clear = [("the capture itself".to_owned(), capture[..64].to_vec())];
+        search("the stored capture", &stored, &clear);
+    }
+    if let Ok(dumped) = Command::new("pg_dump").arg(&instance.url).output()
+        && dumped.status.success()
+    {
+        assert!(dumped.stdout.len() > 10_000);
+        search("pg_dump", &dumped.stdout, &needles);
+    }
+    instance.assert_sound().await;
+}
+
+#[test]
+fn the_search_finds_what_it_looks_for() {
+    let secret = "Öztürkoğlu".to_owned();
+    let needles = needles(std::slice::from_ref(&secret));
+    let json = serde_json::to_string(&secret).expect("JSON");
+    let mut hidden =
+        vec![json, hex::encode(&secret), "\"\\u00d6zt\\u00fcrko\\u011flu\"".to_owned()];
+    for before in ["", "x", "xy", "xyz"] {
+        hidden.push(STANDARD_NO_PAD.encode(format!("{before}{secret} and more")));
+        hidden.push(URL_SAFE_NO_PAD.encode(format!("{before}{secret}")));
+    }
+    for text in hidden {
+        let looked = std::panic::catch_unwind(|| search("text", text.as_bytes(), &needles));
+        assert!(looked.is_err(), "{text}");
+    }
+    search("text", b"nothing of the kind", &needles);
+}

@@ -1,0 +1,70 @@
+//! Servers and workers as processes of their own, to be killed without warning.
+
+use std::fs::OpenOptions;
+use std::net::TcpListener;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use super::Instance;
+
+/// A running process; killed when dropped.
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// `ledger serve` on this port.
+    pub(crate) fn serve(instance: &Instance, port: u16) -> Process {
+        let mut command = instance.command(["serve"]);
+        command.env("LEDGER_LISTEN", format!("127.0.0.1:{port}"));
+        Process::spawn(instance, command, "serve")
+    }
+
+    /// `ledger worker`.
+    pub(crate) fn worker(instance: &Instance) -> Process {
+        Process::spawn(instance, instance.command(["worker"]), "worker")
+    }
+
+    fn spawn(instance: &Instance, mut command: std::process::Command, name: &str) -> Process {
+        let path = instance.logs().join(format!("{name}.log"));
+        let log = OpenOptions::new().create(true).append(true).open(path).expect("a log file");
+        let same = log.try_clone().expect("the log file again");
+        command.env("RUST_LOG", "debug").stdout(log).stderr(same);
+        Process(command.spawn().expect("the binary starts"))
+    }
+
+    /// SIGKILL, and nothing is left of it when this returns.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().expect("the process can be killed");
+        self.0.wait().expect("the process is gone");
+    }
+
+    /// Whether it runs still.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+/// A port nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Asks again and again, until the answer is yes.
+pub(crate) async fn until<F: Future<Output = bool>>(
+    what: &str,
+    within: Duration,
+    mut ask: impl FnMut() -> F,
+) {
+    let begin = Instant::now();
+    while !ask().await {
+        assert!(begin.elapsed() < within, "not within {} s: {what}", within.as_secs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

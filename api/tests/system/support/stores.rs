@@ -1,0 +1,66 @@
+//! What stands in MongoDB and Redis, whole.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt as _;
+use mongodb::bson::{RawDocumentBuf, doc};
+
+/// The collections of the read models.
+const COLLECTIONS: [&str; 3] = ["patients_v1", "appointments_v1", "wounds_v1"];
+
+/// Every document of the read models, as bytes, by collection and id.
+pub(crate) async fn documents(uri: &str, name: &str) -> BTreeMap<(String, String), Vec<u8>> {
+    let client = mongodb::Client::with_uri_str(uri).await.expect("a client");
+    let database = client.database(name);
+    let mut found = BTreeMap::new();
+    for collection in COLLECTIONS {
+        let cursor = database.collection::<RawDocumentBuf>(collection).find(doc! {}).await;
+        let documents: Vec<_> =
+            cursor.expect("a cursor").try_collect().await.expect("the documents");
+        for document in documents {
+            let id = document.get_str("_id").expect("an id").to_owned();
+            found.insert((collection.to_owned(), id), document.into_bytes());
+        }
+    }
+    found
+}
+
+pub(crate) async fn drop_database(uri: &str, name: &str) {
+    let client = mongodb::Client::with_uri_str(uri).await.expect("a client");
+    client.database(name).drop().await.expect("the database is dropped");
+}
+
+async fn connect(url: &str) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(url).expect("a Redis URL");
+    client.get_multiplexed_async_connection().await.expect("Redis answers")
+}
+
+async fn keys(connection: &mut redis::aio::MultiplexedConnection, prefix: &str) -> Vec<String> {
+    let keys = redis::cmd("KEYS").arg(format!("{prefix}:*")).query_async(connection).await;
+    keys.expect("the keys")
+}
+
+/// Every cached document with its position, by key. The epoch is left out: it names the time of filling.
+pub(crate) async fn cached(url: &str, prefix: &str) -> BTreeMap<String, (u64, String)> {
+    let mut connection = connect(url).await;
+    let mut found = BTreeMap::new();
+    for key in keys(&mut connection, prefix).await {
+        if key.starts_with(&format!("{prefix}:epoch:")) {
+            continue;
+        }
+        let mut fields = redis::cmd("HMGET");
+        let fields = fields.arg(&key).arg("position").arg("document");
+        let entry = fields.query_async(&mut connection).await.expect("a cached document");
+        found.insert(key, entry);
+    }
+    found
+}
+
+/// Removes every key of a prefix: what FLUSHALL does to a Redis that is not shared.
+pub(crate) async fn flush(url: &str, prefix: &str) {
+    let mut connection = connect(url).await;
+    for key in keys(&mut connection, prefix).await {
+        let removed = redis::cmd("DEL").arg(key).query_async::<()>(&mut connection).await;
+        removed.expect("a key is removed");
+    }
+}
