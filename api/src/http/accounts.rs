@@ -24,7 +24,7 @@ use crate::state::AppState;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewAccount {
+pub(super) struct NewAccount {
     login: LoginName,
     display_name: Line<100>,
     #[serde(default)]

@@ -202,7 +202,9 @@ fn explain(path: &str, message: &str, value: &Value) -> (String, String) {
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let name = rest.split('`').next().unwrap_or_default();
-        let field = if path.rsplit('.').next() == Some(name) { here } else { below(name) };
+        // The path leads to the unknown field itself, or to what holds it.
+        let is_last = path.rsplit('.').next() == Some(safe_name(name).as_str());
+        let field = if is_last { here } else { below(name) };
         return (
             field,
             match expected {
@@ -238,8 +240,8 @@ fn explain(path: &str, message: &str, value: &Value) -> (String, String) {
     if message.starts_with("invalid length ") {
         return (here, message.to_owned());
     }
-    // The message of a value type of ours. They repeat nothing; those of a library may.
-    if repeats(message, value) {
+    // The message of a value type of ours. They repeat nothing; those of a library may, be it a letter.
+    if message.starts_with("failed to parse") || repeats(message, value) {
         return (here, "is not a valid value".to_owned());
     }
     (here, message.to_owned())

@@ -34,15 +34,14 @@ pub(super) async fn record(
     let resource = Code::new(resource).map_err(|_| Problem::internal())?;
     let mut entries = Vec::with_capacity(by_patient.len());
     for (patient_id, documents) in by_patient {
-        for documents in documents.chunks(MAX_DOCUMENTS) {
+        // That there is nothing is told of somebody, too.
+        let none: &[Uuid] = &[];
+        let parts = documents.chunks(MAX_DOCUMENTS).chain(documents.is_empty().then_some(none));
+        for documents in parts {
             let what = documents.iter().map(|id| Code::new(&id.to_string()));
             let what = what.collect::<Result<_, _>>().map_err(|_| Problem::internal())?;
-            entries.push(commands::DisclosureEntry {
-                patient_id,
-                resource: resource.clone(),
-                what,
-                outcome,
-            });
+            let resource = resource.clone();
+            entries.push(commands::DisclosureEntry { patient_id, resource, what, outcome });
         }
     }
     state.ledger.disclose(entries, &call.aside()).await?;

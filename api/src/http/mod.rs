@@ -55,18 +55,21 @@ pub fn router(state: AppState) -> Router {
     let (json, document) = described().split_for_parts();
     let uploads = uploads().split_for_parts().0;
 
+    // From the inside out: who is calling, how much they may send, how long it may take.
+    let guard = middleware::from_fn_with_state(state.clone(), guard::guard);
     let json = json
+        .route_layer(guard.clone())
         .layer(DefaultBodyLimit::max(body::MAX_JSON_BYTES))
         .layer(middleware::from_fn_with_state(request_time, limits::hurry));
     let uploads = uploads
+        .route_layer(guard)
         .layer(DefaultBodyLimit::max(scans::MAX_CAPTURE_BYTES))
         .layer(middleware::from_fn_with_state(upload_time, limits::hurry));
     let endpoints = json
         .merge(uploads)
-        // Outside of what may be slow, so that a full server says so at once.
+        // Outside of all that takes time, so that a full server says so at once.
         .layer(middleware::from_fn_with_state(requests, limits::admit))
-        .merge(operation().split_for_parts().0)
-        .route_layer(middleware::from_fn_with_state(state.clone(), guard::guard));
+        .merge(operation().split_for_parts().0);
 
     let document = openapi::complete(document);
     let ui = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));

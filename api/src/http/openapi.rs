@@ -73,6 +73,11 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in methods(item) {
+            // Handlers are called alike in several modules; ids are unique in a document.
+            let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            if let Some(id) = &mut operation.operation_id {
+                *id = format!("{tag}.{id}");
+            }
             let listed = OPERATIONS
                 .iter()
                 .find(|listed| listed.path == path && listed.method.as_str() == method);

@@ -66,7 +66,7 @@ pub(super) async fn show(
 /// What a search is by. It is a body and not a query string: names and numbers do not belong in URLs.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Search {
+pub(super) struct Search {
     #[serde(default)]
     family: Option<Line<100>>,
     #[serde(default)]

@@ -81,19 +81,20 @@ impl Problem {
 }
 
 /// A refusal that blames a field is about what was sent (422); one that blames none is about how
-/// things stand (409), or says that there is no such thing (404).
+/// things stand (409), or says that there is no such thing (404). What is there already is a conflict in any
+/// case.
 fn refused(code: &'static str, field: Option<&'static str>, detail: &str) -> Problem {
     if let Some((_, what)) = MISSING.iter().find(|(missing, _)| *missing == code) {
         return Problem::not_found(what);
     }
+    let problem = if field.is_none() || code.contains("already") {
+        Problem::new(StatusCode::CONFLICT, code, "Not possible as things stand", detail)
+    } else {
+        Problem::unprocessable(code, detail)
+    };
     match field {
-        Some(field) => Problem::unprocessable(code, detail).at(field),
-        None => Problem::new(
-            StatusCode::CONFLICT,
-            code,
-            "Not possible as things stand",
-            detail.to_owned(),
-        ),
+        Some(field) => problem.at(field),
+        None => problem,
     }
 }
 

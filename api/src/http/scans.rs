@@ -50,8 +50,8 @@ const CAPTURED_AT: HeaderName = HeaderName::from_static("captured-at");
     ),
     request_body(
         content(
-            ([u8] = "application/vnd.coherency.capture+tar"),
-            ([u8] = "application/ply"),
+            (schema::CaptureBytes = "application/vnd.coherency.capture+tar"),
+            (schema::CaptureBytes = "application/ply"),
         ),
         description = "The capture, at most 32 MiB",
     ),
@@ -196,10 +196,16 @@ async fn check(kind: String, bytes: Bytes) -> Result<Option<Timestamp>, Problem>
     }
 }
 
-/// 422 naming the entry and the reason, with the reasons below it: none of them quotes the capture.
+/// 422 naming the entry and the reason, with the reasons below it. None of them quotes the capture; the
+/// JSON reader's would, so of its only the place is told.
 fn refused(error: &CaptureError) -> Problem {
-    let problem = Problem::unprocessable(error.code(), super::chain(error));
-    problem.at(error.field().unwrap_or("capture"))
+    let detail = match error {
+        CaptureError::Document { source, .. } => {
+            format!("{error}, at line {} column {}", source.line(), source.column())
+        }
+        other => super::chain(other),
+    };
+    Problem::unprocessable(error.code(), detail).at(error.field().unwrap_or("capture"))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -97,7 +97,7 @@ pub(super) async fn of_patient(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rejection {
+pub(super) struct Rejection {
     reason: RejectionReason,
     #[serde(default)]
     detail: Option<Note>,

@@ -1,9 +1,9 @@
-//! Closed lists of codes, as the domain has them.
+//! Closed lists of codes, as the domain has them, and bytes.
 
 use std::borrow::Cow;
 
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! codes {
@@ -65,4 +65,23 @@ codes! {
     AccountKind = domain::account::AccountKind;
     /// What an account may do, in one word.
     Role = domain::account::Role;
+}
+
+/// The bytes of a capture.
+pub struct CaptureBytes;
+
+impl PartialSchema for CaptureBytes {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .description(Some("The bytes of a capture."))
+            .into()
+    }
+}
+
+impl ToSchema for CaptureBytes {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("CaptureBytes")
+    }
 }

@@ -1,0 +1,10 @@
+//! The endpoints, over HTTP, against real stores.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod access;
+mod input;
+mod journey;
+mod operation;
+mod scan;
