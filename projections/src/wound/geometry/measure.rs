@@ -36,6 +36,8 @@ const SCATTER_MAX_MM: f64 = 5.0;
 const LACKING_MAX: f64 = 0.5;
 /// How well a phone's depth scale is known, as a share.
 const SCALE_SD: f64 = 0.005;
+/// What the smooth model of the bed and the choice of its deepest part leave open: mm, and share.
+const BED_MODEL_SD: (f64, f64) = (0.25, 0.02);
 /// Draws of the error propagation. The sample's own error of a deviation is then about a tenth.
 const DRAWS: usize = 40;
 /// Points per outline; enough for any curve the sensor can see.
@@ -127,6 +129,9 @@ pub fn measure_frame(
 
     let offset_sd = related.sqrt() * fit.root.row(0).norm();
     let depth = deepest(frame, boundary, &cloud, &fit, related, gap, radius)?;
+    let deepest_mm = depth.depth.max(0.0);
+    let model_sd = BED_MODEL_SD.0.hypot(BED_MODEL_SD.1 * deepest_mm);
+    let depth_sd = depth.sd.hypot(offset_sd).hypot(model_sd);
     let volume = volume::volume(frame, &cloud.points, &fit.skin, MARGIN_PIXELS * depth_pixel);
     let per_pixel = volume.footprint_mm2 / (volume.pixels.max(1)) as f64;
     let noise = fit.sigma * (related * volume.pixels as f64).sqrt() * per_pixel;
@@ -140,7 +145,7 @@ pub fn measure_frame(
         perimeter_mm: Figure { value: flat.perimeter, sd: spread.perimeter },
         length_mm: Figure { value: flat.length, sd: spread.length },
         width_mm: Figure { value: flat.width, sd: spread.width },
-        max_depth_mm: Figure { value: depth.depth.max(0.0), sd: depth.sd.hypot(offset_sd) },
+        max_depth_mm: Figure { value: deepest_mm, sd: depth_sd },
         volume_mm3: Figure { value: volume.mm3.max(0.0), sd: volume_sd },
         head_to_toe: axis.is_some(),
         outline: boundary.points().to_vec(),

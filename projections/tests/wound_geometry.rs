@@ -1,0 +1,378 @@
+//! How well wounds are measured: on phantoms, whose true figures are known, and on captures of a
+//! printed board with shapes of known size.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use projections::wound::capture::{Capture, Frame};
+use projections::wound::geometry::{
+    BoundaryError, Figures, Polygon, ScanRejection, WOUND_YELLOW, measure_frame,
+    measure_marked_faces,
+};
+use projections::wound::importers::{ScannerAppFrame, scanner_app};
+use projections::wound::phantom::{self, Phantom, PhantomSpec, Truth, WoundSpec};
+use projections::wound::pipeline::{self, Boundary};
+use projections::wound::ply;
+
+/// A true outline is off by no more than rounding.
+const TRUE_OUTLINE: BoundaryError = BoundaryError { offset: 0.02, ragged: 0.02 };
+const PHANTOMS: u64 = 32;
+
+#[expect(clippy::print_stderr, reason = "a test tells its figures, or what it left out")]
+fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
+fn data(folder: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("LEDGER_DATA").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
+        PathBuf::from,
+    );
+    let folder = root.join(folder);
+    if !folder.is_dir() {
+        tell(&format!("left out: {} is not here (LEDGER_DATA)", folder.display()));
+        return None;
+    }
+    Some(folder)
+}
+
+fn made(spec: &PhantomSpec) -> Phantom {
+    phantom::generate(spec).expect("the spec is one a phantom can be made of")
+}
+
+/// The picture plays no part where the true outline is given, so it is small.
+fn small(spec: PhantomSpec) -> PhantomSpec {
+    PhantomSpec { image_size: [320, 240], ..spec }
+}
+
+fn measured(phantom: &Phantom) -> Result<Figures, ScanRejection> {
+    let outline = Polygon::new(phantom.outline.clone()).expect("a phantom's outline is sound");
+    measure_frame(&phantom.capture, &outline, TRUE_OUTLINE)
+}
+
+/// The value below which a share of the errors lies.
+fn quantile(errors: &[f64], share: f64) -> f64 {
+    let mut sorted: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+}
+
+#[test]
+fn phantoms_are_measured_as_exactly_as_promised() {
+    let (mut area, mut perimeter, mut extents) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut depth, mut volume, mut covered, mut asked) = (Vec::new(), Vec::new(), 0, 0);
+    for seed in 0..PHANTOMS {
+        let phantom = made(&small(PhantomSpec::random(seed)));
+        let truth = phantom.truth.expect("a random phantom has a wound");
+        let figures = measured(&phantom).unwrap_or_else(|why| panic!("phantom {seed}: {why}"));
+        area.push(figures.area_mm2.value / truth.area_mm2 - 1.0);
+        perimeter.push(figures.perimeter_mm.value / truth.perimeter_mm - 1.0);
+        extents.push(figures.length_mm.value - truth.length_mm);
+        extents.push(figures.width_mm.value - truth.width_mm);
+        depth.push(figures.max_depth_mm.value - truth.max_depth_mm);
+        // Below a third of a millilitre the sensor's own noise is larger than the wound.
+        if truth.volume_mm3 >= 300.0 {
+            volume.push(figures.volume_mm3.value / truth.volume_mm3 - 1.0);
+        }
+        for (figure, true_value) in [
+            (figures.area_mm2, truth.area_mm2),
+            (figures.perimeter_mm, truth.perimeter_mm),
+            (figures.length_mm, truth.length_mm),
+            (figures.width_mm, truth.width_mm),
+            (figures.max_depth_mm, truth.max_depth_mm),
+            (figures.volume_mm3, truth.volume_mm3),
+        ] {
+            asked += 1;
+            covered += u32::from((figure.value - true_value).abs() <= 1.645 * figure.sd);
+        }
+    }
+    let percent = |errors: &[f64], share| 100.0 * quantile(errors, share);
+    let coverage = f64::from(covered) / f64::from(asked);
+    tell(&format!(
+        "{PHANTOMS} phantoms, median (worst decile): area {:.2} % ({:.2} %), perimeter {:.2} %, \
+         length and width {:.2} mm, depth {:.2} mm ({:.2} mm), volume of {} from 0.3 ml {:.1} % \
+         ({:.1} %); 90 % intervals cover {:.0} %",
+        percent(&area, 0.5),
+        percent(&area, 0.9),
+        percent(&perimeter, 0.5),
+        quantile(&extents, 0.5),
+        quantile(&depth, 0.5),
+        quantile(&depth, 0.9),
+        volume.len(),
+        percent(&volume, 0.5),
+        percent(&volume, 0.9),
+        100.0 * coverage,
+    ));
+    assert!(quantile(&area, 0.5) <= 0.02 && quantile(&area, 0.9) <= 0.05);
+    assert!(quantile(&perimeter, 0.5) <= 0.05);
+    assert!(quantile(&extents, 0.9) <= 2.0);
+    assert!(quantile(&depth, 0.5) <= 1.0);
+    assert!(quantile(&volume, 0.5) <= 0.10);
+    assert!((0.80..=0.99).contains(&coverage), "coverage {coverage}");
+}
+
+#[test]
+fn an_ideal_sensor_leaves_almost_no_error() {
+    for (radius, tilt, depth_mm) in
+        [(None, 0.0, 6.0), (Some(45.0), 15.0, 6.0), (Some(80.0), 35.0, 3.0)]
+    {
+        let base = PhantomSpec::default();
+        let wound = WoundSpec { depth_mm, area_mm2: 1500.0, ..base.wound.clone().expect("one") };
+        let spec = PhantomSpec {
+            limb_radius_mm: radius,
+            tilt_deg: tilt,
+            wound: Some(wound),
+            noise: 0.0,
+            ..base
+        };
+        let phantom = made(&small(spec));
+        let truth = phantom.truth.expect("it has a wound");
+        let figures = measured(&phantom).expect("an ideal capture is measured");
+        let off = |value: f64, truth: f64| (value / truth - 1.0).abs();
+        let what = format!("radius {radius:?}: {figures:?} for {truth:?}");
+        assert!(off(figures.area_mm2.value, truth.area_mm2) < 0.003, "{what}");
+        assert!(off(figures.perimeter_mm.value, truth.perimeter_mm) < 0.003, "{what}");
+        assert!((figures.length_mm.value - truth.length_mm).abs() < 0.2, "{what}");
+        assert!((figures.width_mm.value - truth.width_mm).abs() < 0.2, "{what}");
+        assert!(off(figures.volume_mm3.value, truth.volume_mm3) < 0.05, "{what}");
+        assert!((figures.max_depth_mm.value - truth.max_depth_mm).abs() < 0.6, "{what}");
+    }
+}
+
+#[test]
+fn a_phantoms_truth_is_that_of_its_formulas() {
+    // An ellipse on flat skin, a bowl: area as asked, V = A·D/2, known perimeter.
+    let spec = small(PhantomSpec {
+        limb_radius_mm: None,
+        wound: Some(WoundSpec {
+            area_mm2: std::f64::consts::PI * 30.0 * 20.0,
+            depth_mm: 5.0,
+            aspect: 1.5,
+            irregularity: 0.0,
+            rotation_deg: 90.0,
+            wall: 2.0,
+            slough: 0.0,
+            necrosis: 0.0,
+        }),
+        ..PhantomSpec::default()
+    });
+    let Truth { area_mm2, perimeter_mm, length_mm, width_mm, max_depth_mm, volume_mm3 } =
+        made(&spec).truth.expect("it has a wound");
+    let near = |value: f64, truth: f64| (value / truth - 1.0).abs() < 1e-3;
+    assert!(near(area_mm2, 1884.956));
+    assert!(near(perimeter_mm, 158.654), "{perimeter_mm}");
+    assert!(near(length_mm, 60.0) && near(width_mm, 40.0), "{length_mm} {width_mm}");
+    assert!(near(max_depth_mm, 5.0) && near(volume_mm3, 1884.956 * 2.5), "{volume_mm3}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_capture_and_another_another() {
+    let (one, again, other) = (
+        made(&small(PhantomSpec::random(3))),
+        made(&small(PhantomSpec::random(3))),
+        made(&small(PhantomSpec::random(4))),
+    );
+    assert!(one.capture.image() == again.capture.image());
+    assert!(one.capture.depth() == again.capture.depth());
+    assert!(one.capture.image() != other.capture.image());
+    // The mask is the outline's inside.
+    let outline = Polygon::new(one.outline).expect("it is sound");
+    let marked = one.mask.pixels().filter(|pixel| pixel.0[0] > 0).count() as f64;
+    assert!((marked / outline.area() - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn a_healing_series_shrinks() {
+    let areas: Vec<f64> = phantom::healing_series(7, 6)
+        .into_iter()
+        .map(|spec| measured(&made(&small(spec))).expect("it is measured").area_mm2.value)
+        .collect();
+    assert!(areas.windows(2).all(|pair| pair[1] < pair[0]), "{areas:?}");
+}
+
+/// A frame with one part exchanged.
+fn changed(frame: &Frame, change: impl FnOnce(&mut Vec<f32>, &mut Vec<u8>)) -> Frame {
+    let mut parts = frame.clone().into_parts();
+    let (width, height) = (parts.depth.width(), parts.depth.height());
+    let mut metres = parts.depth.metres().to_vec();
+    let mut confidence = parts.confidence.take().expect("a phantom has confidence");
+    change(&mut metres, &mut confidence);
+    parts.depth = projections::wound::capture::DepthMap::try_new(width, height, metres)
+        .expect("the size is unchanged");
+    parts.confidence = Some(confidence);
+    Frame::try_new(parts).expect("the frame stays sound")
+}
+
+#[test]
+fn what_cannot_be_trusted_is_refused_with_its_reason() {
+    let phantom = made(&small(PhantomSpec::default()));
+    let outline = Polygon::new(phantom.outline.clone()).expect("it is sound");
+    let of = |frame: &Frame, outline: &Polygon| measure_frame(frame, outline, TRUE_OUTLINE);
+    let frame = &phantom.capture;
+
+    let no_depth = changed(frame, |metres, _| metres.fill(0.0));
+    assert_eq!(of(&no_depth, &outline), Err(ScanRejection::DepthMissing { percent: 100 }));
+    let doubtful = changed(frame, |_, confidence| confidence.fill(0));
+    assert_eq!(of(&doubtful, &outline), Err(ScanRejection::LowConfidence { percent: 100 }));
+    let near = changed(frame, |metres, _| metres.iter_mut().for_each(|z| *z *= 0.25));
+    assert!(matches!(of(&near, &outline), Err(ScanRejection::TooClose { .. })));
+    let far = changed(frame, |metres, _| metres.iter_mut().for_each(|z| *z *= 4.0));
+    assert!(matches!(of(&far, &outline), Err(ScanRejection::TooFar { .. })));
+    let rough = changed(frame, |metres, _| {
+        metres.iter_mut().zip(0_u32..).for_each(|(z, i)| *z += (i * 7919 % 61) as f32 / 1000.0);
+    });
+    assert_eq!(of(&rough, &outline), Err(ScanRejection::Inconsistent));
+
+    let shifted = |by: f64| {
+        let points = phantom.outline.iter().map(|[x, y]| [x + by, *y]).collect();
+        Polygon::new(points).expect("it is sound")
+    };
+    assert_eq!(of(frame, &shifted(160.0)), Err(ScanRejection::CutOff));
+    let bow_tie =
+        Polygon::new(vec![[100.0, 100.0], [200.0, 140.0], [200.0, 100.0], [100.0, 150.0]]);
+    assert_eq!(of(frame, &bow_tie.expect("it has area")), Err(ScanRejection::Outline));
+    let dot = Polygon::new(vec![[160.0, 120.0], [161.0, 120.0], [160.0, 121.0]]);
+    assert!(matches!(of(frame, &dot.expect("it has area")), Err(ScanRejection::TooFar { .. })));
+
+    let oblique = PhantomSpec {
+        limb_radius_mm: None,
+        tilt_deg: 70.0,
+        distance_mm: 300.0,
+        noise: 0.2,
+        ..PhantomSpec::default()
+    };
+    let oblique = made(&small(oblique));
+    let refused = measured(&oblique);
+    assert!(
+        matches!(refused, Err(ScanRejection::TooOblique { .. } | ScanRejection::SkinMissing)),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn figures_reach_the_log_in_its_units() {
+    let phantom = made(&small(PhantomSpec::default()));
+    let truth = phantom.truth.expect("it has a wound");
+    let capture = Capture::from(phantom.capture);
+    let measurement = pipeline::measure(&capture, Boundary::Outline(&phantom.outline))
+        .expect("the default phantom is measured");
+    assert!((measurement.area_cm2() / (truth.area_mm2 / 100.0) - 1.0).abs() < 0.05);
+    assert!((measurement.length_cm() * 10.0 - truth.length_mm).abs() < 1.5);
+    assert!((measurement.max_depth_cm() * 10.0 - truth.max_depth_mm).abs() < 1.5);
+    assert!((measurement.volume_cm3() * 1000.0 / truth.volume_mm3 - 1.0).abs() < 0.3);
+    assert_eq!(measurement.axis, domain::wound::Axis::HeadToToe);
+    assert_eq!(measurement.boundary, domain::wound::Boundary::Outline);
+    assert!(measurement.area_sd_um2 > 0 && measurement.volume_sd_nl > 0);
+    assert_eq!(measurement.outline.len(), 256);
+}
+
+#[derive(serde::Deserialize)]
+struct Board {
+    frames: Vec<BoardFrame>,
+}
+
+#[derive(serde::Deserialize)]
+struct BoardFrame {
+    frame: String,
+    shapes: std::collections::BTreeMap<String, BoardShape>,
+}
+
+#[derive(serde::Deserialize)]
+struct BoardShape {
+    polygon_px: Vec<[f64; 2]>,
+    area_cm2: f64,
+    perimeter_mm: f64,
+}
+
+fn board_frame(folder: &Path, name: &str) -> Frame {
+    let number = name.trim_start_matches("frame_").trim_end_matches(".jpg");
+    let file =
+        |name: String| std::fs::read(folder.join(name)).expect("the frame's files belong together");
+    let (picture, document) = (file(name.to_owned()), file(format!("frame_{number}.json")));
+    let (depth, confidence) =
+        (file(format!("depth_{number}.png")), file(format!("conf_{number}.png")));
+    scanner_app(&ScannerAppFrame {
+        image: &picture,
+        document: &document,
+        depth: &depth,
+        confidence: Some(&confidence),
+    })
+    .expect("the frame is read")
+}
+
+#[test]
+fn shapes_on_a_printed_board_have_their_size() {
+    let Some(folder) = data("rgbd/3dscannerapp-lowres") else { return };
+    let truth = std::fs::read(folder.join("ground_truth.json")).expect("it belongs to the frames");
+    let board: Board = serde_json::from_slice(&truth).expect("it is read");
+    let (mut area, mut perimeter, mut depth) = (Vec::new(), Vec::new(), Vec::new());
+    for BoardFrame { frame, shapes } in &board.frames {
+        let captured = board_frame(&folder, frame);
+        for (name, shape) in shapes {
+            let outline = Polygon::new(shape.polygon_px.clone()).expect("the shape is sound");
+            let error = BoundaryError { offset: 0.5, ragged: 0.5 };
+            let figures = measure_frame(&captured, &outline, error)
+                .unwrap_or_else(|why| panic!("{frame} {name}: {why}"));
+            area.push(figures.area_mm2.value / (100.0 * shape.area_cm2) - 1.0);
+            perimeter.push(figures.perimeter_mm.value / shape.perimeter_mm - 1.0);
+            // The largest shape reaches the board's edge, so the ring around it is not the board.
+            if shape.area_cm2 < 200.0 {
+                depth.push(figures.max_depth_mm.value);
+            }
+        }
+    }
+    tell(&format!(
+        "{} shapes on a board: area {:.2} % (worst {:.2} %), perimeter {:.2} % (worst {:.2} %), \
+         depth of the flat board {:.2} mm (worst {:.2} mm)",
+        area.len(),
+        100.0 * quantile(&area, 0.5),
+        100.0 * quantile(&area, 1.0),
+        100.0 * quantile(&perimeter, 0.5),
+        100.0 * quantile(&perimeter, 1.0),
+        quantile(&depth, 0.5),
+        quantile(&depth, 1.0),
+    ));
+    assert!(quantile(&area, 0.5) <= 0.015 && quantile(&area, 1.0) <= 0.04);
+    assert!(quantile(&perimeter, 0.5) <= 0.03);
+    assert!(quantile(&depth, 0.5) <= 1.0);
+}
+
+#[test]
+fn the_marked_faces_of_a_mesh_are_the_wound() {
+    let Some(folder) = data("rgbd/facial-wound-mesh") else { return };
+    let unpacked = std::process::Command::new("gzip")
+        .arg("-dc")
+        .arg(folder.join("CTM00001_2.ply.gz"))
+        .output()
+        .expect("gzip is on every machine that has the data");
+    let bytes = unpacked.stdout;
+    let surface = ply::read(&bytes).expect("the mesh is read");
+    assert_eq!((surface.vertices.len(), surface.faces.len()), (3933, 7862));
+    let figures = measure_marked_faces(&surface, WOUND_YELLOW).expect("faces are marked");
+    assert!((figures.area_mm2.value / 1801.4 - 1.0).abs() < 0.001, "{figures:?}");
+    let none = measure_marked_faces(&surface, [1, 2, 3]);
+    assert_eq!(none, Err(ScanRejection::SurfaceUnmarked));
+}
+
+#[test]
+fn a_frame_without_intrinsics_is_refused() {
+    let folder = data("rgbd/promptda-arkit");
+    let picture = RgbImage::from_pixel(256, 192, image::Rgb([9, 9, 9]));
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut jpeg, image::ImageFormat::Jpeg).expect("it is encoded");
+    let jpeg = match &folder {
+        Some(folder) => std::fs::read(folder.join("image.jpg")).expect("it is there"),
+        None => jpeg.into_inner(),
+    };
+    let depth = folder.map_or_else(Vec::new, |folder| {
+        std::fs::read(folder.join("arkit_depth.png")).expect("it is there")
+    });
+    let files = ScannerAppFrame {
+        image: &jpeg,
+        document: b"{\"time\": 1}",
+        depth: &depth,
+        confidence: None,
+    };
+    let refused = scanner_app(&files).expect_err("there are no intrinsics");
+    assert_eq!(refused.code(), "capture-intrinsics");
+}
