@@ -45,7 +45,7 @@ impl Clinic {
             admin.post(&path, &json!({ "role": role })).await.done();
         }
         let staff = Client::log_in(port, "staff", PASSWORD).await;
-        assert!(worker.is_running(), "the worker ended: see {}", instance.logs().display());
+        assert!(worker.is_running(), "the worker ended: {}", instance.last_words("worker"));
         Clinic { server, worker, instance, port, staff }
     }
 

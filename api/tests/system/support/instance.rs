@@ -93,6 +93,13 @@ impl Instance {
         self.path("logs")
     }
 
+    /// The last line a process has said.
+    pub(crate) fn last_words(&self, process: &str) -> String {
+        let log = std::fs::read_to_string(self.logs().join(format!("{process}.log")));
+        let last = log.unwrap_or_default().lines().last().unwrap_or("nothing").to_owned();
+        last.chars().take(500).collect()
+    }
+
     pub(crate) fn blobs(&self) -> PathBuf {
         self.path("blobs")
     }

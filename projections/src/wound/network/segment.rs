@@ -24,7 +24,12 @@ pub const WOUND_THRESHOLD: f32 = 0.5;
 /// A pixel at this probability and above belongs to the wound.
 pub(super) const PIXEL_THRESHOLD: f32 = 0.5;
 
-static WEIGHTS: &[u8] = include_bytes!("weights/wound.bpk");
+/// Bytes where a float may begin. The weights are read in place, and where the linker puts bytes
+/// that ask for nothing is a matter of luck.
+#[repr(C, align(64))]
+struct Aligned<T: ?Sized>(T);
+
+static WEIGHTS: &Aligned<[u8]> = &Aligned(*include_bytes!("weights/wound.bpk"));
 
 /// Why weights could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -135,8 +140,8 @@ impl Segmenter {
     ///
     /// The weights in the program are not those of this network.
     pub fn embedded() -> Result<Self, SegmenterError> {
-        let store = BurnpackStore::from_static(WEIGHTS);
-        Self::load(store, Sha256::digest(WEIGHTS).into())
+        let store = BurnpackStore::from_static(&WEIGHTS.0);
+        Self::load(store, Sha256::digest(&WEIGHTS.0).into())
     }
 
     /// A network with weights from a file, as [`super::train`] writes them.
