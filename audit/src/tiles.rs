@@ -124,6 +124,9 @@ impl TileBuilder {
             let given = tile_roots.get(level).map_or(0, Vec::len);
             check(8 * (level as u8 + 1), range, given)?;
         }
+        if size == 0 {
+            return Ok(Self::new());
+        }
         let mut levels = vec![leaves];
         levels.extend(tile_roots);
         levels.truncate(needs.tiles.len() + 1);
