@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use audit::checkpoint::Checkpoint;
@@ -26,6 +26,7 @@ const SEED: u64 = 20;
 const ROUNDS: u64 = 20;
 const CLIENTS: u64 = 10;
 const SCANS: u64 = 3;
+const ACKNOWLEDGED_A_ROUND: u64 = 8;
 
 /// How long a new process may take until it works.
 const START: Duration = Duration::from_secs(180);
@@ -52,14 +53,21 @@ impl Seen {
     }
 }
 
+/// What the clients and the havoc tell each other.
+#[derive(Default)]
+struct Progress {
+    acknowledged: AtomicU64,
+    stop: AtomicBool,
+}
+
 /// Registers, books and looks until told to stop; the last request is brought to its end.
-async fn client(staff: Client, number: u64, stop: Arc<AtomicBool>) -> Seen {
+async fn client(staff: Client, number: u64, progress: Arc<Progress>) -> Seen {
     let mut random = Random::new(SEED ^ (number << 32));
     let mut seen = Seen::default();
     let mut patients: Vec<String> = Vec::new();
     let first = jiff::civil::date(2031, 3, 3).at(0, 0, 0, 0);
     let mut slot = 0_i64;
-    while !stop.load(Ordering::Acquire) {
+    while !progress.stop.load(Ordering::Acquire) {
         let key = Uuid::now_v7();
         let choice = random.within(0..10);
         let reply = if patients.is_empty() || choice < 4 {
@@ -93,6 +101,7 @@ async fn client(staff: Client, number: u64, stop: Arc<AtomicBool>) -> Seen {
                     patients.push(reply.stream());
                 }
                 seen.receipts.push(reply.body);
+                progress.acknowledged.fetch_add(1, Ordering::Release);
             }
             409 => {
                 assert_eq!(reply.body["code"], "claim-conflict", "{}", reply.body);
@@ -118,11 +127,18 @@ async fn scanner(staff: Client, wound: String, captures: Vec<Vec<u8>>) -> Seen {
 }
 
 /// Kills both, at moments of chance, together every third time, and starts them again.
-async fn havoc(clinic: &mut Clinic, random: &mut Random) {
+async fn havoc(clinic: &mut Clinic, random: &mut Random, progress: &Progress) {
     let anonymous = Client::anonymous(clinic.port);
+    let mut acknowledged = 0;
     for round in 0..ROUNDS {
         let pause = |random: &mut Random, most| Duration::from_millis(random.within(0..most));
-        tokio::time::sleep(Duration::from_millis(150) + pause(random, 700)).await;
+        // However slow the machine is, something was done between two kills, and something is under way.
+        acknowledged += ACKNOWLEDGED_A_ROUND;
+        until("commands are acknowledged", START, || async {
+            progress.acknowledged.load(Ordering::Acquire) >= acknowledged
+        })
+        .await;
+        tokio::time::sleep(pause(random, 500)).await;
         assert!(clinic.server.is_running() && clinic.worker.is_running(), "one ended by itself");
         match round % 3 {
             0 => {
@@ -155,13 +171,13 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_done_twice() {
     let treated = clinic.register("Crashproof", "Jorunn", "K-treated").await;
     let wound = clinic.wound(&treated).await;
 
-    let stop = Arc::new(AtomicBool::new(false));
+    let progress = Arc::new(Progress::default());
     let scans = tokio::spawn(scanner(clinic.staff.clone(), wound.clone(), captures));
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|number| tokio::spawn(client(clinic.staff.clone(), number, stop.clone())))
+        .map(|number| tokio::spawn(client(clinic.staff.clone(), number, progress.clone())))
         .collect();
-    havoc(&mut clinic, &mut Random::new(SEED)).await;
-    stop.store(true, Ordering::Release);
+    havoc(&mut clinic, &mut Random::new(SEED), &progress).await;
+    progress.stop.store(true, Ordering::Release);
     let mut seen = Seen::default();
     for client in clients {
         seen.merge(client.await.expect("the client ends well"));

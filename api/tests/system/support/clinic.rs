@@ -114,6 +114,8 @@ pub(crate) fn booking(patient: &str, practitioner: Uuid, start: &str) -> Value {
 
 /// The bytes of a phantom's capture, as an app would send them.
 pub(crate) fn phantom(seed: u64) -> Vec<u8> {
-    let made = generate(&PhantomSpec::random(seed)).expect("a phantom");
+    // A quarter of the usual picture: these tests ask that it is answered, not how exactly.
+    let spec = PhantomSpec { image_size: [480, 360], ..PhantomSpec::random(seed) };
+    let made = generate(&spec).expect("a phantom");
     bundle::write(&made.capture).expect("a bundle")
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{RawDocumentBuf, doc};
+use serde_json::Value;
 
 /// The collections of the read models.
 const COLLECTIONS: [&str; 3] = ["patients_v1", "appointments_v1", "wounds_v1"];
@@ -41,7 +42,7 @@ async fn keys(connection: &mut redis::aio::MultiplexedConnection, prefix: &str) 
 }
 
 /// Every cached document with its position, by key. The epoch is left out: it names the time of filling.
-pub(crate) async fn cached(url: &str, prefix: &str) -> BTreeMap<String, (u64, String)> {
+pub(crate) async fn cached(url: &str, prefix: &str) -> BTreeMap<String, (u64, Value)> {
     let mut connection = connect(url).await;
     let mut found = BTreeMap::new();
     for key in keys(&mut connection, prefix).await {
@@ -50,8 +51,9 @@ pub(crate) async fn cached(url: &str, prefix: &str) -> BTreeMap<String, (u64, St
         }
         let mut fields = redis::cmd("HMGET");
         let fields = fields.arg(&key).arg("position").arg("document");
-        let entry = fields.query_async(&mut connection).await.expect("a cached document");
-        found.insert(key, entry);
+        let entry = fields.query_async(&mut connection).await;
+        let (position, json): (u64, String) = entry.expect("a cached document");
+        found.insert(key, (position, serde_json::from_str(&json).expect("JSON")));
     }
     found
 }
