@@ -155,13 +155,6 @@ struct Row {
     payload: Vec<u8>,
 }
 
-impl Row {
-    fn width(&self) -> usize {
-        // Fixed columns: position, ids, sequence, time, signature and leaf hash.
-        self.header.len() + self.statement.len() + self.payload.len() + 8 + 5 * 16 + 8 + 8 + 64 + 32
-    }
-}
-
 impl Stores {
     async fn make(url: &str) -> anyhow::Result<Stores> {
         let admin = PgPool::connect(url).await?;

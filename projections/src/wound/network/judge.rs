@@ -11,7 +11,7 @@ use super::{
     evaluate::{Evaluation, Tally, compare},
     material::Material,
     model::Network,
-    segment::{Segmenter, WOUND_THRESHOLD, score},
+    segment::{Segmentation, Segmenter, WOUND_THRESHOLD, score},
 };
 
 /// How good the weights are on what they never learned from.
@@ -26,7 +26,7 @@ pub struct Figures {
 }
 
 /// Fits slope and intercept so that the sigmoid of `slope · score + intercept` is the probability
-/// of a wound: Newton's method on the penalised likelihood.
+/// of wound: Newton's method on the penalised likelihood.
 fn calibrate(scores: &[(f32, bool)]) -> [f32; 2] {
     let (mut slope, mut intercept) = (1.0_f64, 0.0_f64);
     for _ in 0..50 {
@@ -53,39 +53,61 @@ fn calibrate(scores: &[(f32, bool)]) -> [f32; 2] {
     [slope.max(0.05) as f32, intercept as f32]
 }
 
-/// Looks at everything held out, calibrates on it and gives the figures.
-pub(super) fn judge(network: Network, material: &Material, device: &Device) -> (Network, Figures) {
-    let mut network = network;
-    let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
-    let look = |examples: &[Example]| -> Vec<_> {
-        examples.iter().map(|example| segmenter.segment(&example.image)).collect()
-    };
-    let groups = [&material.held_out, &material.held_out_phantoms, &material.held_out_woundless];
-    let mut seen = groups.map(|examples| look(examples));
-    let mut scores = Vec::new();
-    for (examples, segmentations) in groups.iter().zip(&seen) {
-        for (example, segmentation) in examples.iter().zip(segmentations) {
-            let wound = example.mask.pixels().any(|p| dataset::is_wound(p.0[0]));
-            scores.push((score(&segmentation.probability), wound));
+/// One cell in so many is enough to calibrate the cells by.
+const CELL_STEP: usize = 7;
+
+/// Fits slope and intercept that turn a cell's logit into calibrated odds of wound.
+fn calibrate_cells(groups: &[(&[Example], Vec<Segmentation>)]) -> [f32; 2] {
+    let mut cells = Vec::new();
+    for (example, segmentation) in groups.iter().flat_map(|(e, s)| e.iter().zip(s)) {
+        let (mask, width) = (&example.mask, segmentation.width as usize);
+        let place = |cell: usize, cells: u32, pixels: u32| {
+            ((cell as f32 + 0.5) * pixels as f32 / cells as f32) as u32
+        };
+        for (index, probability) in segmentation.probability.iter().enumerate().step_by(CELL_STEP) {
+            let x = place(index % width, segmentation.width, mask.width());
+            let y = place(index / width, segmentation.height, mask.height());
+            let p = probability.clamp(1e-5, 1.0 - 1e-5);
+            cells.push(((p / (1.0 - p)).ln(), dataset::is_wound(mask.get_pixel(x, y).0[0])));
         }
     }
-    let calibration = calibrate(&scores);
-    let calibrated = Tensor::<1>::from_floats(calibration, device);
+    calibrate(&cells)
+}
+
+/// Looks at everything held out, calibrates on it and gives the figures.
+pub(super) fn judge(network: Network, material: &Material, device: &Device) -> (Network, Figures) {
+    let groups: [&[Example]; 3] =
+        [&material.held_out, &material.held_out_phantoms, &material.held_out_woundless];
+    let look = |network: &Network| {
+        let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
+        groups.map(|examples| {
+            let seen = examples.iter().map(|example| segmenter.segment(&example.image)).collect();
+            (examples, seen)
+        })
+    };
+    let [slope, intercept] = calibrate_cells(&look(&network));
+    let mut network = network.rescale(slope, intercept);
+    let mut seen: [(&[Example], Vec<Segmentation>); 3] = look(&network);
+    let scores: Vec<_> = seen
+        .iter()
+        .flat_map(|(examples, segmentations)| examples.iter().zip(segmentations))
+        .map(|(example, segmentation)| {
+            let wound = example.mask.pixels().any(|p| dataset::is_wound(p.0[0]));
+            (score(&segmentation.probability), wound)
+        })
+        .collect();
+    let calibrated = Tensor::<1>::from_floats(calibrate(&scores), device);
     network.calibration = Param::initialized(network.calibration.id, calibrated);
     let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
-    let mut scores = scores.into_iter();
-    let mut evaluations = groups.iter().zip(&mut seen).map(|(examples, segmentations)| {
+    let [photographs, phantoms, woundless] = seen.each_mut().map(|(examples, segmentations)| {
         let mut tally = Tally::default();
         for (example, segmentation) in examples.iter().zip(segmentations) {
-            let score = scores.next().map_or(-9.0, |(score, _)| score);
-            segmentation.wound_probability = segmenter.calibrated(score);
+            segmentation.wound_probability = segmenter.calibrated(score(&segmentation.probability));
             tally.add(compare(segmentation, &example.mask, WOUND_THRESHOLD));
         }
         tally.evaluation()
     });
-    let mut next = || evaluations.next().expect("three groups");
-    let figures = Figures { photographs: next(), phantoms: next(), woundless: next() };
-    (network, figures)
+    (network, Figures { photographs, phantoms, woundless })
 }
 
 #[cfg(test)]

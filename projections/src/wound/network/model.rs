@@ -44,6 +44,9 @@ const FIRST_DEEP_BLOCK: usize = 5;
 /// Channels of the decoder's stages, from 1/16 to 1/2.
 const DECODER_CHANNELS: [usize; 4] = [96, 64, 40, 16];
 
+/// The logit with which a fresh head answers every pixel: about one in fifty is wound.
+const PRIOR_LOGIT: f32 = -4.0;
+
 /// The input's sides must be multiples of this.
 pub(super) const STRIDE: usize = 32;
 
@@ -208,6 +211,13 @@ impl Network {
             decoder.push(Refine::new(input + TAP_CHANNELS[3 - stage], output, device));
             input = output;
         }
+        let mut head = Conv2dConfig::new([input, 4], [3, 3])
+            .with_padding(PaddingConfig2d::Same)
+            .with_bias(true)
+            .init(device);
+        // Most pixels are no wound: that must be the answer of silent features, or the network
+        // spends its features on saying no and cannot be sure of a yes.
+        head.bias = head.bias.map(|bias| bias.map(|bias| bias * 0.0 + PRIOR_LOGIT));
         Self {
             encoder: Encoder::new(device),
             decoder,
@@ -215,10 +225,7 @@ impl Network {
                 .with_scale_factor(Some([2.0, 2.0]))
                 .with_mode(InterpolateMode::Nearest)
                 .init(),
-            head: Conv2dConfig::new([input, 4], [3, 3])
-                .with_padding(PaddingConfig2d::Same)
-                .with_bias(true)
-                .init(device),
+            head,
             calibration: Param::from_tensor(Tensor::from_floats([1.0, 0.0], device)),
         }
     }
@@ -239,6 +246,13 @@ impl Network {
             height * 2,
             width * 2,
         ])
+    }
+
+    /// The same network with each logit `slope` times as large and then raised by `intercept`.
+    pub(super) fn rescale(mut self, slope: f32, intercept: f32) -> Self {
+        self.head.weight = self.head.weight.map(|weight| weight * slope);
+        self.head.bias = self.head.bias.map(|bias| bias.map(|bias| bias * slope + intercept));
+        self
     }
 
     /// Only the decoder learns.

@@ -19,7 +19,7 @@ const SCORE_PIXELS: usize = 16;
 
 /// At this probability and above there is a wound. Chosen on the held-out split together with
 /// the calibration in the weights.
-pub const WOUND_THRESHOLD: f32 = 0.5;
+pub const WOUND_THRESHOLD: f32 = 0.8;
 
 /// A pixel at this probability and above belongs to the wound.
 pub(super) const PIXEL_THRESHOLD: f32 = 0.5;
