@@ -41,6 +41,12 @@ pub(super) struct Train {
     /// Everything that is left to chance follows from it
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Phantoms with a wound to learn from; a third as many healthy ones come with them
+    #[arg(long, value_name = "N")]
+    phantoms: Option<usize>,
+    /// Drawings without a wound to learn from
+    #[arg(long, value_name = "N")]
+    drawings: Option<usize>,
     /// At most so many photographs, for a quick try
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -86,6 +92,8 @@ impl Train {
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.frozen_epochs = self.frozen_epochs.unwrap_or(config.frozen_epochs);
         config.seed = self.seed.unwrap_or(config.seed);
+        config.phantoms = self.phantoms.unwrap_or(config.phantoms);
+        config.drawings = self.drawings.unwrap_or(config.drawings);
         config.limit = self.limit.or(config.limit);
         let bar = output.progress("Training", 0);
         let report = train(&config, &mut |progress| {

@@ -127,7 +127,7 @@ mod tests {
         }
         let query = Query::parse(Some("limit=many"), &["limit"]);
         let query = query.unwrap_or_else(|problem| panic!("{}", problem.detail));
-        let problem = query.get::<u32>("limit").err().expect("no number");
+        let problem = query.get::<u32>("limit").expect_err("no number");
         assert_eq!(problem.field.as_deref(), Some("limit"));
     }
 }
