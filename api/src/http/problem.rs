@@ -226,8 +226,8 @@ impl IntoResponse for Problem {
         if status.is_server_error() {
             tracing::error!(code = %self.code, status = self.status, "answered with a problem");
         } else {
-            let field = self.field.as_deref();
-            tracing::debug!(code = %self.code, status = self.status, field, "refused");
+            // Without the field: an unknown one is the sender's own text.
+            tracing::debug!(code = %self.code, status = self.status, "refused");
         }
         let body = serde_json::to_vec(&*self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
