@@ -1,6 +1,6 @@
 //! The endpoints: commands in, receipts out; queries in, documents out.
 //!
-//! The way of a request: [`trace`] names it, [`limits`] bound it, [`guard`] asks who is calling and
+//! The way of a request: [`trace`] names it, [`limits`] bound it, `guard` asks who is calling and
 //! whether they may, [`call`] reads its headers, [`body`] its body; then one call to the ledger or to the
 //! read models. Whatever goes wrong on the way is a [`problem::Problem`].
 
