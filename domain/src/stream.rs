@@ -29,6 +29,12 @@ pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
 
     /// The captures an event names; their digests and sizes go into the signed statement.
     fn media(event: &Self::Event) -> Vec<MediaRef>;
+
+    /// Whose data key an event destroys, if it does: the sequencer destroys the key in the very
+    /// transaction that appends the event. Pure.
+    fn erases(_id: Uuid, _event: &Self::Event) -> Option<Uuid> {
+        None
+    }
 }
 
 /// Something only one stream may hold at a time.
