@@ -36,9 +36,10 @@ pub struct Identity {
     /// The log's name for all time, as in ledger.clinic.example/main
     #[arg(long, env = "LEDGER_ORIGIN", value_name = "NAME")]
     pub origin: String,
-    /// The folder with the four key files
+    /// The folder with the four key files; without it, the keys are taken from the variables
+    /// `LEDGER_EVENT_SIGNING_KEY`, `LEDGER_TOKEN_SIGNING_KEY`, `LEDGER_KEY_ENCRYPTION_KEY` and `LEDGER_INDEX_KEY`
     #[arg(long, env = "LEDGER_KEYS_DIR", value_name = "FOLDER")]
-    pub keys_dir: PathBuf,
+    pub keys_dir: Option<PathBuf>,
 }
 
 /// How the server listens and what it bears.

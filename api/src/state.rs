@@ -94,7 +94,7 @@ impl AppState {
     /// When tokens cannot be signed or passwords not be checked.
     pub fn new(parts: Parts, http: Http) -> Result<Self, StateError> {
         let Parts { ledger, read_models, blobs, pool, keys, clock } = parts;
-        let seed = keys.token_signing_seed();
+        let seed = &keys.token_signing_seed();
         let tokens = Tokens::new(seed, ledger.origin(), AUDIENCE, http.token_time())?;
         Ok(Self {
             accounts: Accounts::new(ledger.clone()),

@@ -196,6 +196,18 @@ impl Keyring {
             .collect()
     }
 
+    /// The JWS headers of the keys that may sign the position.
+    #[must_use]
+    pub fn headers(&self, position: u64) -> Vec<Vec<u8>> {
+        self.periods
+            .iter()
+            .filter(|period| {
+                period.from <= position && period.until.is_none_or(|until| position <= until)
+            })
+            .map(|period| period.key.header())
+            .collect()
+    }
+
     /// All keys as a JWK Set.
     #[must_use]
     pub fn to_jwks(&self) -> JwkSet {

@@ -10,11 +10,13 @@ use crate::merkle::{Hash, MerkleError};
 use crate::tiles::{Tile, TileBuilder, TileNeeds};
 use crate::verify::LogEntry;
 
+mod keyring;
 #[cfg(feature = "seal")]
 mod keys;
 mod proofs;
 mod verification;
 
+pub use keyring::{StoredKeyring, keyring};
 #[cfg(feature = "seal")]
 pub use keys::{DataKeyError, DataKeys};
 pub use proofs::{consistency, export_database, inclusion};
@@ -39,6 +41,12 @@ pub enum DatabaseError {
         /// Which value.
         what: &'static str,
     },
+    /// The log's own events.
+    #[error("the log's own events do not make a keyring")]
+    Keyring(#[from] crate::keyring::KeyringError),
+    /// The signature of one of them.
+    #[error("an event of the log's own is not signed by an active key")]
+    Signature(#[from] crate::jws::JwsError),
     /// Writing an export.
     #[error("the export could not be written")]
     Export(#[from] crate::export::ExportError),

@@ -14,7 +14,7 @@ mod wrap;
 #[cfg(feature = "seal")]
 pub use aead::{DataKey, open_blob, open_payload, seal_blob, seal_payload};
 #[cfg(feature = "seal")]
-pub use wrap::{KeyWrap, LocalKek};
+pub use wrap::{KeyWrap, LocalKeks, Wrapped};
 
 /// The largest plaintext of an event.
 pub const MAX_PAYLOAD: usize = 1024 * 1024;
@@ -37,13 +37,11 @@ pub enum SealError {
     /// It opened, but is not what the statement committed to.
     #[error("the plaintext is not what the statement committed to")]
     Commitment,
-    /// The wrapping key is another one.
-    #[error("the data key is wrapped by {expected}, not by {actual}")]
-    OtherKek {
+    /// The wrapping key is not at hand.
+    #[error("the data key is wrapped by {kek_id}, which is not one of the keys at hand")]
+    UnknownKek {
         /// The key-encryption key that wrapped it.
-        expected: String,
-        /// The one at hand.
-        actual: String,
+        kek_id: String,
     },
 }
 

@@ -42,6 +42,13 @@ impl Trust {
         Ok(Self::from_verifier(NoteVerifier::new(origin, key.to_bytes())?))
     }
 
+    /// Trusts any of several keys of a log.
+    #[must_use]
+    pub fn any_of(origin: &str, keys: Vec<NoteVerifier>) -> Self {
+        let keys = keys.into_iter().filter(|key| key.name() == origin).collect();
+        Self { origin: origin.to_owned(), keys }
+    }
+
     fn from_verifier(key: NoteVerifier) -> Self {
         Self { origin: key.name().to_owned(), keys: vec![key] }
     }

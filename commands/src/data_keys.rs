@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use audit::seal::{DataKey, KeyWrap};
+use audit::seal::{DataKey, KeyWrap, Wrapped};
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
@@ -39,13 +39,15 @@ impl DataKeys {
         if let Some(key) = self.cached.get(&subject) {
             return Ok(Some(key));
         }
-        let row = sqlx::query("SELECT key_id, wrapped FROM keyring.data_keys WHERE subject = $1")
-            .bind(subject)
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            sqlx::query("SELECT key_id, wrapped, kek_id FROM keyring.data_keys WHERE subject = $1")
+                .bind(subject)
+                .fetch_optional(&self.pool)
+                .await?;
         let Some(row) = row else { return Ok(None) };
         let wrapped: Option<&[u8]> = row.try_get(1)?;
-        self.unwrap(subject, row.try_get(0)?, wrapped.ok_or(CommandError::Erased)?).map(Some)
+        let wrapped = wrapped.ok_or(CommandError::Erased)?;
+        self.unwrap(subject, row.try_get(0)?, row.try_get(2)?, wrapped).map(Some)
     }
 
     /// The key of a subject, if it is in memory.
@@ -61,21 +63,29 @@ impl DataKeys {
             return Ok(());
         }
         let rows = sqlx::query(
-            "SELECT key_id, wrapped, subject FROM keyring.data_keys
+            "SELECT key_id, wrapped, kek_id, subject FROM keyring.data_keys
               WHERE subject = ANY($1) AND wrapped IS NOT NULL",
         )
         .bind(missing)
         .fetch_all(&self.pool)
         .await?;
         for row in &rows {
-            self.unwrap(row.try_get(2)?, row.try_get(0)?, row.try_get(1)?)?;
+            self.unwrap(row.try_get(3)?, row.try_get(0)?, row.try_get(2)?, row.try_get(1)?)?;
         }
         Ok(())
     }
 
-    fn unwrap(&self, subject: Uuid, id: Uuid, wrapped: &[u8]) -> Result<SubjectKey, CommandError> {
-        let key =
-            self.wrap.unwrap(id, wrapped).map_err(|error| Unavailable::Keys(Box::new(error)))?;
+    fn unwrap(
+        &self,
+        subject: Uuid,
+        id: Uuid,
+        kek_id: &str,
+        wrapped: &[u8],
+    ) -> Result<SubjectKey, CommandError> {
+        let key = self
+            .wrap
+            .unwrap(kek_id, id, wrapped)
+            .map_err(|error| Unavailable::Keys(Box::new(error)))?;
         let key = SubjectKey { id, key };
         self.cached.insert(subject, key.clone());
         Ok(key)
@@ -85,12 +95,11 @@ impl DataKeys {
     pub(crate) fn create(&self, subject: Uuid) -> Result<(SubjectKey, NewKey), CommandError> {
         let id = Uuid::new_v8(random::bytes());
         let key = DataKey::from_bytes(random::bytes());
-        let wrapped = self
+        let Wrapped { kek_id, bytes } = self
             .wrap
             .wrap(id, random::bytes(), &key)
             .map_err(|error| Unavailable::Keys(Box::new(error)))?;
-        let kek_id = self.wrap.kek_id().to_owned();
-        Ok((SubjectKey { id, key }, NewKey { key_id: id, subject, kek_id, wrapped }))
+        Ok((SubjectKey { id, key }, NewKey { key_id: id, subject, kek_id, wrapped: bytes }))
     }
 
     /// Remembers a key whose append is durable.

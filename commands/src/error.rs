@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::policy::Permission;
+use crate::signing::SigningError;
 
 /// Why a command was not done. None of these leaves anything behind in the log, except
 /// [`CommandError::Unavailable`], after which the caller asks again under the same command id.
@@ -198,9 +199,14 @@ pub enum OpenError {
         /// What does not fit.
         reason: String,
     },
-    /// The last checkpoint is not signed by the key that was given.
-    #[error("the last checkpoint is not signed by this ledger's key: check LEDGER_KEYS_DIR")]
+    /// The log's own events, or its last checkpoint, are not signed by its keys.
+    #[error(
+        "the log's keys or its last checkpoint are not as a ledger signed them: run `ledger audit verify`"
+    )]
     ForeignKey(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// None of the keys at hand may sign this log.
+    #[error("nothing can be signed: check LEDGER_KEYS_DIR")]
+    Signing(#[from] SigningError),
     /// The first event could not be written.
     #[error("cannot begin the log")]
     Genesis(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -24,6 +24,7 @@ mod receipt;
 mod repository;
 mod seal;
 mod sequencer;
+mod signing;
 mod sweep;
 
 pub use actor::{Actor, ActorKind};
@@ -34,7 +35,10 @@ pub use context::{Context, PurposeOfUse};
 pub use data_keys::SubjectKey;
 pub use error::{CommandError, Conflict, OpenError, Unavailable};
 pub use keys::{Keys, KeysError};
-pub use ledger::{DISCLOSURES_MAX, DisclosureEntry, Ledger, Loaded};
+pub use ledger::{
+    DISCLOSURES_MAX, DisclosureEntry, Ledger, Loaded, RetirementReason, Rewrapped, SigningKeyState,
+};
 pub use policy::{Authorised, Permission};
 pub use receipt::{Receipt, ReceiptEvent};
+pub use signing::SigningError;
 pub use sweep::SweepError;

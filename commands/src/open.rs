@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use audit::checkpoint::Checkpoint;
-use audit::jws::EventSigner;
-use audit::note::{NoteSigner, is_key_name};
+use audit::note::is_key_name;
+use audit::postgres::{DatabaseError, StoredKeyring, keyring};
 use audit::statement::Actor;
 use audit::system::{self, SystemContext};
 use jiff_sqlx::ToSqlx;
@@ -17,13 +17,14 @@ use crate::config::LedgerConfig;
 use crate::error::OpenError;
 use crate::keys::Keys;
 use crate::random;
-use crate::seal::Sealer;
+use crate::seal::{Sealer, sign};
 use crate::sequencer::{Edge, EdgeError, Published, unsigned};
+use crate::signing::{Signing, SigningKey};
 
 /// A log that is as it should be, and what it takes to append to it.
 pub(crate) struct Opened {
     pub(crate) sealer: Sealer,
-    pub(crate) note_signer: NoteSigner,
+    pub(crate) keyring: StoredKeyring,
     pub(crate) edge: Edge,
     pub(crate) published: Published,
 }
@@ -39,30 +40,27 @@ pub(crate) async fn open(
     if !is_key_name(&origin) {
         return Err(bad("it must have no spaces and no `+`, like `ledger.example.org/clinic`"));
     }
-    let seed = keys.event_signing_seed();
-    let signer = EventSigner::new(seed).map_err(|error| OpenError::Genesis(Box::new(error)))?;
-    let note_signer =
-        NoteSigner::new(&origin, seed).map_err(|error| OpenError::Genesis(Box::new(error)))?;
-    let sealer = Sealer { origin: origin.clone(), signer };
     let mut connection = pool.acquire().await?;
     let is_empty =
         sqlx::query("SELECT 1 FROM ledger_head").fetch_optional(&mut *connection).await?.is_none();
     if is_empty {
-        begin(&mut connection, &sealer, &note_signer, keys, clock).await?;
+        begin(&mut connection, &origin, keys, clock).await?;
     }
-    let (edge, published) = check(&mut connection, &origin, &note_signer).await?;
-    Ok(Opened { sealer, note_signer, edge, published })
+    let (edge, published, keyring) = check(&mut connection, &origin).await?;
+    let signing = Signing::of_log(&origin, keys, &keyring.keyring, published.size)?;
+    let sealer = Sealer { origin, signing: Arc::new(signing) };
+    Ok(Opened { sealer, keyring, edge, published })
 }
 
 /// Writes the genesis event, unless another process is quicker: the head is one row, and whoever
 /// inserts it second waits for the first and then finds it there.
 async fn begin(
     connection: &mut PgConnection,
-    sealer: &Sealer,
-    note_signer: &NoteSigner,
+    origin: &str,
     keys: &Keys,
     clock: &Clock,
 ) -> Result<(), OpenError> {
+    let key: SigningKey = Signing::newest(origin, keys)?;
     let genesis = |error| OpenError::Genesis(error);
     let now = clock.now();
     let command_id = random::uuid_v7(now);
@@ -77,26 +75,25 @@ async fn begin(
         },
         recorded_at: now,
     };
-    let jwk = sealer.signer.public().to_jwk();
+    let jwk = key.event.public().to_jwk();
     let (statement, payload) =
-        system::genesis(&sealer.origin, jwk, context).map_err(|error| genesis(Box::new(error)))?;
-    let event = sealer
-        .sign(system::STREAM_TYPE, statement, payload)
+        system::genesis(origin, jwk, context).map_err(|error| genesis(Box::new(error)))?;
+    let event = sign(&key, system::STREAM_TYPE, statement, payload)
         .map_err(|error| genesis(Box::new(error)))?;
     let mut edge = Edge::default();
     let (appended, _) = edge.append(&[event.leaf]);
     let checkpoint =
-        Checkpoint { origin: sealer.origin.clone(), size: appended.size, root: appended.root }
-            .to_note(note_signer)
+        Checkpoint { origin: origin.to_owned(), size: appended.size, root: appended.root }
+            .to_note(&key.note)
             .map_err(|error| genesis(Box::new(error)))?;
-    let mac = keys.index(&[b"genesis", sealer.origin.as_bytes()]);
+    let mac = keys.index(&[b"genesis", origin.as_bytes()]);
 
     let mut transaction = sqlx::Connection::begin(connection).await?;
     let first = sqlx::query(
         "INSERT INTO ledger_head (origin, size, frontier, checkpoint, last_recorded_at)
          VALUES ($1, 1, $2, $3, $4) ON CONFLICT DO NOTHING",
     )
-    .bind(&sealer.origin)
+    .bind(origin)
     .bind(edge.frontier())
     .bind(checkpoint.as_bytes())
     .bind(now.to_sqlx())
@@ -140,17 +137,16 @@ async fn begin(
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    tracing::info!(origin = sealer.origin, "the log has begun");
+    tracing::info!(origin, "the log has begun");
     Ok(())
 }
 
-/// The stored right edge must be the one that was signed last, and by us: a restored backup must not
-/// fork the log, and a damaged one must not grow.
+/// The stored right edge must be the one that was signed last, by a key of this log: a damaged log must
+/// not grow.
 async fn check(
     connection: &mut PgConnection,
     origin: &str,
-    note_signer: &NoteSigner,
-) -> Result<(Edge, Published), OpenError> {
+) -> Result<(Edge, Published, StoredKeyring), OpenError> {
     let wrong = |reason: &str| OpenError::RightEdge { reason: reason.to_owned() };
     // One snapshot for all that is compared, while other processes may be appending.
     let mut transaction = sqlx::Connection::begin(connection).await?;
@@ -181,7 +177,14 @@ async fn check(
         return Err(wrong("the newest checkpoint is not the head's"));
     }
     let note = String::from_utf8(note).map_err(|_| wrong("the checkpoint is not text"))?;
-    let checkpoint = Checkpoint::from_note(&note, &[note_signer.verifier().clone()])
+    let keyring = keyring(&mut transaction, origin)
+        .await
+        .map_err(|error| match error {
+            DatabaseError::Sqlx(error) => OpenError::Database(error),
+            other => OpenError::ForeignKey(Box::new(other)),
+        })?
+        .ok_or_else(|| wrong("the log does not begin with its genesis"))?;
+    let checkpoint = Checkpoint::from_note(&note, &keyring.keyring.verifiers(size))
         .map_err(|error| OpenError::ForeignKey(Box::new(error)))?;
     let edge = Edge::recompute(&mut transaction, size).await.map_err(|error| match error {
         EdgeError::Database(error) => OpenError::Database(error),
@@ -197,5 +200,5 @@ async fn check(
     if edge.root() != checkpoint.root {
         return Err(wrong("the stored events do not make the root of the checkpoint"));
     }
-    Ok((edge, Published { size, checkpoint: Arc::from(note) }))
+    Ok((edge, Published { size, checkpoint: Arc::from(note) }, keyring))
 }

@@ -70,6 +70,8 @@ permissions! {
     ReadWounds = "read-wounds": Clinician | Compliance;
     /// Register accounts and disable them, grant and revoke roles.
     ManageAccounts = "manage-accounts": Admin;
+    /// Activate and retire signing keys, wrap data keys anew.
+    ManageKeys = "manage-keys": Admin;
     /// Look at accounts.
     ReadAccounts = "read-accounts": Admin | Auditor | Compliance;
     /// Record that somebody looked at a record, or was not let. Everybody who may ask must be recorded.

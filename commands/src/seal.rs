@@ -1,6 +1,8 @@
 //! From a decision to a sealed and signed event, in the request's own task.
 
-use audit::jws::{self, EventSigner};
+use std::sync::Arc;
+
+use audit::jws;
 use audit::merkle;
 use audit::seal::{EventIdentity, MAX_PAYLOAD, seal_payload};
 use audit::statement::{self, Digest, FORMAT, Media, Payload, Statement};
@@ -14,11 +16,12 @@ use crate::data_keys::SubjectKey;
 use crate::error::{CommandError, Unavailable};
 use crate::random;
 use crate::sequencer::SealedEvent;
+use crate::signing::{Signing, SigningKey};
 
 /// Seals and signs for one log.
 pub(crate) struct Sealer {
     pub(crate) origin: String,
-    pub(crate) signer: EventSigner,
+    pub(crate) signing: Arc<Signing>,
 }
 
 /// An event that was decided, before it is sealed.
@@ -73,7 +76,7 @@ impl Sealer {
             media: draft.media.into_iter().map(media).collect(),
             actor_signature: None,
         };
-        self.sign(draft.stream_type, statement, bytes)
+        sign(&self.signing.current(), draft.stream_type, statement, bytes)
     }
 
     fn payload(
@@ -96,34 +99,34 @@ impl Sealer {
                 .map_err(|error| Unavailable::Seal(Box::new(error)))?;
         Ok((Payload::sealed(&sealed, key.id), sealed.bytes))
     }
+}
 
-    /// Serialises the statement, once, and signs those bytes.
-    pub(crate) fn sign(
-        &self,
-        stream_type: &'static str,
-        statement: Statement,
-        payload: Vec<u8>,
-    ) -> Result<SealedEvent, CommandError> {
-        let bytes = statement.to_bytes().map_err(|error| Unavailable::Seal(Box::new(error)))?;
-        let signed = self.signer.sign(&bytes);
-        let jws = jws::compact(&signed.header, &bytes, &signed.signature);
-        Ok(SealedEvent {
-            event_id: statement.event_id,
-            stream_type,
-            stream_id: statement.stream_id,
-            sequence: statement.sequence,
-            event_type: statement.event_type,
-            event_version: statement.event_version,
-            subject: statement.subject,
-            recorded_at: statement.recorded_at,
-            header: signed.header,
-            statement: bytes,
-            signature: signed.signature,
-            payload,
-            leaf: merkle::leaf_hash(jws.as_bytes()),
-            jws,
-        })
-    }
+/// Serialises the statement, once, and signs those bytes.
+pub(crate) fn sign(
+    key: &SigningKey,
+    stream_type: &'static str,
+    statement: Statement,
+    payload: Vec<u8>,
+) -> Result<SealedEvent, CommandError> {
+    let bytes = statement.to_bytes().map_err(|error| Unavailable::Seal(Box::new(error)))?;
+    let signed = key.event.sign(&bytes);
+    let jws = jws::compact(&signed.header, &bytes, &signed.signature);
+    Ok(SealedEvent {
+        event_id: statement.event_id,
+        stream_type,
+        stream_id: statement.stream_id,
+        sequence: statement.sequence,
+        event_type: statement.event_type,
+        event_version: statement.event_version,
+        subject: statement.subject,
+        recorded_at: statement.recorded_at,
+        header: signed.header,
+        statement: bytes,
+        signature: signed.signature,
+        payload,
+        leaf: merkle::leaf_hash(jws.as_bytes()),
+        jws,
+    })
 }
 
 fn media(media: MediaRef) -> Media {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use audit::checkpoint::Checkpoint;
 use audit::export::verify_export;
-use audit::note::NoteSigner;
 use audit::postgres::{DataKeys, Progress, export_database, verify_database};
 use audit::proof::{Receipt, verify_receipt};
 use audit::verify::{Options, Report, Trust};
@@ -15,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Verdict;
 use super::output::Output;
+use super::setup::keys_from;
 
 /// The most findings printed one by one.
 const FINDINGS_SHOWN: usize = 20;
@@ -79,17 +79,13 @@ pub(super) struct Trusted {
 
 impl Trusted {
     fn keys(&self) -> anyhow::Result<Option<Keys>> {
-        let keys = self.keys_dir.as_deref().map(Keys::load).transpose();
-        keys.context("cannot load the keys (LEDGER_KEYS_DIR)")
+        keys_from(self.keys_dir.as_deref())
     }
 
     fn trust(&self, keys: Option<&Keys>) -> anyhow::Result<Trust> {
         match (&self.key, keys, &self.origin) {
             (Some(key), ..) => Trust::parse(key).context("--key is not a verifier key"),
-            (None, Some(keys), Some(origin)) => {
-                let signer = NoteSigner::new(origin, keys.event_signing_seed())?;
-                Ok(Trust::parse(&signer.verifier().to_string())?)
-            }
+            (None, Some(keys), Some(origin)) => Ok(Trust::any_of(origin, keys.verifiers(origin)?)),
             _ => bail!("name the key to trust: --key, or LEDGER_KEYS_DIR with LEDGER_ORIGIN"),
         }
     }

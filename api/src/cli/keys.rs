@@ -1,13 +1,17 @@
-//! `ledger keys`: the secrets that never enter the database.
+//! `ledger keys`: the secrets that never enter the database, and how one takes the place of another.
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use clap::Subcommand;
+use anyhow::{Context as _, ensure};
+use clap::{Subcommand, ValueEnum};
+use commands::keys::{KeyFolder, SecretName};
+use commands::{Actor, Context, Ledger, PurposeOfUse, RetirementReason, SigningKeyState};
 use serde::Serialize;
 
 use super::Verdict;
 use super::output::Output;
+use super::setup::{Log, load_keys};
+use crate::config::Identity;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
@@ -17,26 +21,103 @@ pub(super) enum Keys {
         #[arg(long, env = "LEDGER_KEYS_DIR", value_name = "FOLDER")]
         dir: PathBuf,
     },
-    /// Print the log's public key, which verifiers pin
+    /// Print the log's newest public key at hand, which verifiers pin (`--json`: all of them)
     Public {
-        /// The folder with the keys
+        #[command(flatten)]
+        identity: Identity,
+    },
+    /// Put a new key in front of the others in its file; the older ones stay
+    ///
+    /// A new signing key signs nothing until `ledger keys activate`; a new key-encryption key wraps the
+    /// data keys of new patients at once, and `ledger keys rewrap` gives it the others.
+    Add {
+        /// Which key
+        #[arg(value_enum)]
+        kind: Kind,
+        /// The folder with the key files
         #[arg(long, env = "LEDGER_KEYS_DIR", value_name = "FOLDER")]
         dir: PathBuf,
-        /// The log's name for all time
-        #[arg(long, env = "LEDGER_ORIGIN", value_name = "NAME")]
-        origin: String,
     },
+    /// List the signing keys: in the log and at hand
+    List {
+        #[command(flatten)]
+        log: Log,
+    },
+    /// Record in the log that the newest signing key at hand may sign from now on
+    Activate {
+        #[command(flatten)]
+        log: Log,
+    },
+    /// Record in the log that a signing key may not sign any more
+    Retire {
+        #[command(flatten)]
+        log: Log,
+        /// The key's thumbprint, as `ledger keys list` shows it
+        #[arg(value_name = "KID")]
+        kid: String,
+        /// Why, in the words of RFC 5280
+        #[arg(long, value_enum, default_value = "superseded")]
+        reason: Reason,
+    },
+    /// Wrap every patient's data key by the newest key-encryption key; no event is touched
+    Rewrap {
+        #[command(flatten)]
+        log: Log,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Kind {
+    /// Signs events and checkpoints
+    EventSigning,
+    /// Signs access tokens
+    TokenSigning,
+    /// Wraps the data keys
+    KeyEncryption,
+}
+
+impl Kind {
+    fn name(self) -> SecretName {
+        match self {
+            Kind::EventSigning => SecretName::EventSigning,
+            Kind::TokenSigning => SecretName::TokenSigning,
+            Kind::KeyEncryption => SecretName::KeyEncryption,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Reason {
+    /// Another key has taken its place
+    Superseded,
+    /// Somebody else may have it
+    KeyCompromise,
+    /// It is not needed any more
+    CessationOfOperation,
+}
+
+impl From<Reason> for RetirementReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Superseded => RetirementReason::Superseded,
+            Reason::KeyCompromise => RetirementReason::KeyCompromise,
+            Reason::CessationOfOperation => RetirementReason::CessationOfOperation,
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct Public {
     origin: String,
+    /// The newest key.
     vkey: String,
     kid: String,
+    /// All keys at hand, the newest first.
+    vkeys: Vec<String>,
 }
 
 impl Keys {
-    pub(super) fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+    pub(super) async fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         match self {
             Keys::Init { dir } => {
                 commands::Keys::generate(&dir)?;
@@ -46,20 +127,96 @@ impl Keys {
                     output.line("Back them up apart from the database: without them nothing can be read or signed.");
                 })?;
             }
-            Keys::Public { dir, origin } => {
-                let keys = commands::Keys::load(&dir)?;
-                let seed = keys.event_signing_seed();
-                let signer = audit::note::NoteSigner::new(&origin, seed)
-                    .with_context(|| format!("`{origin}` cannot be a log's origin"))?;
-                let events = audit::jws::EventSigner::new(seed)?;
-                let public = Public {
-                    vkey: signer.verifier().to_string(),
-                    kid: events.public().thumbprint().to_owned(),
-                    origin,
-                };
-                output.result(&public, |output| output.line(&public.vkey))?;
+            Keys::Public { identity } => public(&identity, output)?,
+            Keys::Add { kind, dir } => {
+                KeyFolder::new(&dir).add(kind.name())?;
+                let said = serde_json::json!({ "keys": dir, "file": kind.name().file() });
+                output.result(&said, |output| {
+                    let file = dir.join(kind.name().file());
+                    output.line(format!("{} has a new first key. Back it up.", file.display()));
+                })?;
+            }
+            Keys::List { log } => {
+                let ledger = log.open().await?;
+                let keys = ledger.signing_keys().await;
+                ledger.close().await;
+                let keys = keys?;
+                output.result(&keys, |output| keys.iter().for_each(|key| show(key, output)))?;
+            }
+            Keys::Activate { log } => {
+                let ledger = log.open().await?;
+                let done = ledger.activate_key(&operator()).await;
+                recorded(ledger, done, output).await?;
+            }
+            Keys::Retire { log, kid, reason } => {
+                let ledger = log.open().await?;
+                let done = ledger.retire_key(&kid, reason.into(), &operator()).await;
+                recorded(ledger, done, output).await?;
+            }
+            Keys::Rewrap { log } => {
+                let ledger = log.open().await?;
+                let bar = output.progress("Wrapping data keys", 0);
+                let done =
+                    ledger.rewrap_data_keys(&operator(), |count| bar.set_position(count)).await;
+                bar.finish_and_clear();
+                ledger.close().await;
+                let done = done?;
+                output.result(&done, |output| {
+                    output.line(format!(
+                        "{} data keys are wrapped by the newest key now; {} were before.",
+                        done.rewrapped, done.current
+                    ));
+                })?;
             }
         }
         Ok(Verdict::InOrder)
     }
+}
+
+fn operator() -> Context {
+    Context::new(Actor::bootstrap(), PurposeOfUse::Sysadmin)
+}
+
+fn public(identity: &Identity, output: &Output) -> anyhow::Result<()> {
+    let origin = identity.origin.clone();
+    let keys = load_keys(identity)?;
+    let verifiers =
+        keys.verifiers(&origin).with_context(|| format!("`{origin}` cannot be a log's origin"))?;
+    ensure!(!verifiers.is_empty(), "there is no signing key");
+    let vkeys: Vec<String> = verifiers.iter().map(ToString::to_string).collect();
+    let newest = audit::jws::PublicKey::from_bytes(&verifiers[0].key())?;
+    let kid = newest.thumbprint().to_owned();
+    let public = Public { origin, vkey: vkeys[0].clone(), kid, vkeys };
+    output.result(&public, |output| output.line(&public.vkey))
+}
+
+fn show(key: &SigningKeyState, output: &Output) {
+    let period = match (key.from, key.until) {
+        (None, _) => "not activated yet".to_owned(),
+        (Some(from), None) => format!("active from position {from}"),
+        (Some(from), Some(until)) => format!("signed positions {from} to {until}, retired"),
+    };
+    let held = match (key.signs, key.at_hand) {
+        (true, _) => ", signs",
+        (false, true) => ", at hand",
+        (false, false) => "",
+    };
+    output.line(format!("{}  {period}{held}", key.kid));
+}
+
+async fn recorded(
+    ledger: Ledger,
+    done: Result<commands::Receipt, commands::CommandError>,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let keys = ledger.signing_keys().await;
+    ledger.close().await;
+    let (receipt, keys) = (done?, keys?);
+    let said = serde_json::json!({ "position": receipt.position, "keys": keys });
+    output.result(&said, |output| {
+        if let Some(position) = receipt.position {
+            output.line(format!("Recorded at position {position}."));
+        }
+        keys.iter().for_each(|key| show(key, output));
+    })
 }

@@ -114,7 +114,7 @@ async fn dispatch(command: Command, output: &Output) -> anyhow::Result<Verdict> 
         Command::Serve(serve) => serve.run().await,
         Command::Worker(worker) => worker.run().await,
         Command::Migrate(migrate) => migrate.run(output).await,
-        Command::Keys(keys) => keys.run(output),
+        Command::Keys(keys) => keys.run(output).await,
         Command::Account(account) => account.run(output).await,
         Command::Import(import) => import.run(output).await,
         Command::Scan(scan) => scan.run(output),

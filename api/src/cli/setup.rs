@@ -1,8 +1,10 @@
 //! What several commands begin with: the database, the keys, the open log.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use commands::keys::KeyEnvironment;
 use commands::{Clock, Keys, Ledger, LedgerConfig, database};
 use projections::cache::Cache;
 use projections::read_models::ReadModels;
@@ -42,9 +44,20 @@ async fn open(url: &str, identity: &Identity) -> anyhow::Result<Ledger> {
     Ok(Ledger::open(pool, keys, Clock::system(), config).await?)
 }
 
+/// Loads the keys of a folder, or else of the environment; none if neither is given.
+pub(super) fn keys_from(folder: Option<&Path>) -> anyhow::Result<Option<Keys>> {
+    let keys = match folder {
+        Some(folder) => Keys::load(folder).context("cannot load the keys (LEDGER_KEYS_DIR)")?,
+        None if KeyEnvironment::is_set() => Keys::from_source(KeyEnvironment)?,
+        None => return Ok(None),
+    };
+    Ok(Some(keys))
+}
+
 /// Loads the keys.
 pub(super) fn load_keys(identity: &Identity) -> anyhow::Result<Keys> {
-    Keys::load(&identity.keys_dir).context("cannot load the keys (LEDGER_KEYS_DIR)")
+    keys_from(identity.keys_dir.as_deref())?
+        .context("set LEDGER_KEYS_DIR to the folder that `ledger keys init` made")
 }
 
 /// Connects to the read models and their cache.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::seal::{DataKey, KeyWrap, SealError};
+use crate::seal::{DataKey, KeyWrap, SealError, Wrapped};
 
 /// Unwrapped keys kept in memory at most.
 const MAX_CACHED: usize = 8192;
@@ -108,7 +108,7 @@ impl DataKeys {
         nonce: [u8; 12],
         key: DataKey,
     ) -> Result<(Uuid, Arc<DataKey>), DataKeyError> {
-        let wrapped = self
+        let Wrapped { kek_id, bytes } = self
             .kek
             .wrap(key_id, nonce, &key)
             .map_err(|source| DataKeyError::Unwrap { key_id, source })?;
@@ -118,8 +118,8 @@ impl DataKeys {
         )
         .bind(key_id)
         .bind(subject)
-        .bind(self.kek.kek_id())
-        .bind(wrapped)
+        .bind(kek_id)
+        .bind(bytes)
         .execute(&self.pool)
         .await?;
         if stored.rows_affected() == 1 {
@@ -142,11 +142,7 @@ impl DataKeys {
     fn unwrap(&self, row: KeyRow) -> Result<(Uuid, Arc<DataKey>), DataKeyError> {
         let (key_id, subject, kek_id, wrapped) = row;
         let wrapped = wrapped.ok_or(DataKeyError::Destroyed { key_id })?;
-        let unwrapped = if kek_id == self.kek.kek_id() {
-            self.kek.unwrap(key_id, &wrapped)
-        } else {
-            Err(SealError::OtherKek { expected: kek_id, actual: self.kek.kek_id().to_owned() })
-        };
+        let unwrapped = self.kek.unwrap(&kek_id, key_id, &wrapped);
         let key = Arc::new(unwrapped.map_err(|source| DataKeyError::Unwrap { key_id, source })?);
         self.remember(key_id, subject, &key);
         Ok((key_id, key))

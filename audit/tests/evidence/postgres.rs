@@ -7,7 +7,7 @@ use audit::postgres::{
     self, DataKeyError, DataKeys, DatabaseError, consistency, export_database, inclusion,
     verify_database,
 };
-use audit::seal::LocalKek;
+use audit::seal::LocalKeks;
 use audit::verify::{FindingKind, Options, Report};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -330,7 +330,7 @@ async fn proofs_tiles_and_export_come_from_the_tables(pool: PgPool) {
 #[sqlx::test(migrations = "../migrations")]
 async fn data_keys_are_wrapped_cached_and_destroyed(pool: PgPool) {
     store(&pool, &world(30)).await;
-    let kek = || Arc::new(LocalKek::new([5; 32]));
+    let kek = || Arc::new(LocalKeks::new([5; 32], []));
     let keys = DataKeys::new(pool.clone(), kek());
     for subject in 0..7u64 {
         let (key, nonce) = (data_key(subject), [subject as u8; 12]);
@@ -354,7 +354,7 @@ async fn data_keys_are_wrapped_cached_and_destroyed(pool: PgPool) {
     );
     assert!(matches!(fresh.get(id(6, 77)).await, Err(DataKeyError::Unknown { .. })));
     assert!(fresh.of_subject(id(2, 77)).await.expect("readable").is_none());
-    let wrong = DataKeys::new(pool.clone(), Arc::new(LocalKek::new([6; 32])));
+    let wrong = DataKeys::new(pool.clone(), Arc::new(LocalKeks::new([6; 32], [])));
     assert!(matches!(wrong.get(id(6, 2)).await, Err(DataKeyError::Unwrap { .. })));
 
     sqlx::query(

@@ -4,7 +4,7 @@ use audit::checkpoint::Checkpoint;
 use audit::jws;
 use audit::merkle;
 use audit::proof::{ProofError, Receipt, ReceiptEvent, TlogProof, verify_receipt};
-use audit::seal::{DataKey, KeyWrap as _, LocalKek};
+use audit::seal::{DataKey, KeyWrap as _, LocalKeks};
 use audit::seal::{EventIdentity, SealError, commit, open_blob, open_payload, seal_blob};
 use audit::statement::{MAX_STATEMENT, Statement, StatementError};
 use serde_json::json;
@@ -102,7 +102,7 @@ fn sealing() {
     let commitment = statement.payload.commitment.expect("sealed").0;
     let key = data_key(7 * 7 % 7);
     let opened = open_payload(&key, &identity, sealed, &commitment).expect("opens");
-    let kek = LocalKek::new([5; 32]);
+    let kek = LocalKeks::new([5; 32], []);
     let wrapped = kek.wrap(id(6, 0), [4; 12], &key).expect("wraps");
     let blob = seal_blob(&key, [8; 12], id(7, 1), b"capture").expect("seals");
     let value = json!({
@@ -113,17 +113,23 @@ fn sealing() {
         "blinding": hex::encode([3; 32]),
         "commitment": hex::encode(commitment),
         "kek": hex::encode([5; 32]),
-        "kek_id": kek.kek_id(),
+        "kek_id": wrapped.kek_id,
         "key_id": id(6, 0),
-        "wrapped": hex::encode(&wrapped),
+        "wrapped": hex::encode(&wrapped.bytes),
         "blob_id": id(7, 1),
         "blob": hex::encode(&blob),
     });
     snapshot!("sealing", pretty(&value));
 
     assert_eq!(commit(&[3; 32], &opened), commitment);
-    assert_eq!(kek.unwrap(id(6, 0), &wrapped).expect("unwraps").expose(), key.expose());
-    assert_eq!(kek.unwrap(id(6, 1), &wrapped).err(), Some(SealError::Refused));
+    assert_eq!(
+        kek.unwrap(&wrapped.kek_id, id(6, 0), &wrapped.bytes).expect("unwraps").expose(),
+        key.expose()
+    );
+    assert_eq!(
+        kek.unwrap(&wrapped.kek_id, id(6, 1), &wrapped.bytes).err(),
+        Some(SealError::Refused)
+    );
     assert_eq!(&**open_blob(&key, id(7, 1), &blob).expect("opens"), b"capture");
     assert_eq!(open_blob(&key, id(7, 2), &blob).err(), Some(SealError::Refused));
     let refused = |result: Result<zeroize::Zeroizing<Vec<u8>>, SealError>| result.err();

@@ -1,5 +1,6 @@
 //! The one way to write: authorise, decide, seal, append.
 
+mod keys;
 mod load;
 mod prepare;
 
@@ -33,6 +34,7 @@ use crate::seal::Sealer;
 use crate::sequencer::Handle;
 use crate::sweep::SweepError;
 
+pub use keys::{RetirementReason, Rewrapped, SigningKeyState};
 use load::Cached;
 pub(crate) use load::unreadable;
 use prepare::Answer;
@@ -97,9 +99,8 @@ impl Ledger {
         let data_keys = Arc::new(DataKeys::new(pool.clone(), keys.key_wrap()));
         let (sequencer, task) = crate::sequencer::start(
             pool.clone(),
-            opened.note_signer,
-            opened.edge,
-            opened.published,
+            Arc::clone(&opened.sealer.signing),
+            (opened.keyring, opened.edge, opened.published),
             config.limits(),
         );
         let inner = Inner {
@@ -366,14 +367,9 @@ impl Ledger {
         &self.inner.sealer.origin
     }
 
-    /// The public key events and checkpoints are signed with, as a checkpoint verifier key.
+    /// The public key events and checkpoints are signed with now, as a checkpoint verifier key.
     pub fn verifier_key(&self) -> String {
-        audit::note::NoteVerifier::new(
-            &self.inner.sealer.origin,
-            self.inner.sealer.signer.public().to_bytes(),
-        )
-        .map(|verifier| verifier.to_string())
-        .unwrap_or_default()
+        self.inner.sealer.signing.current().note.verifier().to_string()
     }
 
     /// The signed note of the newest checkpoint, whichever process appended it; if the database does

@@ -22,6 +22,13 @@ pub(super) struct Prepared<A> {
     keys: Vec<(Uuid, SubjectKey)>,
 }
 
+impl<A> Prepared<A> {
+    /// An event of the log's own, which changes no aggregate.
+    pub(super) fn of_the_log(append: Append) -> Prepared<A> {
+        Prepared { append, state: Vec::new(), keys: Vec::new() }
+    }
+}
+
 /// What the sequencer's answer means for the one who decided.
 pub(super) enum Answer {
     Done(Appended),
@@ -185,7 +192,7 @@ impl Ledger {
                 }
                 Ok(Answer::Again { actual: None })
             }
-            Err(Rejection::Stale) => Ok(Answer::Again { actual: None }),
+            Err(Rejection::Stale | Rejection::KeyNotActive) => Ok(Answer::Again { actual: None }),
             Err(Rejection::Reused) => Err(CommandError::CommandIdReused),
             Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
             Err(Rejection::Failed(reason)) => Err(Unavailable::Append(reason).into()),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use audit::merkle::Hash;
+use audit::system;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -63,6 +64,12 @@ impl Append {
     pub(crate) fn size(&self) -> usize {
         self.events.iter().map(|event| event.payload.len() + 2 * event.statement.len() + 512).sum()
     }
+
+    /// Whether it must have a transaction to itself: what it changes is not among what one command of a
+    /// batch shows the next.
+    pub(crate) fn goes_alone(&self) -> bool {
+        self.events.iter().any(|event| event.stream_type == system::STREAM_TYPE)
+    }
 }
 
 /// A command in the queue, with the one who waits for the answer.
@@ -111,6 +118,8 @@ pub(crate) enum Rejection {
     KeyExists,
     /// It was sealed too long ago: seal again.
     Stale,
+    /// The key that signed it may not sign any more: seal again.
+    KeyNotActive,
     /// The database failed, or the outcome is unknown.
     Failed(String),
 }
@@ -124,6 +133,7 @@ impl Rejection {
             Rejection::Claims(_) => "claim-conflict",
             Rejection::KeyExists => "key-exists",
             Rejection::Stale => "stale",
+            Rejection::KeyNotActive => "key-not-active",
             Rejection::Failed(_) => "failed",
         }
     }

@@ -37,13 +37,18 @@ pub(crate) struct Decision {
     pub(crate) latest: Timestamp,
 }
 
+/// What holds for every command of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules<'a> {
+    pub(crate) last_recorded_at: Timestamp,
+    pub(crate) tolerance: SignedDuration,
+    /// The headers of the keys that may sign at this point of the log.
+    pub(crate) headers: &'a [Vec<u8>],
+}
+
 /// Decides a batch in the order of the queue: what an earlier command took, a later one cannot have.
-pub(crate) fn decide(
-    batch: &[&Append],
-    mut facts: Facts,
-    last_recorded_at: Timestamp,
-    tolerance: SignedDuration,
-) -> Decision {
+pub(crate) fn decide(batch: &[&Append], mut facts: Facts, rules: Rules<'_>) -> Decision {
+    let Rules { last_recorded_at, tolerance, headers } = rules;
     let oldest = last_recorded_at.saturating_sub(tolerance).unwrap_or(Timestamp::MIN);
     let mut accepted: HashMap<Uuid, usize> = HashMap::new();
     let mut verdicts = Vec::with_capacity(batch.len());
@@ -52,7 +57,7 @@ pub(crate) fn decide(
     for (index, append) in batch.iter().enumerate() {
         let verdict = match earlier(append, batch, &accepted, &facts) {
             Some(verdict) => verdict,
-            None => match admit(append, &mut facts, oldest) {
+            None => match admit(append, &mut facts, oldest, headers) {
                 Ok(()) => Verdict::Append { offset: events },
                 Err(rejection) => Verdict::Reject(rejection),
             },
@@ -90,7 +95,12 @@ fn earlier(
     })
 }
 
-fn admit(append: &Append, facts: &mut Facts, oldest: Timestamp) -> Result<(), Rejection> {
+fn admit(
+    append: &Append,
+    facts: &mut Facts,
+    oldest: Timestamp,
+    headers: &[Vec<u8>],
+) -> Result<(), Rejection> {
     for expected in &append.expected {
         let key = (expected.stream_type, expected.stream_id);
         let actual = facts.versions.get(&key).copied().unwrap_or(0);
@@ -103,6 +113,9 @@ fn admit(append: &Append, facts: &mut Facts, oldest: Timestamp) -> Result<(), Re
     }
     if append.events.iter().any(|event| event.recorded_at < oldest) {
         return Err(Rejection::Stale);
+    }
+    if append.events.iter().any(|event| !headers.contains(&event.header)) {
+        return Err(Rejection::KeyNotActive);
     }
     // Last, because it is what changes something when it succeeds.
     facts.claims.apply(&append.claims).map_err(Rejection::Claims)?;
@@ -134,7 +147,7 @@ mod tests {
             event_version: "1".to_owned(),
             subject: None,
             recorded_at,
-            header: Vec::new(),
+            header: b"active".to_vec(),
             statement: Vec::new(),
             signature: [0; 64],
             payload: Vec::new(),
@@ -160,7 +173,12 @@ mod tests {
 
     fn verdicts(batch: &[Append], facts: Facts) -> Vec<Verdict> {
         let batch: Vec<_> = batch.iter().collect();
-        decide(&batch, facts, now(), SignedDuration::from_secs(10)).verdicts
+        let rules = Rules {
+            last_recorded_at: now(),
+            tolerance: SignedDuration::from_secs(10),
+            headers: &[b"active".to_vec()],
+        };
+        decide(&batch, facts, rules).verdicts
     }
 
     #[test]
@@ -250,5 +268,16 @@ mod tests {
         let mut old = append(1, 1, STREAM, 0);
         old.events[0].recorded_at = now() - SignedDuration::from_secs(11);
         assert_eq!(verdicts(&[old], Facts::default()), [Verdict::Reject(Rejection::Stale)]);
+    }
+
+    #[test]
+    fn an_event_signed_by_a_retired_key_is_sealed_again() {
+        let mut signed = append(1, 1, STREAM, 0);
+        signed.events[0].header = b"retired".to_vec();
+        let batch = [signed, append(2, 2, STREAM, 0)];
+        assert_eq!(
+            verdicts(&batch, Facts::default()),
+            [Verdict::Reject(Rejection::KeyNotActive), Verdict::Append { offset: 0 }]
+        );
     }
 }

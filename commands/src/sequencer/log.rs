@@ -70,10 +70,11 @@ SELECT false, q.n, c.aggregate_id, lower(c.during), upper(c.during)
   JOIN claims_busy c ON c.resource_kind = q.kind AND c.resource_id = q.id
                     AND c.during && tstzrange(q.since, q.until)";
 
-/// Reads everything the batch could collide with.
+/// Reads everything the batch could collide with, and how far the log's own stream has come.
 pub(crate) async fn read_facts(
     connection: &mut PgConnection,
     batch: &[&Append],
+    own: (&'static str, Uuid),
 ) -> Result<Facts, sqlx::Error> {
     let mut facts = Facts::default();
     let ids: Vec<Uuid> = batch.iter().map(|append| append.command_id).collect();
@@ -81,6 +82,7 @@ pub(crate) async fn read_facts(
         .iter()
         .flat_map(|append| &append.expected)
         .map(|expected| (expected.stream_type, expected.stream_id))
+        .chain([own])
         .collect::<HashSet<_>>()
         .into_iter()
         .collect();

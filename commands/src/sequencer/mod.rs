@@ -16,12 +16,16 @@ use std::time::{Duration, Instant};
 
 use audit::checkpoint::{Checkpoint, CheckpointError};
 use audit::merkle::Hash;
-use audit::note::NoteSigner;
+use audit::postgres::StoredKeyring;
+use audit::system;
 use jiff::SignedDuration;
 use sqlx::{Executor, PgConnection, PgPool};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::signing::{Signing, SigningError};
 
 pub(crate) use append::{
     Append, Appended, AppendedEvents, Expected, NewKey, Queued, Recorded, Rejection, SealedEvent,
@@ -29,7 +33,7 @@ pub(crate) use append::{
 pub(crate) use claims::{Change, Resource};
 pub(crate) use edge::{Edge, EdgeError, signed, unsigned};
 
-use decide::Verdict;
+use decide::{Rules, Verdict};
 use log::{Head, Write};
 
 /// The limits of a sequencer.
@@ -100,14 +104,17 @@ impl Handle {
 /// Starts the sequencer; it ends once it is closed, or every handle is gone, and the queue is empty.
 pub(crate) fn start(
     pool: PgPool,
-    signer: NoteSigner,
-    edge: Edge,
-    published: Published,
+    signing: Arc<Signing>,
+    log: (StoredKeyring, Edge, Published),
     limits: Limits,
 ) -> (Handle, JoinHandle<()>) {
+    let (keyring, edge, published) = log;
     let (queue, waiting) = mpsc::channel(limits.queue_commands);
     let (publish, seen) = watch::channel(published);
-    let sequencer = Sequencer { pool, signer, limits, connection: None, edge: Some(edge), publish };
+    let own = (system::STREAM_TYPE, system::stream_id(keyring.keyring.origin()));
+    let edge = Some(edge);
+    let sequencer =
+        Sequencer { pool, signing, keyring, own, limits, connection: None, edge, publish };
     let closing = CancellationToken::new();
     let task = tokio::spawn(sequencer.run(waiting, closing.clone()));
     (Handle { queue, published: seen, closing }, task)
@@ -124,6 +131,10 @@ enum BatchError {
     Checkpoint(#[from] CheckpointError),
     #[error("there is no log in this database any more")]
     NoLog,
+    #[error("the log's keys cannot be read")]
+    Keyring(#[source] audit::postgres::DatabaseError),
+    #[error("nothing can be signed")]
+    Signing(#[from] SigningError),
     #[error("the outcome of the commit is unknown")]
     Commit(#[source] sqlx::Error),
     #[error("the transaction took longer than {seconds} s")]
@@ -173,7 +184,10 @@ enum Outcome {
 
 struct Sequencer {
     pool: PgPool,
-    signer: NoteSigner,
+    signing: Arc<Signing>,
+    keyring: StoredKeyring,
+    /// The log's own stream, whose version tells whether the keyring is the newest.
+    own: (&'static str, Uuid),
     limits: Limits,
     connection: Option<PgConnection>,
     /// None after any failure: then it is recomputed from the database.
@@ -215,7 +229,7 @@ impl Sequencer {
             .iter()
             .take_while(|queued| {
                 bytes += queued.append.size();
-                bytes <= self.limits.batch_bytes
+                bytes <= self.limits.batch_bytes && !queued.append.goes_alone()
             })
             .count();
         let rest = queue.split_off(fitting.clamp(1, queue.len()));
@@ -271,7 +285,7 @@ impl Sequencer {
     }
 
     async fn transact(
-        &self,
+        &mut self,
         connection: &mut PgConnection,
         edge: Option<Edge>,
         batch: &[Queued],
@@ -279,9 +293,17 @@ impl Sequencer {
         let head = log::begin(connection).await?.ok_or(BatchError::NoLog)?;
         let mut edge = current_edge(connection, edge, &head).await?;
         let appends: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
-        let facts = log::read_facts(connection, &appends).await?;
-        let tolerance = self.limits.clock_tolerance;
-        let decision = decide::decide(&appends, facts, head.last_recorded_at, tolerance);
+        let facts = log::read_facts(connection, &appends, self.own).await?;
+        if facts.versions.get(&self.own) != Some(&self.keyring.version) {
+            self.follow_keys(connection, head.size).await?;
+        }
+        let headers = self.keyring.keyring.headers(head.size);
+        let rules = Rules {
+            last_recorded_at: head.last_recorded_at,
+            tolerance: self.limits.clock_tolerance,
+            headers: &headers,
+        };
+        let decision = decide::decide(&appends, facts, rules);
         let accepted: Vec<&Append> = appends
             .iter()
             .zip(&decision.verdicts)
@@ -295,12 +317,9 @@ impl Sequencer {
         let leaves: Vec<Hash> =
             accepted.iter().flat_map(|append| &append.events).map(|event| event.leaf).collect();
         let (appended, tiles) = edge.append(&leaves);
-        let checkpoint = Checkpoint {
-            origin: self.signer.verifier().name().to_owned(),
-            size: appended.size,
-            root: appended.root,
-        }
-        .to_note(&self.signer)?;
+        let origin = self.keyring.keyring.origin().to_owned();
+        let checkpoint = Checkpoint { origin, size: appended.size, root: appended.root }
+            .to_note(&self.signing.current().note)?;
         let write = Write {
             first: head.size,
             accepted,
@@ -317,6 +336,22 @@ impl Sequencer {
         self.publish
             .send_replace(Published { size: appended.size, checkpoint: Arc::from(checkpoint) });
         Ok((outcomes(decision.verdicts, head.size, appended.proofs), edge))
+    }
+
+    /// Another key was activated or retired, here or in another process.
+    async fn follow_keys(
+        &mut self,
+        connection: &mut PgConnection,
+        size: u64,
+    ) -> Result<(), BatchError> {
+        let origin = self.keyring.keyring.origin().to_owned();
+        let stored = audit::postgres::keyring(connection, &origin)
+            .await
+            .map_err(BatchError::Keyring)?
+            .ok_or(BatchError::NoLog)?;
+        self.signing.follow(&stored.keyring, size)?;
+        self.keyring = stored;
+        Ok(())
     }
 
     fn answer(&self, batch: Vec<Queued>, outcomes: Outcomes) {

@@ -70,7 +70,7 @@ async fn a_log_that_is_not_as_it_was_signed_does_not_open(
     reopen(&pool, &keys, ORIGIN).await.expect("as it was").close().await;
 
     let other = reopen(&pool, &Keys::ephemeral(), ORIGIN).await.expect_err("another key");
-    assert!(matches!(other, OpenError::ForeignKey(_)), "{other:?}");
+    assert!(matches!(other, OpenError::Signing(_)), "{other:?}");
     let other = reopen(&pool, &keys, "another.example.org").await.expect_err("another log");
     assert!(matches!(other, OpenError::Origin { .. }), "{other:?}");
     let bad = reopen(&pool, &keys, "two words").await.expect_err("no origin");

@@ -6,5 +6,6 @@ mod clinic;
 mod evidence;
 mod guards;
 mod idempotence;
+mod keys;
 mod several;
 mod streams;

@@ -1,0 +1,318 @@
+//! The ledger's secrets: which there are, and how they change while the ledger runs.
+//!
+//! Of each kind there may be several keys, the newest first: the newest is used, the older ones still
+//! open what they closed. Only the index key is one for all time, because claims and derived ids are made of it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use audit::note::{NoteError, NoteSigner, NoteVerifier};
+use audit::seal::{DataKey, KeyWrap, LocalKeks, SealError, Wrapped};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use uuid::Uuid;
+
+mod source;
+
+pub use source::{KEYS_MAX, KeyEnvironment, KeyFolder, KeySource, SecretName, Seed};
+
+use source::{Ephemeral, parse};
+
+/// Why there are no keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// A key file cannot be read.
+    #[error("cannot read the key file {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A key file cannot be written.
+    #[error("cannot write the key file {}", .path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Not lines of 32 bytes in base64.
+    #[error("{origin} does not hold 32 bytes in base64, one key a line")]
+    Malformed {
+        /// Which file or variable.
+        origin: String,
+    },
+    /// More keys of one kind than anybody needs.
+    #[error("{origin} holds {KEYS_MAX} keys: remove old ones that nothing names any more")]
+    TooMany {
+        /// Which file.
+        origin: String,
+    },
+    /// Others may read a key file.
+    #[error("{} may be read by others: chmod 600", .path.display())]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+    },
+    /// An environment variable is missing.
+    #[error("the environment variable {variable} is not set")]
+    Unset {
+        /// Which.
+        variable: &'static str,
+    },
+    /// A key management service did not give them.
+    #[error("the key management service failed")]
+    Service(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The index key is another one than before.
+    #[error("the index key has changed: claims and derived ids are made of it, so it never may")]
+    IndexChanged,
+}
+
+/// The ledger's secrets. Never printed, wiped when dropped.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    source: Box<dyn KeySource>,
+    held: RwLock<Arc<Secrets>>,
+}
+
+struct Secrets {
+    event_signing: Vec<Seed>,
+    token_signing: Vec<Seed>,
+    key_encryption: LocalKeks,
+    index: Seed,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Keys").field(&self.0.source).finish()
+    }
+}
+
+impl Secrets {
+    fn read(source: &dyn KeySource) -> Result<Secrets, KeysError> {
+        let keys = |name: SecretName| {
+            let malformed = || KeysError::Malformed {
+                origin: format!("{} ({})", name.file(), name.variable()),
+            };
+            parse(&source.read(name)?).ok_or_else(malformed)
+        };
+        let mut encryption = keys(SecretName::KeyEncryption)?.into_iter();
+        let newest = encryption.next().unwrap_or_default();
+        let mut index = keys(SecretName::Index)?;
+        if index.len() > 1 {
+            return Err(KeysError::IndexChanged);
+        }
+        Ok(Secrets {
+            event_signing: keys(SecretName::EventSigning)?,
+            token_signing: keys(SecretName::TokenSigning)?,
+            key_encryption: LocalKeks::new(*newest, encryption.map(|older| *older)),
+            index: index.pop().unwrap_or_default(),
+        })
+    }
+}
+
+impl Keys {
+    /// Reads the keys of a source.
+    ///
+    /// # Errors
+    /// When one is missing or malformed.
+    pub fn from_source(source: impl KeySource + 'static) -> Result<Keys, KeysError> {
+        let held = RwLock::new(Arc::new(Secrets::read(&source)?));
+        Ok(Keys(Arc::new(Inner { source: Box::new(source), held })))
+    }
+
+    /// Reads the keys of a folder.
+    ///
+    /// # Errors
+    /// When one is missing, malformed, or readable by others.
+    pub fn load(folder: impl AsRef<Path>) -> Result<Keys, KeysError> {
+        Keys::from_source(KeyFolder::new(folder.as_ref()))
+    }
+
+    /// Makes a folder of new keys. An existing key is never overwritten.
+    ///
+    /// # Errors
+    /// When a key is there already, or the folder cannot be written.
+    pub fn generate(folder: impl AsRef<Path>) -> Result<Keys, KeysError> {
+        KeyFolder::new(folder.as_ref()).generate()?;
+        Keys::load(folder)
+    }
+
+    /// Fresh keys that live as long as the process, for tests and demonstrations.
+    pub fn ephemeral() -> Keys {
+        Keys::from_source(Ephemeral::new()).expect("fresh keys are well formed")
+    }
+
+    /// Reads the source again: keys may have been added to it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the index key is another one; then the keys stay as they were.
+    pub fn refresh(&self) -> Result<(), KeysError> {
+        let fresh = Secrets::read(self.0.source.as_ref())?;
+        if fresh.index != self.held().index {
+            return Err(KeysError::IndexChanged);
+        }
+        *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+        Ok(())
+    }
+
+    fn held(&self) -> Arc<Secrets> {
+        self.0.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The seed of the key that signs access tokens.
+    pub fn token_signing_seed(&self) -> Seed {
+        self.held().token_signing[0].clone()
+    }
+
+    /// The seeds of the keys that sign events and checkpoints, the newest first; at least one.
+    pub fn event_signing_seeds(&self) -> Vec<Seed> {
+        self.held().event_signing.clone()
+    }
+
+    /// The public halves of the signing keys, as checkpoint verifier keys; the newest first.
+    ///
+    /// # Errors
+    /// When the origin cannot name a log.
+    pub fn verifiers(&self, origin: &str) -> Result<Vec<NoteVerifier>, NoteError> {
+        let seeds = self.event_signing_seeds();
+        seeds.iter().map(|seed| Ok(NoteSigner::new(origin, seed)?.verifier().clone())).collect()
+    }
+
+    /// What wraps the data keys.
+    pub fn key_wrap(&self) -> Arc<dyn KeyWrap> {
+        Arc::new(self.clone())
+    }
+
+    /// A keyed hash of some parts, each framed by its length so that no two lists of parts collide.
+    pub(crate) fn index(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.held().index.as_slice())
+            .expect("HMAC takes a key of any length");
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    /// The id that stands for something of another system: always the same for the same source, and
+    /// telling nothing about it (`UUIDv8` of a keyed hash).
+    pub fn derived_id(&self, kind: &str, source: &str) -> Uuid {
+        let mac = self.index(&[b"derived-id", kind.as_bytes(), source.as_bytes()]);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&mac[..16]);
+        Uuid::new_v8(bytes)
+    }
+}
+
+impl KeyWrap for Keys {
+    fn kek_id(&self) -> String {
+        self.held().key_encryption.kek_id()
+    }
+
+    fn wrap(&self, key_id: Uuid, nonce: [u8; 12], key: &DataKey) -> Result<Wrapped, SealError> {
+        self.held().key_encryption.wrap(key_id, nonce, key)
+    }
+
+    /// A key-encryption key that is not at hand may have been added since the ledger started.
+    fn unwrap(&self, kek_id: &str, key_id: Uuid, wrapped: &[u8]) -> Result<DataKey, SealError> {
+        match self.held().key_encryption.unwrap(kek_id, key_id, wrapped) {
+            Err(SealError::UnknownKek { .. }) if self.refresh().is_ok() => {
+                self.held().key_encryption.unwrap(kek_id, key_id, wrapped)
+            }
+            unwrapped => unwrapped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_of_keys_reads_back_and_is_never_overwritten() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let made = Keys::generate(folder.path()).expect("new keys");
+        let read = Keys::load(folder.path()).expect("the same keys");
+        assert_eq!(made.token_signing_seed(), read.token_signing_seed());
+        assert_ne!(made.token_signing_seed(), made.event_signing_seeds()[0]);
+        assert!(matches!(Keys::generate(folder.path()), Err(KeysError::Write { .. })));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_key_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Keys::generate(folder.path()).expect("new keys");
+        let path = folder.path().join(SecretName::Index.file());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+        assert!(matches!(Keys::load(folder.path()), Err(KeysError::Exposed { .. })));
+    }
+
+    #[test]
+    fn a_malformed_key_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Keys::generate(folder.path()).expect("new keys");
+        fs::write(folder.path().join(SecretName::Index.file()), "c2hvcnQ=").expect("write");
+        assert!(matches!(Keys::load(folder.path()), Err(KeysError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_derived_id_is_repeatable_and_depends_on_the_key() {
+        let keys = Keys::ephemeral();
+        assert_eq!(keys.derived_id("patient", "1"), keys.derived_id("patient", "1"));
+        assert_ne!(keys.derived_id("patient", "1"), keys.derived_id("account", "1"));
+        assert_ne!(keys.derived_id("patient", "1"), Keys::ephemeral().derived_id("patient", "1"));
+    }
+
+    #[test]
+    fn an_added_key_is_the_newest_and_the_older_ones_stay() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let keys = Keys::generate(folder.path()).expect("new keys");
+        let data_key = DataKey::from_bytes([7; 32]);
+        let before = keys.wrap(Uuid::nil(), [1; 12], &data_key).expect("wraps");
+        for name in [SecretName::EventSigning, SecretName::KeyEncryption] {
+            KeyFolder::new(folder.path()).add(name).expect("added");
+        }
+        let signing = keys.event_signing_seeds();
+        let other = Keys::load(folder.path()).expect("the keys");
+        assert_eq!(other.event_signing_seeds()[1], signing[0]);
+        let after = other.wrap(Uuid::nil(), [2; 12], &data_key).expect("wraps");
+        assert_ne!(before.kek_id, after.kek_id);
+        // The first one was loaded before the key was added, and reads the folder again.
+        for wrapped in [&before, &after] {
+            for keys in [&keys, &other] {
+                let opened = keys.unwrap(&wrapped.kek_id, Uuid::nil(), &wrapped.bytes);
+                assert_eq!(opened.expect("opens").expose(), data_key.expose());
+            }
+        }
+        assert_eq!(keys.event_signing_seeds().len(), 2);
+        let unknown = keys.unwrap("local-0", Uuid::nil(), &before.bytes);
+        assert!(matches!(unknown, Err(SealError::UnknownKek { .. })));
+    }
+
+    #[test]
+    fn the_index_key_never_changes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let keys = Keys::generate(folder.path()).expect("new keys");
+        KeyFolder::new(folder.path()).add(SecretName::Index).expect("added");
+        assert!(matches!(keys.refresh(), Err(KeysError::IndexChanged)));
+        assert!(matches!(Keys::load(folder.path()), Err(KeysError::IndexChanged)));
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let keys = Keys::ephemeral();
+        assert_eq!(format!("{keys:?}"), "Keys(Ephemeral)");
+    }
+}

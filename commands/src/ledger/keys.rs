@@ -1,0 +1,310 @@
+//! The log's own events about keys, and the wrapping of data keys anew.
+
+use audit::keyring::KeyPeriod;
+use audit::postgres::{DatabaseError, StoredKeyring, keyring};
+use audit::statement;
+use audit::system::{self, KeyActivatedPayload, KeyRetiredPayload, SystemContext, SystemEvent};
+use domain::account::Role;
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::prepare::{Answer, Prepared};
+use super::{ATTEMPTS_MAX, Ledger};
+use crate::context::Context;
+use crate::error::{CommandError, Unavailable};
+use crate::policy::{Permission, authorise};
+use crate::random;
+use crate::receipt::{self, Receipt};
+use crate::seal::sign;
+use crate::sequencer::{Append, Expected};
+use crate::signing::SigningKey;
+
+/// How many data keys are wrapped anew in one transaction.
+const REWRAP_PAGE: i64 = 500;
+
+/// A signing key and how it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SigningKeyState {
+    /// Its RFC 7638 thumbprint.
+    pub kid: String,
+    /// The first position it may sign; null if it was not activated yet.
+    pub from: Option<u64>,
+    /// The last position it may sign; null unless it is retired.
+    pub until: Option<u64>,
+    /// Whether this process holds it.
+    pub at_hand: bool,
+    /// Whether this process signs with it.
+    pub signs: bool,
+}
+
+/// Why a key is retired, in the words of RFC 5280.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetirementReason {
+    /// Another key has taken its place.
+    Superseded,
+    /// Somebody else may have it.
+    KeyCompromise,
+    /// It is not needed any more.
+    CessationOfOperation,
+}
+
+impl RetirementReason {
+    /// The word in the event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RetirementReason::Superseded => "superseded",
+            RetirementReason::KeyCompromise => "key-compromise",
+            RetirementReason::CessationOfOperation => "cessation-of-operation",
+        }
+    }
+}
+
+/// What wrapping the data keys anew has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rewrapped {
+    /// Data keys that the newest key-encryption key wraps since.
+    pub rewrapped: u64,
+    /// Data keys that were under it before.
+    pub current: u64,
+}
+
+impl Ledger {
+    /// Every signing key of the log or at hand, in the order of activation.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn signing_keys(&self) -> Result<Vec<SigningKeyState>, CommandError> {
+        let stored = self.stored_keyring().await?;
+        let held = self.held_keys()?;
+        let current = self.inner.sealer.signing.current();
+        let state = |kid: &str, period: Option<&KeyPeriod>| SigningKeyState {
+            kid: kid.to_owned(),
+            from: period.map(|period| period.from),
+            until: period.and_then(|period| period.until),
+            at_hand: held.iter().any(|key| key.kid() == kid),
+            signs: current.kid() == kid,
+        };
+        let periods = stored.keyring.periods();
+        let known = periods.iter().map(|period| state(period.key.thumbprint(), Some(period)));
+        let new = held.iter().filter(|key| !is_known(&stored, key.kid()));
+        Ok(known.chain(new.map(|key| state(key.kid(), None))).collect())
+    }
+
+    /// Activates the newest key at hand; from the next position on it signs, here and wherever it is at
+    /// hand. The keys before it stay active until they are retired, so that processes that do not hold
+    /// it yet go on.
+    ///
+    /// # Errors
+    /// When the actor may not, or the newest key at hand was activated before.
+    pub async fn activate_key(&self, context: &Context) -> Result<Receipt, CommandError> {
+        let role = authorise(&context.actor, Permission::ManageKeys)?;
+        self.inner.keys.refresh().map_err(|error| Unavailable::Keys(Box::new(error)))?;
+        self.record(context, role, |stored| {
+            let held = self.held_keys()?;
+            let newest = held.first().filter(|key| !is_known(stored, key.kid()));
+            let key = newest.ok_or_else(|| CommandError::Refused {
+                code: "no-new-key",
+                field: None,
+                detail: "the newest signing key at hand was activated before: add one first"
+                    .to_owned(),
+            })?;
+            let jwk = key.event.public().to_jwk();
+            Ok(SystemEvent::KeyActivated(KeyActivatedPayload { jwk }))
+        })
+        .await
+    }
+
+    /// Retires a key: no event after this one counts if it is signed by it.
+    ///
+    /// # Errors
+    /// When the actor may not, the key is not active, or it is the one this process signs with.
+    pub async fn retire_key(
+        &self,
+        kid: &str,
+        reason: RetirementReason,
+        context: &Context,
+    ) -> Result<Receipt, CommandError> {
+        let role = authorise(&context.actor, Permission::ManageKeys)?;
+        let refused = |code, detail: &str| CommandError::Refused {
+            code,
+            field: Some("kid"),
+            detail: detail.to_owned(),
+        };
+        self.record(context, role, |stored| {
+            if self.inner.sealer.signing.current().kid() == kid {
+                return Err(refused(
+                    "key-in-use",
+                    "this is the key that signs: activate another one first",
+                ));
+            }
+            let active = stored.keyring.periods().iter().filter(|period| period.until.is_none());
+            if !active.into_iter().any(|period| period.key.thumbprint() == kid) {
+                return Err(refused("key-not-active", "the log has no active key of this name"));
+            }
+            let reason = reason.as_str().to_owned();
+            Ok(SystemEvent::KeyRetired(KeyRetiredPayload { kid: kid.to_owned(), reason }))
+        })
+        .await
+    }
+
+    /// Appends an event of the log's own, decided on the newest keyring.
+    async fn record(
+        &self,
+        context: &Context,
+        role: Role,
+        decide: impl Fn(&StoredKeyring) -> Result<SystemEvent, CommandError>,
+    ) -> Result<Receipt, CommandError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let stored = self.stored_keyring().await?;
+            let event = match decide(&stored) {
+                Ok(event) => event,
+                // It may have been done before, under this very command id.
+                Err(error) => {
+                    match receipt::recorded(&self.inner.pool, context.command_id).await? {
+                        Some(recorded) => {
+                            return receipt::replay(&self.inner.pool, context.command_id, recorded)
+                                .await;
+                        }
+                        None => return Err(error),
+                    }
+                }
+            };
+            let prepared = self.prepare_own(context, role, &stored, &event)?;
+            match self.append(prepared).await? {
+                Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
+                Answer::Repeated(recorded) => {
+                    return receipt::replay(&self.inner.pool, context.command_id, recorded).await;
+                }
+                Answer::Again { .. } => {}
+            }
+        }
+        Err(Unavailable::Contention { attempts: ATTEMPTS_MAX }.into())
+    }
+
+    fn prepare_own(
+        &self,
+        context: &Context,
+        role: Role,
+        stored: &StoredKeyring,
+        event: &SystemEvent,
+    ) -> Result<Prepared<domain::Account>, CommandError> {
+        let origin = self.origin();
+        let now = self.inner.clock.now();
+        let system_context = SystemContext {
+            event_id: random::uuid_v7(now),
+            command_id: context.command_id,
+            correlation_id: context.correlation_id,
+            actor: statement::Actor {
+                id: context.actor.id.as_uuid(),
+                kind: context.actor.kind.as_str().to_owned(),
+                role: role.as_str().to_owned(),
+            },
+            recorded_at: now,
+        };
+        let sealed = |error: system::SystemError| Unavailable::Seal(Box::new(error));
+        let (statement, payload) =
+            system::draft(origin, stored.version + 1, event, system_context).map_err(sealed)?;
+        let mac = self.inner.keys.index(&[
+            b"request",
+            context.actor.id.as_uuid().as_bytes(),
+            event.event_type().as_bytes(),
+            &payload,
+        ]);
+        let key = self.inner.sealer.signing.current();
+        let event = sign(&key, system::STREAM_TYPE, statement, payload)?;
+        let expected = Expected {
+            stream_type: system::STREAM_TYPE,
+            stream_id: system::stream_id(origin),
+            version: stored.version,
+        };
+        Ok(Prepared::of_the_log(Append {
+            command_id: context.command_id,
+            request_mac: mac,
+            expected: vec![expected],
+            events: vec![event],
+            claims: Vec::new(),
+            new_keys: Vec::new(),
+        }))
+    }
+
+    fn held_keys(&self) -> Result<Vec<SigningKey>, CommandError> {
+        let seeds = self.inner.keys.event_signing_seeds();
+        let keys = seeds.iter().map(|seed| SigningKey::new(self.origin(), seed));
+        Ok(keys.collect::<Result<_, _>>().map_err(|error| Unavailable::Seal(Box::new(error)))?)
+    }
+
+    async fn stored_keyring(&self) -> Result<StoredKeyring, CommandError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        match keyring(&mut connection, self.origin()).await {
+            Ok(Some(stored)) => Ok(stored),
+            Ok(None) => Err(CommandError::Damaged("the log has no genesis".into())),
+            Err(DatabaseError::Sqlx(error)) => Err(error.into()),
+            Err(error) => Err(CommandError::Damaged(Box::new(error))),
+        }
+    }
+
+    /// Wraps every data key that an older key-encryption key wraps by the newest one. No event is
+    /// touched, and what is cut short goes on where it was.
+    ///
+    /// # Errors
+    /// When the actor may not, the database fails, or a data key does not unwrap.
+    pub async fn rewrap_data_keys(
+        &self,
+        context: &Context,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Rewrapped, CommandError> {
+        authorise(&context.actor, Permission::ManageKeys)?;
+        self.inner.keys.refresh().map_err(|error| Unavailable::Keys(Box::new(error)))?;
+        let wrap = self.inner.keys.key_wrap();
+        let newest = wrap.kek_id();
+        let current: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM keyring.data_keys WHERE kek_id = $1 AND wrapped IS NOT NULL",
+        )
+        .bind(&newest)
+        .fetch_one(&self.inner.pool)
+        .await?;
+        let mut done = Rewrapped { rewrapped: 0, current: u64::try_from(current).unwrap_or(0) };
+        loop {
+            let mut transaction = self.inner.pool.begin().await?;
+            let rows = sqlx::query(
+                "SELECT key_id, kek_id, wrapped FROM keyring.data_keys
+                  WHERE kek_id <> $1 AND wrapped IS NOT NULL ORDER BY key_id LIMIT $2 FOR UPDATE",
+            )
+            .bind(&newest)
+            .bind(REWRAP_PAGE)
+            .fetch_all(&mut *transaction)
+            .await?;
+            if rows.is_empty() {
+                return Ok(done);
+            }
+            let failed = |error| CommandError::from(Unavailable::Keys(Box::new(error)));
+            let (mut ids, mut bytes) = (Vec::new(), Vec::new());
+            for row in &rows {
+                let key_id: Uuid = row.try_get(0)?;
+                let key = wrap.unwrap(row.try_get(1)?, key_id, row.try_get(2)?).map_err(failed)?;
+                ids.push(key_id);
+                let wrapped = wrap.wrap(key_id, random::bytes(), &key).map_err(failed)?;
+                bytes.push(wrapped.bytes);
+            }
+            sqlx::query(
+                "UPDATE keyring.data_keys k SET kek_id = $1, wrapped = n.wrapped
+                   FROM unnest($2::uuid[], $3::bytea[]) n(key_id, wrapped)
+                  WHERE k.key_id = n.key_id AND k.wrapped IS NOT NULL",
+            )
+            .bind(&newest)
+            .bind(&ids)
+            .bind(&bytes)
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            done.rewrapped += ids.len() as u64;
+            progress(done.rewrapped);
+        }
+    }
+}
+
+fn is_known(stored: &StoredKeyring, kid: &str) -> bool {
+    stored.keyring.periods().iter().any(|period| period.key.thumbprint() == kid)
+}
