@@ -18,7 +18,7 @@ use crate::error::OpenError;
 use crate::keys::Keys;
 use crate::random;
 use crate::seal::Sealer;
-use crate::sequencer::{Edge, EdgeError, Published, unsigned};
+use crate::sequencer::{Edge, EdgeError, Published, destroy_again, unsigned};
 
 /// A log that is as it should be, and what it takes to append to it.
 pub(crate) struct Opened {
@@ -49,6 +49,11 @@ pub(crate) async fn open(
         sqlx::query("SELECT 1 FROM ledger_head").fetch_optional(&mut *connection).await?.is_none();
     if is_empty {
         begin(&mut connection, &sealer, &note_signer, keys, clock).await?;
+    }
+    // Before anything is read: keys restored from an old backup must not bring an erased record back.
+    let keys = destroy_again(&mut connection).await?;
+    if keys > 0 {
+        tracing::warn!(keys, "data keys of erased records were there again: destroyed again");
     }
     let (edge, published) = check(&mut connection, &origin, &note_signer).await?;
     Ok(Opened { sealer, note_signer, edge, published })

@@ -56,6 +56,8 @@ pub(crate) struct Append {
     pub(crate) events: Vec<SealedEvent>,
     pub(crate) claims: Vec<(Uuid, Change)>,
     pub(crate) new_keys: Vec<NewKey>,
+    /// Whose data key it destroys.
+    pub(crate) erase: Option<Uuid>,
 }
 
 impl Append {
@@ -111,6 +113,8 @@ pub(crate) enum Rejection {
     KeyExists,
     /// It was sealed too long ago: seal again.
     Stale,
+    /// The key it was sealed with is destroyed.
+    Erased,
     /// The database failed, or the outcome is unknown.
     Failed(String),
 }
@@ -124,6 +128,7 @@ impl Rejection {
             Rejection::Claims(_) => "claim-conflict",
             Rejection::KeyExists => "key-exists",
             Rejection::Stale => "stale",
+            Rejection::Erased => "erased",
             Rejection::Failed(_) => "failed",
         }
     }

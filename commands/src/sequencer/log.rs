@@ -18,6 +18,7 @@ pub(crate) struct Head {
     pub(crate) size: u64,
     pub(crate) frontier: Vec<u8>,
     pub(crate) last_recorded_at: Timestamp,
+    pub(crate) epoch: i64,
 }
 
 /// Begins the transaction and locks the head: from here on nobody else appends.
@@ -27,7 +28,7 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<Option<Head>,
     let rows = connection
         .fetch_all(
             "BEGIN; \
-             SELECT size, frontier, (extract(epoch FROM last_recorded_at) * 1000000)::bigint \
+             SELECT size, frontier, (extract(epoch FROM last_recorded_at) * 1000000)::bigint, epoch \
              FROM ledger_head FOR UPDATE",
         )
         .await?;
@@ -37,6 +38,7 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<Option<Head>,
         size: unsigned(row.try_get(0)?),
         frontier: row.try_get(1)?,
         last_recorded_at: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MIN),
+        epoch: row.try_get(3)?,
     }))
 }
 

@@ -9,6 +9,7 @@ mod append;
 mod claims;
 mod decide;
 mod edge;
+mod erasure;
 mod log;
 
 use std::sync::Arc;
@@ -28,8 +29,11 @@ pub(crate) use append::{
 };
 pub(crate) use claims::{Change, Resource};
 pub(crate) use edge::{Edge, EdgeError, signed, unsigned};
+pub(crate) use erasure::destroy_again;
 
+use crate::memory::Memory;
 use decide::Verdict;
+use erasure::Erasures;
 use log::{Head, Write};
 
 /// The limits of a sequencer.
@@ -104,10 +108,13 @@ pub(crate) fn start(
     edge: Edge,
     published: Published,
     limits: Limits,
+    memory: Memory,
 ) -> (Handle, JoinHandle<()>) {
     let (queue, waiting) = mpsc::channel(limits.queue_commands);
     let (publish, seen) = watch::channel(published);
-    let sequencer = Sequencer { pool, signer, limits, connection: None, edge: Some(edge), publish };
+    let erasures = Erasures::new(memory);
+    let sequencer =
+        Sequencer { pool, signer, limits, connection: None, edge: Some(edge), erasures, publish };
     let closing = CancellationToken::new();
     let task = tokio::spawn(sequencer.run(waiting, closing.clone()));
     (Handle { queue, published: seen, closing }, task)
@@ -178,6 +185,7 @@ struct Sequencer {
     connection: Option<PgConnection>,
     /// None after any failure: then it is recomputed from the database.
     edge: Option<Edge>,
+    erasures: Erasures,
     publish: watch::Sender<Published>,
 }
 
@@ -218,7 +226,8 @@ impl Sequencer {
                 bytes <= self.limits.batch_bytes
             })
             .count();
-        let rest = queue.split_off(fitting.clamp(1, queue.len()));
+        let fitting = erasure::apart(queue, fitting.clamp(1, queue.len()));
+        let rest = queue.split_off(fitting);
         std::mem::replace(queue, rest)
     }
 
@@ -279,7 +288,9 @@ impl Sequencer {
         let head = log::begin(connection).await?.ok_or(BatchError::NoLog)?;
         let mut edge = current_edge(connection, edge, &head).await?;
         let appends: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
-        let facts = log::read_facts(connection, &appends).await?;
+        self.erasures.catch_up(connection, head.epoch).await?;
+        let mut facts = log::read_facts(connection, &appends).await?;
+        facts.erased = self.erasures.among(&appends);
         let tolerance = self.limits.clock_tolerance;
         let decision = decide::decide(&appends, facts, head.last_recorded_at, tolerance);
         let accepted: Vec<&Append> = appends
@@ -292,6 +303,7 @@ impl Sequencer {
             log::rollback(connection).await?;
             return Ok((outcomes(decision.verdicts, head.size, Vec::new()), edge));
         }
+        let erased = accepted.iter().find_map(|append| append.erase);
         let leaves: Vec<Hash> =
             accepted.iter().flat_map(|append| &append.events).map(|event| event.leaf).collect();
         let (appended, tiles) = edge.append(&leaves);
@@ -312,7 +324,13 @@ impl Sequencer {
             last_recorded_at: decision.latest,
         };
         log::write(connection, &write).await?;
+        if let Some(subject) = erased {
+            erasure::destroy(connection, subject).await?;
+        }
         log::commit(connection).await.map_err(BatchError::Commit)?;
+        if let Some(subject) = erased {
+            self.erasures.committed(subject);
+        }
         metrics::counter!("ledger_events_total").increment(decision.events);
         self.publish
             .send_replace(Published { size: appended.size, checkpoint: Arc::from(checkpoint) });
