@@ -1,11 +1,12 @@
 //! Captures: too large for the log, so they lie in object storage, each sealed with its patient's data
-//! key and found under a random id that says nothing.
+//! key, in a folder named by that key's id, and found under a random id. Neither says anything, and the
+//! folder still tells which captures go when the key is gone.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use audit::seal::{DataKey, MAX_BLOB, SealError, open_blob, seal_blob};
+use audit::seal::{MAX_BLOB, SealError, open_blob, seal_blob};
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::local::LocalFileSystem;
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::data_keys::SubjectKey;
 use crate::random;
 
 /// The youngest a capture may be for the sweep to take it: the command that names it may be under way.
@@ -117,15 +119,15 @@ impl Blobs {
     ///
     /// # Errors
     /// When it is too large or the store fails.
-    pub async fn put(&self, key: &DataKey, bytes: &[u8]) -> Result<StoredBlob, BlobError> {
+    pub async fn put(&self, key: &SubjectKey, bytes: &[u8]) -> Result<StoredBlob, BlobError> {
         if bytes.len() > MAX_BLOB {
             return Err(BlobError::TooLarge { size: bytes.len() as u64 });
         }
         let blob_id = Uuid::new_v8(random::bytes());
-        let sealed = seal_blob(key, random::bytes(), blob_id, bytes)
+        let sealed = seal_blob(&key.key, random::bytes(), blob_id, bytes)
             .map_err(|source| BlobError::Seal { blob_id, source })?;
         let create = PutOptions::from(PutMode::Create);
-        self.store.put_opts(&location(blob_id), sealed.into(), create).await?;
+        self.store.put_opts(&location(key.id, blob_id), sealed.into(), create).await?;
         Ok(StoredBlob { blob_id, sha256: Sha256::digest(bytes).into(), size: bytes.len() as u64 })
     }
 
@@ -135,11 +137,12 @@ impl Blobs {
     /// When it is not there, does not open under this key, or has another digest or size.
     pub async fn get(
         &self,
-        key: &DataKey,
+        key: &SubjectKey,
         blob: &StoredBlob,
     ) -> Result<Zeroizing<Vec<u8>>, BlobError> {
         let blob_id = blob.blob_id;
-        let found = self.store.get(&location(blob_id)).await.map_err(|error| match error {
+        let found = self.store.get(&location(key.id, blob_id)).await;
+        let found = found.map_err(|error| match error {
             object_store::Error::NotFound { .. } => BlobError::NotFound { blob_id },
             other => BlobError::Store(other),
         })?;
@@ -147,7 +150,7 @@ impl Blobs {
             return Err(BlobError::TooLarge { size: found.meta.size });
         }
         let sealed = found.bytes().await?;
-        let opened = open_blob(key, blob_id, &sealed)
+        let opened = open_blob(&key.key, blob_id, &sealed)
             .map_err(|source| BlobError::Seal { blob_id, source })?;
         let digest: [u8; 32] = Sha256::digest(opened.as_slice()).into();
         if opened.len() as u64 != blob.size || digest != blob.sha256 {
@@ -161,8 +164,26 @@ impl Blobs {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn delete(&self, blob_id: Uuid) -> Result<(), BlobError> {
-        match self.store.delete(&location(blob_id)).await {
+    pub async fn delete(&self, key_id: Uuid, blob_id: Uuid) -> Result<(), BlobError> {
+        self.remove(&location(key_id, blob_id)).await
+    }
+
+    /// Removes everything sealed with one data key, whether a scan names it or not. Gives back how much that was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn purge(&self, key_id: Uuid) -> Result<u64, BlobError> {
+        let found: Vec<_> = self.store.list(Some(&folder(key_id))).try_collect().await?;
+        let mut removed = 0;
+        for object in found {
+            self.remove(&object.location).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    async fn remove(&self, location: &Path) -> Result<(), BlobError> {
+        match self.store.delete(location).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -188,7 +209,7 @@ impl Blobs {
             let Some(blob_id) = id else { continue };
             let is_old = object.last_modified.timestamp_millis() <= youngest;
             if is_old && !named.contains(&blob_id) {
-                self.delete(blob_id).await?;
+                self.remove(&object.location).await?;
                 swept += 1;
             }
         }
@@ -196,14 +217,24 @@ impl Blobs {
     }
 }
 
-fn location(blob_id: Uuid) -> Path {
-    let name = blob_id.to_string();
-    Path::from(format!("{}/{name}", &name[..2]))
+/// Where everything lies that a data key seals.
+fn folder(key_id: Uuid) -> Path {
+    Path::from(key_id.to_string())
+}
+
+fn location(key_id: Uuid, blob_id: Uuid) -> Path {
+    folder(key_id).join(blob_id.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use audit::seal::DataKey;
+
     use super::*;
+
+    fn key(n: u8) -> SubjectKey {
+        SubjectKey { id: Uuid::from_u128(n.into()), key: DataKey::from_bytes([n; 32]) }
+    }
 
     fn store() -> (tempfile::TempDir, Blobs) {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -214,28 +245,28 @@ mod tests {
     #[tokio::test]
     async fn a_capture_reads_back_only_as_what_was_recorded() {
         let (_folder, blobs) = store();
-        let key = DataKey::from_bytes([1; 32]);
+        let key = key(1);
         let stored = blobs.put(&key, b"depth and colour").await.expect("stored");
         let read = blobs.get(&key, &stored).await.expect("read");
         assert_eq!(read.as_slice(), b"depth and colour");
 
-        let other = DataKey::from_bytes([2; 32]);
+        let other = SubjectKey { key: DataKey::from_bytes([2; 32]), ..key.clone() };
         assert!(matches!(blobs.get(&other, &stored).await, Err(BlobError::Seal { .. })));
         let wrong = StoredBlob { size: 1, ..stored };
         assert!(matches!(blobs.get(&key, &wrong).await, Err(BlobError::Digest { .. })));
         let wrong = StoredBlob { sha256: [0; 32], ..stored };
         assert!(matches!(blobs.get(&key, &wrong).await, Err(BlobError::Digest { .. })));
 
-        blobs.delete(stored.blob_id).await.expect("deleted");
-        blobs.delete(stored.blob_id).await.expect("deleting twice is no error");
+        blobs.delete(key.id, stored.blob_id).await.expect("deleted");
+        blobs.delete(key.id, stored.blob_id).await.expect("deleting twice is no error");
         assert!(matches!(blobs.get(&key, &stored).await, Err(BlobError::NotFound { .. })));
     }
 
     #[tokio::test]
     async fn nothing_in_the_store_is_in_the_clear() {
         let (folder, blobs) = store();
-        let stored = blobs.put(&DataKey::from_bytes([1; 32]), b"Erika Mustermann").await;
-        let path = folder.path().join(location(stored.expect("stored").blob_id).as_ref());
+        let stored = blobs.put(&key(1), b"Erika Mustermann").await.expect("stored");
+        let path = folder.path().join(location(key(1).id, stored.blob_id).as_ref());
         let bytes = std::fs::read(path).expect("the file");
         assert!(!bytes.windows(5).any(|window| window == b"Erika"));
     }
@@ -243,7 +274,7 @@ mod tests {
     #[tokio::test]
     async fn the_sweep_takes_only_what_is_old_and_not_named() {
         let (_folder, blobs) = store();
-        let key = DataKey::from_bytes([1; 32]);
+        let key = key(1);
         let named = blobs.put(&key, b"named").await.expect("stored");
         let orphan = blobs.put(&key, b"orphan").await.expect("stored");
         let names = HashSet::from([named.blob_id]);
@@ -254,6 +285,19 @@ mod tests {
         assert_eq!(blobs.sweep(&names, later, age).await.expect("swept"), 1);
         blobs.get(&key, &named).await.expect("still there");
         assert!(matches!(blobs.get(&key, &orphan).await, Err(BlobError::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_purge_takes_all_of_one_key_and_nothing_of_another() {
+        let (_folder, blobs) = store();
+        let (gone, stays) = (key(1), key(2));
+        let first = blobs.put(&gone, b"first").await.expect("stored");
+        blobs.put(&gone, b"second").await.expect("stored");
+        let other = blobs.put(&stays, b"other").await.expect("stored");
+        assert_eq!(blobs.purge(gone.id).await.expect("purged"), 2);
+        assert_eq!(blobs.purge(gone.id).await.expect("purged"), 0, "there is nothing left");
+        assert!(matches!(blobs.get(&gone, &first).await, Err(BlobError::NotFound { .. })));
+        blobs.get(&stays, &other).await.expect("still there");
     }
 
     #[test]

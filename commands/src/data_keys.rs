@@ -1,6 +1,7 @@
 //! The data key of each subject: found, or made together with the subject's first event.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use audit::seal::{DataKey, KeyWrap, Wrapped};
 use sqlx::{PgPool, Row};
@@ -27,11 +28,13 @@ pub(crate) struct DataKeys {
     pool: PgPool,
     wrap: Arc<dyn KeyWrap>,
     cached: Cache<Uuid, SubjectKey>,
+    /// Whose keys are known to be destroyed.
+    erased: Mutex<HashSet<Uuid>>,
 }
 
 impl DataKeys {
     pub(crate) fn new(pool: PgPool, wrap: Arc<dyn KeyWrap>) -> DataKeys {
-        DataKeys { pool, wrap, cached: Cache::new(CACHED_HALF) }
+        DataKeys { pool, wrap, cached: Cache::new(CACHED_HALF), erased: Mutex::default() }
     }
 
     /// The key of a subject; none if the subject is not known.
@@ -87,7 +90,7 @@ impl DataKeys {
             .unwrap(kek_id, id, wrapped)
             .map_err(|error| Unavailable::Keys(Box::new(error)))?;
         let key = SubjectKey { id, key };
-        self.cached.insert(subject, key.clone());
+        self.remember(subject, key.clone());
         Ok(key)
     }
 
@@ -102,13 +105,33 @@ impl DataKeys {
         Ok((SubjectKey { id, key }, NewKey { key_id: id, subject, kek_id, wrapped: bytes }))
     }
 
-    /// Remembers a key whose append is durable.
+    /// Remembers a key whose append is durable. One that was read while it was being destroyed is not kept.
     pub(crate) fn remember(&self, subject: Uuid, key: SubjectKey) {
-        self.cached.insert(subject, key);
+        let erased = self.erased();
+        if !erased.contains(&subject) {
+            self.cached.insert(subject, key);
+        }
     }
 
-    /// Forgets the key of a subject, wherever it is held in memory.
-    pub(crate) fn forget(&self, subject: Uuid) {
-        self.cached.remove(&subject);
+    /// Forgets the keys of erased subjects for good. Answers whether one of them was not known to be erased.
+    pub(crate) fn forget(&self, subjects: &[Uuid]) -> bool {
+        let mut erased = self.erased();
+        let before = erased.len();
+        for subject in subjects {
+            if erased.insert(*subject) {
+                self.cached.remove(subject);
+            }
+        }
+        erased.len() > before
+    }
+
+    /// Whether the subject is known to be erased.
+    pub(crate) fn is_erased(&self, subject: Uuid) -> bool {
+        self.erased().contains(&subject)
+    }
+
+    /// A thread that panicked while it held the lock left a set that is still a set.
+    fn erased(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.erased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

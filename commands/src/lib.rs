@@ -17,6 +17,7 @@ pub mod database;
 pub mod error;
 pub mod keys;
 mod ledger;
+mod memory;
 mod open;
 pub mod policy;
 mod random;

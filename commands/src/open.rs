@@ -18,14 +18,13 @@ use crate::error::OpenError;
 use crate::keys::Keys;
 use crate::random;
 use crate::seal::{Sealer, sign};
-use crate::sequencer::{Edge, EdgeError, Published, unsigned};
+use crate::sequencer::{Edge, EdgeError, Published, destroy_again, unsigned};
 use crate::signing::{Signing, SigningKey};
 
 /// A log that is as it should be, and what it takes to append to it.
 pub(crate) struct Opened {
     pub(crate) sealer: Sealer,
     pub(crate) keyring: StoredKeyring,
-    pub(crate) edge: Edge,
     pub(crate) published: Published,
 }
 
@@ -46,10 +45,15 @@ pub(crate) async fn open(
     if is_empty {
         begin(&mut connection, &origin, keys, clock).await?;
     }
-    let (edge, published, keyring) = check(&mut connection, &origin).await?;
+    // Before anything is read: keys restored from an old backup must not bring an erased record back.
+    let destroyed = destroy_again(&mut connection).await?;
+    if destroyed > 0 {
+        tracing::warn!(destroyed, "data keys of erased records were there again: destroyed again");
+    }
+    let (published, keyring) = check(&mut connection, &origin).await?;
     let signing = Signing::of_log(&origin, keys, &keyring.keyring, published.size)?;
     let sealer = Sealer { origin, signing: Arc::new(signing) };
-    Ok(Opened { sealer, keyring, edge, published })
+    Ok(Opened { sealer, keyring, published })
 }
 
 /// Writes the genesis event, unless another process is quicker: the head is one row, and whoever
@@ -146,7 +150,7 @@ async fn begin(
 async fn check(
     connection: &mut PgConnection,
     origin: &str,
-) -> Result<(Edge, Published, StoredKeyring), OpenError> {
+) -> Result<(Published, StoredKeyring), OpenError> {
     let wrong = |reason: &str| OpenError::RightEdge { reason: reason.to_owned() };
     // One snapshot for all that is compared, while other processes may be appending.
     let mut transaction = sqlx::Connection::begin(connection).await?;
@@ -200,5 +204,5 @@ async fn check(
     if edge.root() != checkpoint.root {
         return Err(wrong("the stored events do not make the root of the checkpoint"));
     }
-    Ok((edge, Published { size, checkpoint: Arc::from(note) }, keyring))
+    Ok((Published { size, checkpoint: Arc::from(note) }, keyring))
 }

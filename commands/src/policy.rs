@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use domain::account::Role;
-use domain::{AccountCommand, AppointmentCommand, DisclosureCommand, PatientCommand, WoundCommand};
+use domain::{
+    AccountCommand, AppointmentCommand, CustodyCommand, DisclosureCommand, PatientCommand,
+    WoundCommand,
+};
 
 use crate::actor::Actor;
 use crate::error::CommandError;
@@ -82,6 +85,14 @@ permissions! {
     ExportLog = "export-log": Auditor | Compliance;
     /// See who saw a patient's record.
     AccountDisclosures = "account-disclosures": Auditor | Compliance;
+    /// Place and release legal holds.
+    ManageHolds = "manage-holds": Compliance;
+    /// Erase a patient's record.
+    ErasePatient = "erase-patient": Compliance;
+    /// Record what was purged after an erasure.
+    RecordPurge = "record-purge": Service;
+    /// See the holds on a record, and whether it was erased. That holds no PHI.
+    ReadCustody = "read-custody": Auditor | Compliance;
     /// See figures that identify nobody.
     ReadFigures = "read-figures": Analyst | Auditor | Compliance | Admin;
 }
@@ -148,6 +159,18 @@ impl Authorised for AccountCommand {
 impl Authorised for DisclosureCommand {
     fn permission(&self) -> Permission {
         Permission::RecordDisclosure
+    }
+}
+
+impl Authorised for CustodyCommand {
+    fn permission(&self) -> Permission {
+        match self {
+            CustodyCommand::PlaceHold { .. } | CustodyCommand::ReleaseHold { .. } => {
+                Permission::ManageHolds
+            }
+            CustodyCommand::Erase { .. } => Permission::ErasePatient,
+            CustodyCommand::RecordPurge { .. } => Permission::RecordPurge,
+        }
     }
 }
 

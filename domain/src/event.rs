@@ -9,12 +9,13 @@ use serde_json::Value;
 
 use crate::account::AccountEvent;
 use crate::appointment::AppointmentEvent;
+use crate::custody::CustodyEvent;
 use crate::disclosure::DisclosureEvent;
 use crate::patient::PatientEvent;
 use crate::value::describe;
 use crate::wound::WoundEvent;
 
-/// Any event of the five aggregates.
+/// Any event of the six aggregates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Of a patient.
@@ -27,6 +28,8 @@ pub enum Event {
     Account(AccountEvent),
     /// A look at a record.
     Disclosure(DisclosureEvent),
+    /// A hold on a record, or its erasure.
+    Custody(CustodyEvent),
 }
 
 /// A stored event this version cannot read. It holds nothing of the payload.
@@ -34,7 +37,7 @@ pub enum Event {
 pub enum UnknownEvent {
     /// No such stream type.
     #[error(
-        "the stream type is unknown: this version reads patient, appointment, wound, account and disclosure"
+        "the stream type is unknown: this version reads patient, appointment, wound, account, disclosure and custody"
     )]
     StreamType,
     /// No such event type in this stream type.
@@ -84,6 +87,7 @@ impl Event {
             "disclosure" => {
                 read("disclosure", DisclosureEvent::VERSIONS, stored).map(Self::Disclosure)
             }
+            "custody" => read("custody", CustodyEvent::VERSIONS, stored).map(Self::Custody),
             _ => Err(UnknownEvent::StreamType),
         }
     }
@@ -96,6 +100,7 @@ impl Event {
             Self::Wound(_) => "wound",
             Self::Account(_) => "account",
             Self::Disclosure(_) => "disclosure",
+            Self::Custody(_) => "custody",
         }
     }
 
@@ -107,6 +112,7 @@ impl Event {
             Self::Wound(event) => event.event_type(),
             Self::Account(event) => event.event_type(),
             Self::Disclosure(event) => event.event_type(),
+            Self::Custody(event) => event.event_type(),
         }
     }
 }

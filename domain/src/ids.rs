@@ -77,6 +77,8 @@ ids! {
     AppointmentId;
     /// One look at a record.
     DisclosureId;
+    /// A legal hold on a record.
+    HoldId;
     /// One measurement of a scan.
     MeasurementId;
     /// A patient.

@@ -1,7 +1,7 @@
 //! What may happen in the clinic.
 //!
-//! Five aggregates decide what may happen: [`Patient`], [`Appointment`], [`WoundEpisode`], [`Account`] and
-//! [`Disclosure`]. Each takes commands and answers with events or a typed refusal. Nothing here does I/O,
+//! Six aggregates decide what may happen: [`Patient`], [`Appointment`], [`WoundEpisode`], [`Account`],
+//! [`Disclosure`] and [`Custody`]. Each takes commands and answers with events or a typed refusal. Nothing here does I/O,
 //! reads a clock or draws a random number: the time and every id come from outside.
 //!
 //! * [`value`]: the value types, which cannot hold nonsense;
@@ -14,6 +14,7 @@
 pub mod account;
 pub mod appointment;
 pub mod clock;
+pub mod custody;
 pub mod disclosure;
 pub mod event;
 pub mod ids;
@@ -25,11 +26,12 @@ pub mod wound;
 pub use account::{Account, AccountCommand, AccountError, AccountEvent};
 pub use appointment::{Appointment, AppointmentCommand, AppointmentError, AppointmentEvent};
 pub use clock::Now;
+pub use custody::{Custody, CustodyCommand, CustodyError, CustodyEvent};
 pub use disclosure::{Disclosure, DisclosureCommand, DisclosureError, DisclosureEvent};
 pub use event::{Event, UnknownEvent, upcasters};
 pub use ids::{
-    AccountId, AppointmentId, DisclosureId, MeasurementId, PatientId, PractitionerId, RoomId,
-    ScanId, WoundId,
+    AccountId, AppointmentId, DisclosureId, HoldId, MeasurementId, PatientId, PractitionerId,
+    RoomId, ScanId, WoundId,
 };
 pub use patient::{Patient, PatientCommand, PatientError, PatientEvent};
 pub use stream::{Claim, ClaimChange, MediaRef, Refusal, Resource, ResourceKind, Stream};

@@ -35,6 +35,12 @@ pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
     fn erases(_id: Uuid, _event: &Self::Event) -> Option<Uuid> {
         None
     }
+
+    /// The stream, by type and id, that must be there before this one may begin, if its own decisions
+    /// cannot know and no data key tells. Pure.
+    fn follows(_id: Uuid) -> Option<(&'static str, Uuid)> {
+        None
+    }
 }
 
 /// Something only one stream may hold at a time.

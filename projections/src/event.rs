@@ -6,12 +6,16 @@ use std::sync::Arc;
 use audit::postgres::{DataKeyError, DataKeys, DatabaseError, LogRow};
 use audit::seal::{DataKey, EventIdentity, SealError, open_payload};
 use audit::statement::{ENCRYPTION_NONE, Statement, StatementError};
-use domain::{Event, UnknownEvent};
+use domain::custody::SubjectErased;
+use domain::{Custody, Event, Stream, UnknownEvent};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
+
+/// The type of the streams that say who was erased.
+pub(crate) const CUSTODY: &str = "custody";
 
 /// How many events are opened at once; no more than a pool has connections to fetch keys over.
 const OPENED_AT_ONCE: usize = 8;
@@ -23,7 +27,7 @@ pub struct RecordedEvent {
     pub position: u64,
     /// The event's id.
     pub event_id: Uuid,
-    /// The type of its stream: `patient`, `appointment`, `wound`, `account`, `disclosure`, `ledger`.
+    /// The type of its stream: `patient`, `appointment`, `wound`, `account`, `disclosure`, `custody`, `ledger`.
     pub stream_type: String,
     /// Its stream.
     pub stream_id: Uuid,
@@ -40,6 +44,16 @@ pub struct RecordedEvent {
     /// What happened. `None` if it is the ledger's own, if its key was destroyed, or if the reader did not ask for
     /// streams of this type.
     pub event: Option<Event>,
+}
+
+impl RecordedEvent {
+    /// Whom the event erases, if the reader asked for streams of custody.
+    pub fn erases(&self) -> Option<Uuid> {
+        match &self.event {
+            Some(Event::Custody(event)) => Custody::erases(self.stream_id, event),
+            _ => None,
+        }
+    }
 }
 
 /// Why an event could not be read.
@@ -186,6 +200,19 @@ impl EventLog {
         }
     }
 
+    /// How many scans of a subject's wounds the log names, each with its capture.
+    pub async fn scans_of(&self, subject: Uuid) -> Result<u64, EventError> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM events \
+             WHERE subject = $1 AND aggregate_type = 'wound' AND event_type = 'ScanRecorded'",
+        )
+        .bind(subject)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(EventError::Connection)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
     /// Opens rows. `false`: one of them could not be read, and something stands before it.
     async fn append(
         &self,
@@ -196,14 +223,21 @@ impl EventLog {
         // Opened several at a time, in order: each patient's first event waits for its key.
         let opening: Vec<_> = rows.iter().map(|row| self.open(row, streams)).collect();
         let mut opened = stream::iter(opening).buffered(OPENED_AT_ONCE);
+        let mut complete = Ok(true);
         while let Some(outcome) = opened.next().await {
             match outcome {
                 Ok(event) => events.push(event),
-                Err(error) if events.is_empty() => return Err(error),
-                Err(_) => return Ok(false),
+                Err(error) => {
+                    complete = if events.is_empty() { Err(error) } else { Ok(false) };
+                    break;
+                }
             }
         }
-        Ok(true)
+        // When all that was read with the key of somebody erased is opened, the key is forgotten.
+        for row in rows.iter().filter(|row| is_erasure(row)) {
+            self.keys.forget(row.aggregate_id);
+        }
+        complete
     }
 
     /// Checks one row and opens it.
@@ -270,4 +304,8 @@ impl EventLog {
             Err(source) => Err(EventError::Key { position, source }),
         }
     }
+}
+
+fn is_erasure(row: &LogRow) -> bool {
+    row.aggregate_type == CUSTODY && row.event_type == SubjectErased::EVENT_TYPE
 }

@@ -6,10 +6,10 @@
 //! | [`runtime`] | the loop that runs a projector from its own checkpoint |
 //! | [`read_models`] | the Mongo documents, and the queries over them |
 //! | [`cache`] | what is hot, in Redis, by position |
-//! | [`worker`] | wound inference: the projector that answers a scan with a measurement |
+//! | [`worker`] | the projectors that answer with commands: wound inference, and the purge after an erasure |
 //! | [`wound`] | from a capture to figures: decoding, segmentation, measurement |
 //!
-//! Nothing here writes to the log. The worker, which must, is handed a small trait.
+//! Nothing here writes to the log. The workers, which must, are handed small traits.
 
 pub mod cache;
 pub mod event;

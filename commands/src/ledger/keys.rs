@@ -226,6 +226,7 @@ impl Ledger {
             events: vec![event],
             claims: Vec::new(),
             new_keys: Vec::new(),
+            erase: None,
         }))
     }
 

@@ -15,8 +15,8 @@ use crate::repository::{LedgerEventRepository, RepositoryError};
 
 #[derive(Clone)]
 pub(crate) struct Cached {
-    version: u64,
-    subject: Option<Uuid>,
+    pub(crate) version: u64,
+    pub(crate) subject: Option<Uuid>,
     aggregate: Arc<dyn Any + Send + Sync>,
 }
 
@@ -76,14 +76,26 @@ impl Ledger {
             subject: loaded.aggregate.subject(id),
             aggregate: Arc::new(loaded.aggregate),
         };
-        let newer = |held: &Cached, new: &Cached| new.version > held.version;
-        self.inner.aggregates.insert_if((A::TYPE, id), cached, newer);
+        self.inner.memory.remember((A::TYPE, id), cached);
     }
 
-    /// Forgets everything about a subject that is held in memory.
+    /// Whether there is a stream of this type and id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn exists<A: Stream>(&self, id: Uuid) -> Result<bool, CommandError> {
+        self.is_there(A::TYPE, id).await
+    }
+
+    pub(super) async fn is_there(&self, stream: &str, id: Uuid) -> Result<bool, CommandError> {
+        let exists = "SELECT EXISTS (SELECT 1 FROM events WHERE aggregate_type = $1
+                                                            AND aggregate_id = $2)";
+        Ok(sqlx::query_scalar(exists).bind(stream).bind(id).fetch_one(&self.inner.pool).await?)
+    }
+
+    /// Forgets for good everything about an erased subject that is held in memory.
     pub fn forget(&self, subject: Uuid) {
-        self.inner.data_keys.forget(subject);
-        self.inner.aggregates.retain(|_, cached| cached.subject != Some(subject));
+        self.inner.memory.forget(&[subject]);
     }
 }
 

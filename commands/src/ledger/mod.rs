@@ -26,6 +26,7 @@ use crate::context::Context;
 use crate::data_keys::{DataKeys, SubjectKey};
 use crate::error::{CommandError, OpenError, Unavailable};
 use crate::keys::Keys;
+use crate::memory::Memory;
 use crate::policy::{Authorised, Permission, authorise};
 use crate::random;
 use crate::receipt::{self, Receipt};
@@ -35,8 +36,7 @@ use crate::sequencer::Handle;
 use crate::sweep::SweepError;
 
 pub use keys::{RetirementReason, Rewrapped, SigningKeyState};
-use load::Cached;
-pub(crate) use load::unreadable;
+pub(crate) use load::{Cached, unreadable};
 use prepare::Answer;
 
 /// One look at a record, to be recorded before it is answered.
@@ -65,7 +65,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) sequencer: Handle,
     pub(crate) task: Mutex<Option<JoinHandle<()>>>,
-    pub(crate) aggregates: Cache<(&'static str, Uuid), Cached>,
+    pub(crate) aggregates: Arc<Cache<(&'static str, Uuid), Cached>>,
+    pub(crate) memory: Memory,
 }
 
 impl fmt::Debug for Ledger {
@@ -97,11 +98,15 @@ impl Ledger {
     ) -> Result<Ledger, OpenError> {
         let opened = crate::open::open(&pool, &keys, &clock, &config).await?;
         let data_keys = Arc::new(DataKeys::new(pool.clone(), keys.key_wrap()));
+        let aggregates = Arc::new(Cache::new(AGGREGATES_HALF));
+        let memory = Memory { data_keys: data_keys.clone(), aggregates: aggregates.clone() };
         let (sequencer, task) = crate::sequencer::start(
             pool.clone(),
             Arc::clone(&opened.sealer.signing),
-            (opened.keyring, opened.edge, opened.published),
+            opened.keyring,
+            opened.published,
             config.limits(),
+            memory.clone(),
         );
         let inner = Inner {
             pool,
@@ -111,7 +116,8 @@ impl Ledger {
             clock,
             sequencer,
             task: Mutex::new(Some(task)),
-            aggregates: Cache::new(AGGREGATES_HALF),
+            aggregates,
+            memory,
         };
         Ok(Ledger { inner: Arc::new(inner) })
     }
@@ -298,6 +304,25 @@ impl Ledger {
             LedgerEventRepository::new(self.inner.pool.clone(), self.inner.data_keys.clone());
         let named = crate::sweep::named_captures(&self.inner.pool, &repository).await?;
         Ok(blobs.sweep(&named, self.inner.clock.now(), age).await?)
+    }
+
+    /// Removes the captures of an erased subject; of one that is not erased, nothing. Gives back how many were
+    /// still there.
+    ///
+    /// # Errors
+    /// When the database or the store fails.
+    pub async fn purge_captures(&self, blobs: &Blobs, subject: Uuid) -> Result<u64, SweepError> {
+        let destroyed =
+            "SELECT key_id FROM keyring.data_keys WHERE subject = $1 AND wrapped IS NULL";
+        let destroyed: Option<Uuid> = sqlx::query_scalar(destroyed)
+            .bind(subject)
+            .fetch_optional(&self.inner.pool)
+            .await
+            .map_err(CommandError::from)?;
+        match destroyed {
+            Some(key_id) => Ok(blobs.purge(key_id).await?),
+            None => Ok(0),
+        }
     }
 
     /// Who holds a unique claim, such as a log-in name.

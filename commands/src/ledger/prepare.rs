@@ -59,6 +59,7 @@ impl Ledger {
                 events: Vec::with_capacity(commands.len()),
                 claims: Vec::new(),
                 new_keys: Vec::new(),
+                erase: None,
             },
             state: Vec::with_capacity(commands.len()),
             keys: Vec::new(),
@@ -77,6 +78,12 @@ impl Ledger {
                 });
             }
             let before = loaded.version;
+            if before == 0
+                && let Some((what, first)) = A::follows(*id)
+                && !self.is_there(what, first).await?
+            {
+                return Err(CommandError::NotFound { what });
+            }
             let subject = match aggregate.subject(*id) {
                 None => None,
                 Some(subject) => {
@@ -90,6 +97,7 @@ impl Ledger {
                 version: before,
             });
             for (event, sequence) in events.iter().zip(before + 1..) {
+                prepared.append.erase = A::erases(*id, event).or(prepared.append.erase);
                 for change in A::claims(*id, event) {
                     prepared.append.claims.push((*id, self.claim(change)?));
                 }
@@ -193,6 +201,7 @@ impl Ledger {
                 Ok(Answer::Again { actual: None })
             }
             Err(Rejection::Stale | Rejection::KeyNotActive) => Ok(Answer::Again { actual: None }),
+            Err(Rejection::Erased) => Err(CommandError::Erased),
             Err(Rejection::Reused) => Err(CommandError::CommandIdReused),
             Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
             Err(Rejection::Failed(reason)) => Err(Unavailable::Append(reason).into()),

@@ -57,6 +57,8 @@ pub(crate) struct Append {
     pub(crate) events: Vec<SealedEvent>,
     pub(crate) claims: Vec<(Uuid, Change)>,
     pub(crate) new_keys: Vec<NewKey>,
+    /// Whose data key it destroys.
+    pub(crate) erase: Option<Uuid>,
 }
 
 impl Append {
@@ -68,7 +70,8 @@ impl Append {
     /// Whether it must have a transaction to itself: what it changes is not among what one command of a
     /// batch shows the next.
     pub(crate) fn goes_alone(&self) -> bool {
-        self.events.iter().any(|event| event.stream_type == system::STREAM_TYPE)
+        self.erase.is_some()
+            || self.events.iter().any(|event| event.stream_type == system::STREAM_TYPE)
     }
 }
 
@@ -120,6 +123,8 @@ pub(crate) enum Rejection {
     Stale,
     /// The key that signed it may not sign any more: seal again.
     KeyNotActive,
+    /// The key it was sealed with is destroyed.
+    Erased,
     /// The database failed, or the outcome is unknown.
     Failed(String),
 }
@@ -134,6 +139,7 @@ impl Rejection {
             Rejection::KeyExists => "key-exists",
             Rejection::Stale => "stale",
             Rejection::KeyNotActive => "key-not-active",
+            Rejection::Erased => "erased",
             Rejection::Failed(_) => "failed",
         }
     }

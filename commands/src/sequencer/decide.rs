@@ -14,6 +14,7 @@ pub(crate) struct Facts {
     pub(crate) recorded: HashMap<Uuid, Recorded>,
     pub(crate) versions: HashMap<(&'static str, Uuid), u64>,
     pub(crate) keyed: HashSet<Uuid>,
+    pub(crate) erased: HashSet<Uuid>,
     pub(crate) claims: Claims,
 }
 
@@ -108,6 +109,10 @@ fn admit(
             return Err(Rejection::Version { actual });
         }
     }
+    let subjects = append.events.iter().filter_map(|event| event.subject);
+    if subjects.into_iter().any(|subject| facts.erased.contains(&subject)) {
+        return Err(Rejection::Erased);
+    }
     if append.new_keys.iter().any(|key| facts.keyed.contains(&key.subject)) {
         return Err(Rejection::KeyExists);
     }
@@ -164,6 +169,7 @@ mod tests {
             events: vec![event(stream_id, version + 1, now())],
             claims: Vec::new(),
             new_keys: Vec::new(),
+            erase: None,
         }
     }
 
@@ -260,6 +266,37 @@ mod tests {
         assert_eq!(
             verdicts(&[first, second], Facts::default()),
             [Verdict::Append { offset: 0 }, Verdict::Reject(Rejection::KeyExists)]
+        );
+    }
+
+    #[test]
+    fn what_was_sealed_for_an_erased_subject_is_refused_and_what_was_done_before_is_answered() {
+        let erased = Uuid::from_u128(9);
+        let recorded = Recorded { request_mac: [1; 32], first: 4, count: 1, log_size: 7 };
+        let facts = Facts {
+            recorded: HashMap::from([(Uuid::from_u128(1), recorded)]),
+            erased: HashSet::from([erased]),
+            ..Facts::default()
+        };
+        let about = |command: u128, stream: Uuid, subject: Option<Uuid>| {
+            let mut append = append(command, 1, stream, 0);
+            append.events[0].subject = subject;
+            append
+        };
+        let batch = [
+            about(1, STREAM, Some(erased)),
+            about(2, STREAM, Some(erased)),
+            about(3, STREAM, Some(OTHER)),
+            about(4, OTHER, None),
+        ];
+        assert_eq!(
+            verdicts(&batch, facts),
+            [
+                Verdict::Reject(Rejection::Repeated(recorded)),
+                Verdict::Reject(Rejection::Erased),
+                Verdict::Append { offset: 0 },
+                Verdict::Append { offset: 1 },
+            ]
         );
     }
 

@@ -18,16 +18,24 @@ pub(crate) struct Head {
     pub(crate) size: u64,
     pub(crate) frontier: Vec<u8>,
     pub(crate) last_recorded_at: Timestamp,
+    pub(crate) epoch: i64,
 }
 
-/// Begins the transaction and locks the head: from here on nobody else appends.
-pub(crate) async fn begin(connection: &mut PgConnection) -> Result<Option<Head>, sqlx::Error> {
+/// Begins a transaction.
+pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection.execute("BEGIN").await.map(|_| ())
+}
+
+/// Begins a transaction and locks the head: from here on nobody else appends.
+pub(crate) async fn begin_locked(
+    connection: &mut PgConnection,
+) -> Result<Option<Head>, sqlx::Error> {
     // The time as a number, because this goes by the simple protocol, whose text form of a
     // timestamp depends on the session.
     let rows = connection
         .fetch_all(
             "BEGIN; \
-             SELECT size, frontier, (extract(epoch FROM last_recorded_at) * 1000000)::bigint \
+             SELECT size, frontier, (extract(epoch FROM last_recorded_at) * 1000000)::bigint, epoch \
              FROM ledger_head FOR UPDATE",
         )
         .await?;
@@ -37,6 +45,7 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<Option<Head>,
         size: unsigned(row.try_get(0)?),
         frontier: row.try_get(1)?,
         last_recorded_at: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MIN),
+        epoch: row.try_get(3)?,
     }))
 }
 
@@ -44,8 +53,32 @@ pub(crate) async fn rollback(connection: &mut PgConnection) -> Result<(), sqlx::
     connection.execute("ROLLBACK").await.map(|_| ())
 }
 
-pub(crate) async fn commit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    connection.execute("COMMIT").await.map(|_| ())
+/// Where the head moves.
+#[derive(Debug)]
+pub(crate) struct Advance {
+    pub(crate) expected: u64,
+    pub(crate) size: u64,
+    pub(crate) frontier: Vec<u8>,
+    pub(crate) checkpoint: String,
+    pub(crate) last_recorded_at: Timestamp,
+    /// Whether what this appends changes who may sign, or whose events may be appended.
+    pub(crate) moves_epoch: bool,
+}
+
+/// Moves the head, if it still is where it was expected, and commits: one round trip.
+pub(crate) async fn commit(
+    connection: &mut PgConnection,
+    advance: &Advance,
+) -> Result<(), sqlx::Error> {
+    // By the simple protocol, which takes no parameters: numbers and hexadecimal digits need none.
+    let Advance { expected, size, frontier, checkpoint, last_recorded_at, moves_epoch } = advance;
+    let (frontier, checkpoint) = (hex::encode(frontier), hex::encode(checkpoint));
+    let (micros, epochs) = (last_recorded_at.as_microsecond(), i32::from(*moves_epoch));
+    let statement = format!(
+        "SELECT advance_ledger_head({expected}, {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}); \
+         COMMIT"
+    );
+    connection.execute(statement.as_str()).await.map(|_| ())
 }
 
 const READ_COMMANDS_AND_HEADS: &str = "
@@ -70,11 +103,10 @@ SELECT false, q.n, c.aggregate_id, lower(c.during), upper(c.during)
   JOIN claims_busy c ON c.resource_kind = q.kind AND c.resource_id = q.id
                     AND c.during && tstzrange(q.since, q.until)";
 
-/// Reads everything the batch could collide with, and how far the log's own stream has come.
+/// Reads everything the batch could collide with.
 pub(crate) async fn read_facts(
     connection: &mut PgConnection,
     batch: &[&Append],
-    own: (&'static str, Uuid),
 ) -> Result<Facts, sqlx::Error> {
     let mut facts = Facts::default();
     let ids: Vec<Uuid> = batch.iter().map(|append| append.command_id).collect();
@@ -82,7 +114,6 @@ pub(crate) async fn read_facts(
         .iter()
         .flat_map(|append| &append.expected)
         .map(|expected| (expected.stream_type, expected.stream_id))
-        .chain([own])
         .collect::<HashSet<_>>()
         .into_iter()
         .collect();
@@ -191,14 +222,19 @@ pub(crate) struct Write<'a> {
     pub(crate) claims: Net,
     pub(crate) tiles: Vec<audit::tiles::Tile>,
     pub(crate) size: u64,
-    pub(crate) frontier: Vec<u8>,
     pub(crate) checkpoint: &'a str,
-    pub(crate) last_recorded_at: Timestamp,
 }
 
 const WRITE_LOG: &str = "
-WITH written_events AS (
-  INSERT INTO events (position, event_id, aggregate_type, aggregate_id, sequence, event_type,
+WITH written_commands AS (
+  INSERT INTO commands (command_id, request_mac, first_position, event_count, log_size)
+  SELECT command_id, request_mac, first_position, event_count, $20
+    FROM unnest($16::uuid[], $17::bytea[], $18::bigint[], $19::int[])
+         c(command_id, request_mac, first_position, event_count)
+), written_checkpoint AS (
+  INSERT INTO checkpoints (size, note) SELECT $20, $21 WHERE $20 > $1
+)
+INSERT INTO events (position, event_id, aggregate_type, aggregate_id, sequence, event_type,
                       event_version, subject, command_id, recorded_at, header, statement,
                       signature, payload, leaf_hash)
   SELECT $1 + n - 1, event_id, stream_type, stream_id, sequence, event_type, event_version, subject,
@@ -208,18 +244,7 @@ WITH written_events AS (
                 $14::bytea[], $15::bytea[])
          WITH ORDINALITY e(event_id, stream_type, stream_id, sequence, event_type, event_version,
                            subject, command_id, recorded_at, header, statement, signature, payload,
-                           leaf_hash, n)
-), written_commands AS (
-  INSERT INTO commands (command_id, request_mac, first_position, event_count, log_size)
-  SELECT command_id, request_mac, first_position, event_count, $20
-    FROM unnest($16::uuid[], $17::bytea[], $18::bigint[], $19::int[])
-         c(command_id, request_mac, first_position, event_count)
-), written_checkpoint AS (
-  INSERT INTO checkpoints (size, note) SELECT $20, $21 WHERE $20 > $1
-)
-UPDATE ledger_head
-   SET size = $20, checkpoint = $21, frontier = $22, last_recorded_at = $23
-RETURNING size, pg_notify('ledger_head', size::text)";
+                           leaf_hash, n)";
 
 /// Writes the batch. Commits nothing yet.
 pub(crate) async fn write(
@@ -272,8 +297,6 @@ pub(crate) async fn write(
         .bind(counts)
         .bind(signed(write.size))
         .bind(write.checkpoint.as_bytes())
-        .bind(write.frontier.as_slice())
-        .bind(write.last_recorded_at.to_sqlx())
         .execute(connection)
         .await?;
     Ok(())

@@ -17,7 +17,7 @@ async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgCo
     let folder = tempfile::tempdir().expect("a temporary folder");
     let blobs = Blobs::new(folder.path().to_str().expect("a UTF-8 path")).expect("a store");
     let patient = clinic.register("A-1").await;
-    let key = clinic.ledger.data_key(patient).await.expect("a key").key;
+    let key = clinic.ledger.data_key(patient).await.expect("a key");
     let kept = blobs.put(&key, b"a wound").await.expect("stored");
     let orphan = blobs.put(&key, b"a capture whose command never came").await.expect("stored");
 

@@ -8,7 +8,10 @@ use commands::{
     StoredBlob,
 };
 use domain::account::Role;
-use domain::{AccountId, Appointment, AppointmentCommand, Patient, PatientCommand, WoundCommand};
+use domain::{
+    AccountId, Appointment, AppointmentCommand, CustodyCommand, Patient, PatientCommand,
+    WoundCommand,
+};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -84,6 +87,12 @@ pub(crate) fn actor() -> Actor {
 
 pub(crate) fn context() -> Context {
     Context::new(actor(), PurposeOfUse::Treat)
+}
+
+/// Who answers for privacy.
+pub(crate) fn officer() -> Context {
+    let id = AccountId::from_uuid(Uuid::from_u128(0xacc1));
+    Context::new(Actor::user(id, [Role::Compliance]), PurposeOfUse::Hcompl)
 }
 
 fn command<T: serde::de::DeserializeOwned>(value: Value) -> T {
@@ -171,4 +180,29 @@ pub(crate) fn scan(blob: &StoredBlob, captured_at: jiff::Timestamp) -> WoundComm
 
 pub(crate) fn cancel() -> AppointmentCommand {
     command(json!({"cancel": {"reason": "patient-request"}}))
+}
+
+pub(crate) fn erase() -> CustodyCommand {
+    command(json!({"erase": {
+        "reason": "patient-request",
+        "authority": "person-concerned",
+        "case_reference": "DSR-42",
+    }}))
+}
+
+pub(crate) fn place_hold(n: u128) -> CustodyCommand {
+    command(json!({"place-hold": {
+        "hold_id": Uuid::from_u128(n),
+        "reason": "litigation",
+        "authority": "counsel",
+        "case_reference": "2026/CV-0815",
+    }}))
+}
+
+pub(crate) fn release_hold(n: u128) -> CustodyCommand {
+    command(json!({"release-hold": {
+        "hold_id": Uuid::from_u128(n),
+        "reason": "matter-closed",
+        "authority": "court",
+    }}))
 }

@@ -3,6 +3,7 @@
 mod booking;
 mod captures;
 mod clinic;
+mod erasure;
 mod evidence;
 mod guards;
 mod idempotence;

@@ -9,7 +9,7 @@ use domain::appointment::{
 };
 use domain::value::RequestedTime;
 use domain::{
-    Account, Appointment, Claim, ClaimChange, Disclosure, Event, Now, Patient, Resource,
+    Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, Now, Patient, Resource,
     ResourceKind, Stream, WoundEpisode,
 };
 use insta::assert_snapshot;
@@ -39,6 +39,7 @@ fn the_table_of_claims() {
             Event::Wound(event) => WoundEpisode::claims(id, event),
             Event::Account(event) => Account::claims(id, event),
             Event::Disclosure(event) => Disclosure::claims(id, event),
+            Event::Custody(event) => Custody::claims(id, event),
         };
         let changes: Vec<String> = changes.iter().map(change).collect();
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };

@@ -12,6 +12,10 @@ use domain::appointment::{
     AppointmentEvent, AppointmentFulfilled, AppointmentNoShow, AppointmentRescheduled,
     CancellationReason, VisitRecorded, VisitStatus,
 };
+use domain::custody::{
+    Authority, CustodyEvent, ErasureReason, HoldPlaced, HoldReason, HoldReleased, PurgeRecorded,
+    ReleaseReason, Store, StorePurge, SubjectErased,
+};
 use domain::disclosure::{DisclosureEvent, DisclosureOutcome, RecordDisclosed};
 use domain::patient::{
     Contacts, DeactivationReason, Demographics, PatientContactsEdited, PatientDeactivated,
@@ -23,7 +27,7 @@ use domain::wound::{
     MeasurementRecorded, RejectionReason, ScanRecorded, ScanRejected, WoundClosed, WoundEvent,
     WoundOpened,
 };
-use domain::{Event, UnknownEvent, upcasters};
+use domain::{Event, HoldId, UnknownEvent, upcasters};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -186,6 +190,39 @@ fn disclosure_events() -> Vec<DisclosureEvent> {
     })]
 }
 
+fn custody_events() -> Vec<CustodyEvent> {
+    let (hold_id, time) = (HoldId::from_uuid(uuid(0x701)), at("2026-03-10T20:05:00.123456Z"));
+    vec![
+        CustodyEvent::HoldPlaced(HoldPlaced {
+            hold_id,
+            reason: HoldReason::Litigation,
+            authority: Authority::Counsel,
+            case_reference: val("2026/CV-0815"),
+            at: time,
+        }),
+        CustodyEvent::HoldReleased(HoldReleased {
+            hold_id,
+            reason: ReleaseReason::MatterClosed,
+            authority: Authority::Court,
+            at: time,
+        }),
+        CustodyEvent::SubjectErased(SubjectErased {
+            reason: ErasureReason::PatientRequest,
+            authority: Authority::PersonConcerned,
+            case_reference: val("DSR-42"),
+            at: time,
+        }),
+        CustodyEvent::PurgeRecorded(PurgeRecorded {
+            stores: Store::ALL
+                .iter()
+                .zip(1..)
+                .map(|(store, entries)| StorePurge { store: *store, entries })
+                .collect(),
+            at: time,
+        }),
+    ]
+}
+
 /// A sample of every event, with every optional field filled.
 pub(crate) fn every_event() -> Vec<Event> {
     let patients = patient_events().into_iter().map(Event::Patient);
@@ -193,7 +230,9 @@ pub(crate) fn every_event() -> Vec<Event> {
     let wounds = wound_events().into_iter().map(Event::Wound);
     let accounts = account_events().into_iter().map(Event::Account);
     let disclosures = disclosure_events().into_iter().map(Event::Disclosure);
-    patients.chain(appointments).chain(wounds).chain(accounts).chain(disclosures).collect()
+    let custody = custody_events().into_iter().map(Event::Custody);
+    let people = patients.chain(appointments).chain(wounds).chain(accounts);
+    people.chain(disclosures).chain(custody).collect()
 }
 
 /// The type, the version and the payload of an event, as they are stored.
@@ -208,6 +247,7 @@ fn stored(event: &Event) -> (String, String, String) {
         Event::Wound(event) => parts(event),
         Event::Account(event) => parts(event),
         Event::Disclosure(event) => parts(event),
+        Event::Custody(event) => parts(event),
     }
 }
 
@@ -231,6 +271,7 @@ fn every_event_has_a_sample_that_is_reviewed_and_readable() {
         WoundEvent::VERSIONS,
         AccountEvent::VERSIONS,
         DisclosureEvent::VERSIONS,
+        CustodyEvent::VERSIONS,
     ];
     let all: BTreeSet<(String, String)> = versions
         .concat()

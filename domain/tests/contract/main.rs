@@ -3,6 +3,7 @@
 mod account;
 mod appointment;
 mod claims;
+mod custody;
 mod disclosure;
 mod events;
 mod healing;

@@ -167,6 +167,7 @@ impl View for Appointments {
     const NAME: &'static str = "appointments";
     const VERSION: u32 = 1;
     const STREAM: &'static str = "appointment";
+    const SUBJECT: &'static str = "patient_id";
     const CACHE: CacheKind = CacheKind::Appointment;
     type Document = AppointmentDocument;
 
@@ -178,6 +179,10 @@ impl View for Appointments {
 
     fn position(document: &AppointmentDocument) -> u64 {
         document.position
+    }
+
+    fn subject(document: &AppointmentDocument) -> Uuid {
+        document.patient_id.as_uuid()
     }
 
     fn fold(

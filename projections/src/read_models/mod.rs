@@ -7,13 +7,15 @@
 //! | `wounds_v1` | wound episode, with its scans, measurements and healing course | [`WoundDocument`] |
 //!
 //! The documents' shape is a contract: their snapshots are reviewed, and another shape is another version,
-//! built beside the old one. They hold PHI, which is why they are neither logged nor shown by `Debug`.
+//! built beside the old one. Of somebody who was erased, a tombstone is left. They hold PHI, which is why they are neither logged nor shown by `Debug`.
 
 mod appointment;
 mod page;
 mod patient;
+mod purge;
 mod query;
 mod text;
+mod tombstone;
 mod view;
 mod wound;
 
@@ -26,6 +28,7 @@ use mongodb::options::ClientOptions;
 pub use appointment::{AppointmentDocument, Cancellation, StatusChange, VisitDetails};
 pub use page::{Cursor, InvalidCursor, Listing, Page};
 pub use patient::{Deactivation, Matching, PatientDocument};
+pub use purge::Purged;
 pub use query::{AppointmentFilter, PatientSearch};
 pub use wound::{
     CaptureDocument, ClosingDocument, HealingPoint, MeasurementDocument, RejectionDocument,
@@ -58,6 +61,18 @@ pub enum ReadError {
         /// The collection.
         collection: String,
     },
+    /// The document was about somebody who was erased.
+    #[error("the record was erased")]
+    Erased,
+    /// A document about somebody who was erased is still there.
+    #[error("a document of an erased record is left in {collection}; rebuild the read model")]
+    NotPurged {
+        /// The collection.
+        collection: String,
+    },
+    /// The cache did not answer where it had to.
+    #[error("the cache failed")]
+    Cache(#[source] CacheError),
     /// A search without any criterion would list everybody.
     #[error("the search is empty: give a family name, a given name, a birth date or an identifier")]
     EmptySearch,

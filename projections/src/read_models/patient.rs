@@ -9,6 +9,7 @@ use domain::{Event, PatientEvent, PatientId};
 use jiff::Timestamp;
 use mongodb::IndexModel;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::text::{instant, plain};
 use super::view::{FoldError, View};
@@ -136,6 +137,7 @@ impl View for Patients {
     const NAME: &'static str = "patients";
     const VERSION: u32 = 1;
     const STREAM: &'static str = "patient";
+    const SUBJECT: &'static str = "_id";
     const CACHE: CacheKind = CacheKind::Patient;
     type Document = PatientDocument;
 
@@ -152,6 +154,10 @@ impl View for Patients {
 
     fn position(document: &PatientDocument) -> u64 {
         document.position
+    }
+
+    fn subject(document: &PatientDocument) -> Uuid {
+        document.id.as_uuid()
     }
 
     fn fold(

@@ -1,7 +1,7 @@
 //! The queries. Every list is bounded and sorted, and continues at a cursor; no query needs more than
 //! one index, and none uses `$or`, which some servers answer by scanning the collection.
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use domain::value::{Line, PartialDate, SystemUri};
 use domain::{AppointmentId, PatientId, PractitionerId, WoundId};
 use futures::TryStreamExt;
@@ -12,6 +12,7 @@ use super::appointment::{AppointmentDocument, Appointments};
 use super::page::{Listing, Page};
 use super::patient::{self, PatientDocument, Patients};
 use super::text::instant;
+use super::tombstone::Kept;
 use super::view::View;
 use super::wound::{WoundDocument, Wounds};
 use super::{ReadError, ReadModels};
@@ -214,11 +215,15 @@ impl ReadModels {
             }
             metrics::counter!("cache_misses_total", "kind" => V::CACHE.as_str()).increment(1);
         }
-        let collection = self.database.collection::<V::Document>(&V::collection_name());
+        let collection = self.database.collection::<RawDocumentBuf>(&V::collection_name());
         let found = collection.find_one(doc! { "_id": id }).await;
-        let Some(document) = found.map_err(|error| unreadable::<V>(error, "find a document"))?
-        else {
+        let Some(raw) = found.map_err(|error| unreadable::<V>(error, "find a document"))? else {
             return Ok(None);
+        };
+        let document = match Kept::<V>::read(&raw) {
+            Some(Kept::Live(document)) => document,
+            Some(Kept::Erased(_)) => return Err(ReadError::Erased),
+            None => return Err(ReadError::Unreadable { collection: V::collection_name() }),
         };
         if let (Some((cache, granted)), Ok(json)) = (ticket, serde_json::to_string(&document)) {
             let entry = Entry { id: id.to_owned(), position: V::position(&document), json };

@@ -1,12 +1,12 @@
-//! A read model of one kind of stream: one document for each stream, folded from its events.
+//! A read model of one kind of stream: one document for each stream, folded from its events; or a tombstone, once the
+//! person it is about was erased.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as MapEntry;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use bson::{RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use futures::TryStreamExt;
 use mongodb::error::{Error, ErrorKind};
 use mongodb::{Collection, Database, IndexModel};
@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::tombstone::{ERASED, Kept, Tombstone};
 use crate::cache::{Cache, CacheKind, Entry};
-use crate::event::RecordedEvent;
+use crate::event::{CUSTODY, RecordedEvent};
 use crate::runtime::{ApplyError, Projector, chain};
 
 /// The most bytes of documents in one write command; the server takes 48 MB.
@@ -39,6 +40,8 @@ pub(crate) trait View: Send + Sync + 'static {
     const VERSION: u32;
     /// The type of the streams it shows.
     const STREAM: &'static str;
+    /// The field by which the documents about a person are found.
+    const SUBJECT: &'static str;
     /// Where its documents are cached.
     const CACHE: CacheKind;
     /// The document.
@@ -55,6 +58,9 @@ pub(crate) trait View: Send + Sync + 'static {
     /// The position of the last event in the document.
     fn position(document: &Self::Document) -> u64;
 
+    /// Whom the document is about.
+    fn subject(document: &Self::Document) -> Uuid;
+
     /// The document after one more event. Pure; `document` is `None` before the stream's first event.
     fn fold(
         document: Option<Self::Document>,
@@ -64,10 +70,52 @@ pub(crate) trait View: Send + Sync + 'static {
 }
 
 /// One document while a batch is folded into it.
-struct Work<D> {
-    document: Option<D>,
+struct Work<V: View> {
+    kept: Option<Kept<V>>,
     stored: bool,
     changed: bool,
+}
+
+impl<V: View> Default for Work<V> {
+    fn default() -> Self {
+        Work { kept: None, stored: false, changed: false }
+    }
+}
+
+impl<V: View> Work<V> {
+    /// Whether an event at this position is news to the document. Whatever is erased stays erased.
+    fn takes(&self, position: u64) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.position() < position)
+    }
+
+    fn erase(&mut self, id: Uuid, subject: Uuid, position: u64) {
+        if self.takes(position) {
+            self.kept = Some(Kept::Erased(Tombstone { id, erased: subject, position }));
+            self.changed = true;
+        }
+    }
+
+    fn fold(&mut self, recorded: &RecordedEvent, event: &domain::Event) -> Result<(), ApplyError> {
+        let position = recorded.position;
+        if !self.takes(position) {
+            return Ok(());
+        }
+        let document = match self.kept.take() {
+            Some(Kept::Live(document)) => Some(document),
+            erased @ Some(Kept::Erased(_)) => {
+                self.kept = erased;
+                return Ok(());
+            }
+            None => None,
+        };
+        let folded = V::fold(document, recorded, event).map_err(|error| match error {
+            FoldError::Missing => ApplyError::Incomplete { position },
+            FoldError::Contradiction(reason) => ApplyError::Poison { position, reason },
+        })?;
+        self.kept = Some(Kept::Live(folded));
+        self.changed = true;
+        Ok(())
+    }
 }
 
 /// The projector of a [`View`].
@@ -88,29 +136,47 @@ impl<V: View> ViewProjector<V> {
         self.database.collection(&V::collection_name())
     }
 
-    async fn load(&self, streams: &[Uuid]) -> Result<HashMap<Uuid, Work<V::Document>>, ApplyError> {
+    /// The documents of these streams, and all that are or were about the erased.
+    async fn load(
+        &self,
+        streams: &[Uuid],
+        erased: &[Uuid],
+    ) -> Result<HashMap<Uuid, Work<V>>, ApplyError> {
         let mut work = HashMap::with_capacity(streams.len());
         let ids: Vec<String> = streams.iter().map(Uuid::to_string).collect();
+        self.find(doc! { "_id": { "$in": ids } }, &mut work).await?;
+        for subject in erased {
+            for field in [V::SUBJECT, ERASED] {
+                self.find(doc! { field: subject.to_string() }, &mut work).await?;
+            }
+        }
+        Ok(work)
+    }
+
+    async fn find(
+        &self,
+        filter: Document,
+        work: &mut HashMap<Uuid, Work<V>>,
+    ) -> Result<(), ApplyError> {
         let mut found = self
             .collection::<RawDocumentBuf>()
-            .find(doc! { "_id": { "$in": ids } })
+            .find(filter)
             .await
             .map_err(ApplyError::unavailable("load documents"))?;
         while let Some(raw) =
             found.try_next().await.map_err(ApplyError::unavailable("load documents"))?
         {
             let id = raw.get_str("_id").ok().and_then(|id| Uuid::try_parse(id).ok());
-            let document = bson::deserialize_from_slice(raw.as_bytes()).ok();
-            let (Some(id), Some(document)) = (id, document) else {
+            let (Some(id), Some(kept)) = (id, Kept::read(&raw)) else {
                 // Documents are derived; one that cannot be read is made anew from the log.
                 return Err(ApplyError::Incomplete { position: 0 });
             };
-            work.insert(id, Work { document: Some(document), stored: true, changed: false });
+            work.insert(id, Work { kept: Some(kept), stored: true, changed: false });
         }
-        Ok(work)
+        Ok(())
     }
 
-    async fn write(&self, documents: Vec<(V::Document, bool)>) -> Result<(), ApplyError> {
+    async fn write(&self, documents: Vec<(Kept<V>, bool)>) -> Result<(), ApplyError> {
         let (known, fresh): (Vec<_>, Vec<_>) = documents.iter().partition(|(_, stored)| *stored);
         // Inserting is several times faster than upserting, and most documents of a rebuild are new.
         let mut late = Vec::new();
@@ -200,12 +266,11 @@ struct Raw {
 }
 
 /// Documents as bytes, in portions that fit a command.
-fn chunks<V: View>(documents: &[&(V::Document, bool)]) -> Result<Vec<Vec<Raw>>, ApplyError> {
-    let raws = documents.iter().map(|(document, _)| {
-        let position = V::position(document);
+fn chunks<V: View>(documents: &[&(Kept<V>, bool)]) -> Result<Vec<Vec<Raw>>, ApplyError> {
+    let raws = documents.iter().map(|(kept, _)| {
+        let position = kept.position();
         let unfit = |reason: &str| ApplyError::Poison { position, reason: reason.to_owned() };
-        let raw = bson::serialize_to_raw_document_buf(document)
-            .map_err(|_| unfit("the document cannot be written as BSON"))?;
+        let raw = kept.to_bson().ok_or_else(|| unfit("the document cannot be written as BSON"))?;
         let id = raw.get_str("_id").map_err(|_| unfit("the document has no id"))?.to_owned();
         let position = i64::try_from(position).map_err(|_| unfit("the position is too large"))?;
         Ok(Raw { id, position, document: raw })
@@ -253,12 +318,13 @@ impl<V: View> Projector for ViewProjector<V> {
     }
 
     fn streams(&self) -> &[&'static str] {
-        std::slice::from_ref(&V::STREAM)
+        const { &[V::STREAM, CUSTODY] }
     }
 
     async fn begin(&self) -> Result<(), ApplyError> {
+        let erased = IndexModel::builder().keys(doc! { ERASED: 1 }).build();
         self.collection::<RawDocumentBuf>()
-            .create_indexes(V::indexes())
+            .create_indexes(V::indexes().into_iter().chain([erased]))
             .await
             .map_err(ApplyError::unavailable("create indices"))?;
         // Whoever ran this projector before may have died before it wrote to the cache.
@@ -268,43 +334,41 @@ impl<V: View> Projector for ViewProjector<V> {
     }
 
     async fn apply(&self, batch: &[RecordedEvent]) -> Result<(), ApplyError> {
-        let events: Vec<(&RecordedEvent, &domain::Event)> = batch
-            .iter()
-            .filter(|recorded| recorded.stream_type == V::STREAM)
-            .filter_map(|recorded| recorded.event.as_ref().map(|event| (recorded, event)))
-            .collect();
-        if events.is_empty() {
+        let erased: Vec<Uuid> = batch.iter().filter_map(RecordedEvent::erases).collect();
+        let own = |recorded: &&RecordedEvent| recorded.stream_type == V::STREAM;
+        let mut streams: Vec<Uuid> =
+            batch.iter().filter(own).map(|recorded| recorded.stream_id).collect();
+        if streams.is_empty() && erased.is_empty() {
             return Ok(());
         }
-        let mut streams: Vec<Uuid> =
-            events.iter().map(|(recorded, _)| recorded.stream_id).collect();
         streams.sort_unstable();
         streams.dedup();
-        let mut work = self.load(&streams).await?;
-        for (recorded, event) in events {
-            let position = recorded.position;
-            let entry = match work.entry(recorded.stream_id) {
-                MapEntry::Occupied(entry) => entry.into_mut(),
-                MapEntry::Vacant(entry) => {
-                    entry.insert(Work { document: None, stored: false, changed: false })
+        let mut work = self.load(&streams, &erased).await?;
+        for recorded in batch {
+            let (id, position) = (recorded.stream_id, recorded.position);
+            if let Some(subject) = recorded.erases() {
+                let about = |work: &Work<V>| {
+                    work.kept.as_ref().is_some_and(|kept| kept.subject() == subject)
+                };
+                for (id, work) in work.iter_mut().filter(|(_, work)| about(work)) {
+                    work.erase(*id, subject, position);
                 }
-            };
-            if entry.document.as_ref().is_some_and(|document| V::position(document) >= position) {
-                continue;
+            } else if recorded.stream_type == V::STREAM {
+                let work = work.entry(id).or_default();
+                match (&recorded.event, recorded.subject) {
+                    (Some(event), _) => work.fold(recorded, event)?,
+                    // The key is gone: what was known of it goes too, though the erasure comes later in the log.
+                    (None, Some(subject)) => work.erase(id, subject, position),
+                    (None, None) => {}
+                }
             }
-            let folded = V::fold(entry.document.take(), recorded, event);
-            entry.document = Some(folded.map_err(|error| match error {
-                FoldError::Missing => ApplyError::Incomplete { position },
-                FoldError::Contradiction(reason) => ApplyError::Poison { position, reason },
-            })?);
-            entry.changed = true;
         }
-        let mut changed: Vec<(V::Document, bool)> = work
+        let mut changed: Vec<(Kept<V>, bool)> = work
             .into_values()
             .filter(|work| work.changed)
-            .filter_map(|work| work.document.map(|document| (document, work.stored)))
+            .filter_map(|work| work.kept.map(|kept| (kept, work.stored)))
             .collect();
-        changed.sort_by_key(|(document, _)| V::position(document));
+        changed.sort_by_key(|(kept, _)| kept.position());
         let entries = match self.cache {
             Some(_) => entries::<V>(&changed)?,
             None => Vec::new(),
@@ -330,15 +394,14 @@ impl<V: View> Projector for ViewProjector<V> {
     }
 }
 
-fn entries<V: View>(documents: &[(V::Document, bool)]) -> Result<Vec<Entry>, ApplyError> {
+fn entries<V: View>(documents: &[(Kept<V>, bool)]) -> Result<Vec<Entry>, ApplyError> {
     let mut entries = Vec::with_capacity(documents.len());
-    for (document, _) in documents {
-        let position = V::position(document);
-        let unfit = |_| ApplyError::Poison {
+    for (kept, _) in documents {
+        let position = kept.position();
+        let value = kept.to_json().ok_or_else(|| ApplyError::Poison {
             position,
             reason: "the document cannot be written as JSON".to_owned(),
-        };
-        let value = serde_json::to_value(document).map_err(unfit)?;
+        })?;
         let id = value.get("_id").and_then(serde_json::Value::as_str).unwrap_or_default();
         entries.push(Entry { id: id.to_owned(), position, json: value.to_string() });
     }

@@ -370,6 +370,7 @@ impl View for Wounds {
     const NAME: &'static str = "wounds";
     const VERSION: u32 = 1;
     const STREAM: &'static str = "wound";
+    const SUBJECT: &'static str = "patient_id";
     const CACHE: CacheKind = CacheKind::Wound;
     type Document = WoundDocument;
 
@@ -379,6 +380,10 @@ impl View for Wounds {
 
     fn position(document: &WoundDocument) -> u64 {
         document.position
+    }
+
+    fn subject(document: &WoundDocument) -> Uuid {
+        document.patient_id.as_uuid()
     }
 
     fn fold(

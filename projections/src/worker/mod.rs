@@ -1,4 +1,6 @@
-//! Wound inference: the projector that answers a scan with a measurement, or with the reason why there is none.
+//! The projectors whose effects are commands: wound inference, and the purge after an erasure (`purge`).
+//!
+//! Wound inference is the projector that answers a scan with a measurement, or with the reason why there is none.
 //!
 //! It reads the log like any projector, but its effect is a command: what the network measured becomes a signed
 //! event too. Whether a scan still needs an answer is read from the wound's stream in the log itself, and every
@@ -6,6 +8,7 @@
 //! another model answers beside the old one.
 
 mod ports;
+mod purge;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,9 +27,10 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 pub use ports::{
-    Answer, CaptureRequest, CaptureSource, FetchError, MeasurementSink, ScanAnalyzer,
-    ScanRejection, SinkError,
+    Answer, CapturePurge, CaptureRequest, CaptureSource, FetchError, MeasurementSink, PurgeSink,
+    ScanAnalyzer, ScanRejection, SinkError,
 };
+pub use purge::PurgeWorker;
 
 use crate::event::{EventLog, RecordedEvent};
 use crate::read_models::{WoundDocument, fold_wound};

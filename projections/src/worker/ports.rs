@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::WoundId;
+use domain::custody::RecordPurge;
 use domain::value::Digest;
 use domain::wound::{Measurement, RecordMeasurement, RejectScan, RejectionReason};
 use uuid::Uuid;
@@ -91,6 +92,29 @@ pub enum FetchError {
 pub trait CaptureSource: Send + Sync {
     /// Fetches one capture.
     async fn fetch(&self, request: &CaptureRequest) -> Result<Bytes, FetchError>;
+}
+
+/// Removes captures.
+#[async_trait]
+pub trait CapturePurge: Send + Sync {
+    /// Removes everything that was sealed with the destroyed key of a subject. May be repeated.
+    ///
+    /// # Errors
+    /// When the store does not answer: the worker tries again.
+    async fn purge(&self, subject: Uuid) -> Result<(), StoreError>;
+}
+
+/// Records, as a command, that what was derived from an erased record is gone.
+#[async_trait]
+pub trait PurgeSink: Send + Sync {
+    /// Records the purge of a subject under this command id; `caused_by` is the command that erased.
+    async fn record_purge(
+        &self,
+        subject: Uuid,
+        command_id: Uuid,
+        caused_by: Uuid,
+        command: RecordPurge,
+    ) -> Result<(), SinkError>;
 }
 
 /// Why a capture has no measurement.

@@ -99,7 +99,7 @@ impl Clinic {
     }
 
     pub(crate) fn context() -> Context {
-        let roles = [Role::Clinician, Role::FrontDesk, Role::Service];
+        let roles = [Role::Clinician, Role::FrontDesk, Role::Service, Role::Compliance];
         let actor = Actor::user(AccountId::from_uuid(id(0xacc)), roles);
         Context::new(actor, PurposeOfUse::ALL[0])
     }

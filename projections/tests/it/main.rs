@@ -3,6 +3,7 @@
 
 mod cache;
 mod clinic;
+mod erasure;
 mod read_models;
 mod runtime;
 mod worker;

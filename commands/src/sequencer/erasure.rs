@@ -1,0 +1,85 @@
+//! Erasure: the key is destroyed by the transaction that appends the event, and what was sealed with it and comes
+//! later is refused.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::append::Append;
+use crate::memory::Memory;
+
+/// What leaves the database together with a subject's key, each by the subject as `$1`. Derived tables
+/// that hold something of a subject belong here.
+const GONE_WITH_THE_KEY: [&str; 3] = [
+    "UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()
+      WHERE subject = $1 AND wrapped IS NOT NULL",
+    "DELETE FROM claims_unique WHERE aggregate_id IN (SELECT aggregate_id FROM events WHERE subject = $1)",
+    "DELETE FROM claims_busy WHERE aggregate_id IN (SELECT aggregate_id FROM events WHERE subject = $1)",
+];
+
+/// Which subjects are erased, as far as this process knows.
+pub(crate) struct Erasures {
+    memory: Memory,
+}
+
+impl Erasures {
+    pub(crate) fn new(memory: Memory) -> Erasures {
+        Erasures { memory }
+    }
+
+    /// Learns who was erased, by whichever process, and forgets them. Called under the head's lock.
+    pub(crate) async fn learn(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let erased: Vec<Uuid> =
+            sqlx::query_scalar("SELECT subject FROM keyring.data_keys WHERE wrapped IS NULL")
+                .fetch_all(connection)
+                .await?;
+        self.memory.forget(&erased);
+        Ok(())
+    }
+
+    /// Which of the subjects of a batch are erased.
+    pub(crate) fn among(&self, batch: &[&Append]) -> HashSet<Uuid> {
+        let subjects = batch.iter().flat_map(|append| &append.events);
+        let subjects = subjects.filter_map(|event| event.subject);
+        subjects.filter(|subject| self.memory.is_erased(*subject)).collect()
+    }
+
+    /// Forgets whom this process has just erased.
+    pub(crate) fn committed(&self, subject: Uuid) {
+        self.memory.forget(&[subject]);
+        metrics::counter!("ledger_erasures_total").increment(1);
+    }
+}
+
+/// Destroys a subject's key and what goes with it. Commits nothing.
+pub(crate) async fn destroy(
+    connection: &mut PgConnection,
+    subject: Uuid,
+) -> Result<(), sqlx::Error> {
+    for statement in GONE_WITH_THE_KEY {
+        sqlx::query(statement).bind(subject).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Destroys the keys of erased subjects that are there again, because the keys were restored from a
+/// backup older than the erasure. Gives back how many.
+pub(crate) async fn destroy_again(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    // The names stand in the statement, and are not parameters, so that the planner knows how few these
+    // events are.
+    sqlx::query_scalar(
+        "WITH destroyed AS (
+           UPDATE keyring.data_keys k SET wrapped = NULL, destroyed_at = now()
+             FROM events e
+            WHERE e.aggregate_type = 'custody' AND e.event_type = 'SubjectErased'
+              AND k.subject = e.aggregate_id AND k.wrapped IS NOT NULL
+           RETURNING 1
+         ), moved AS (
+           UPDATE ledger_head SET epoch = epoch + 1 WHERE EXISTS (SELECT 1 FROM destroyed)
+         )
+         SELECT count(*) FROM destroyed",
+    )
+    .fetch_one(connection)
+    .await
+}

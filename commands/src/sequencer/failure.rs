@@ -1,0 +1,67 @@
+//! Why a batch was not appended, and what that means for the next try.
+
+use audit::checkpoint::CheckpointError;
+use audit::postgres::DatabaseError;
+
+use super::edge::EdgeError;
+use crate::signing::SigningError;
+
+/// Why a batch failed as a whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BatchError {
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    #[error("the right edge cannot be trusted")]
+    Edge(#[from] EdgeError),
+    #[error("the checkpoint cannot be signed")]
+    Checkpoint(#[from] CheckpointError),
+    #[error("there is no log in this database any more")]
+    NoLog,
+    #[error("the log's keys cannot be read")]
+    Keyring(#[source] DatabaseError),
+    #[error("nothing can be signed")]
+    Signing(#[from] SigningError),
+    #[error("the outcome of the commit is unknown")]
+    Commit(#[source] sqlx::Error),
+    #[error("the transaction took longer than {seconds} s")]
+    Timeout { seconds: u64 },
+    #[error("the commit was given up")]
+    GivenUp,
+}
+
+impl BatchError {
+    /// Whether the database refused the data, as opposed to not answering: then one of the batch is to
+    /// blame, and the others can be tried without it.
+    pub(super) fn is_about_the_data(&self) -> bool {
+        matches!(self, BatchError::Database(sqlx::Error::Database(_)))
+    }
+
+    /// Whether another try on a new connection may help. It is safe even if this one was committed after
+    /// all: the commands are found then, under their ids, and answered alike.
+    pub(super) fn is_worth_a_retry(&self) -> bool {
+        match self {
+            BatchError::Database(error) | BatchError::Commit(error) => match error {
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+                // An administrator or a restart ended the session.
+                sqlx::Error::Database(error) => {
+                    error.code().is_some_and(|code| code.starts_with("57P"))
+                }
+                _ => false,
+            },
+            BatchError::GivenUp => true,
+            _ => false,
+        }
+    }
+
+    /// The message and those of its causes.
+    pub(super) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}

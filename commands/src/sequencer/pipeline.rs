@@ -1,0 +1,599 @@
+//! Batches, one after the other and overlapping: staged, that is decided and inserted; then committed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use audit::checkpoint::Checkpoint;
+use audit::merkle::Hash;
+use audit::postgres::StoredKeyring;
+use jiff::Timestamp;
+use sqlx::{Executor, PgConnection, PgPool};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::append::{Append, Appended, AppendedEvents, Queued, Rejection};
+use super::decide::{self, Facts, Rules, Verdict};
+use super::edge::Edge;
+use super::erasure::{self, Erasures};
+use super::failure::BatchError;
+use super::log::{self, Advance, Write};
+use super::{Limits, Published};
+use crate::cache::Cache;
+use crate::memory::Memory;
+use crate::signing::Signing;
+
+/// How many batches lock the head first after somebody else was seen to append, or a batch was refused.
+const CAREFUL_BATCHES: u32 = 64;
+
+/// How many versions of streams are remembered, halved.
+const VERSIONS_HALF: usize = 32_768;
+
+/// No epoch of any log.
+const NO_EPOCH: i64 = -1;
+
+/// The right edge of the log, as it is once everything staged is committed.
+struct Tip {
+    edge: Edge,
+    last_recorded_at: Timestamp,
+}
+
+/// A batch whose rows are inserted; what is left is to move the head and to commit.
+struct Staged {
+    connection: PgConnection,
+    outcomes: Vec<Outcome>,
+    /// None if nothing of the batch was accepted: then there is no transaction either.
+    commit: Option<Commit>,
+}
+
+struct Commit {
+    advance: Advance,
+    published: Published,
+    events: u64,
+    has_claims: bool,
+    erased: Option<Uuid>,
+}
+
+/// A batch whose commit is under way.
+struct Flight {
+    batch: Vec<Queued>,
+    outcomes: Vec<Outcome>,
+    published: Published,
+    events: u64,
+    has_claims: bool,
+    started: Instant,
+    task: JoinHandle<Result<PgConnection, BatchError>>,
+}
+
+/// What a committed batch answers, command by command.
+enum Outcome {
+    Appended { first: u64, proofs: Vec<Vec<Hash>> },
+    Rejected(Rejection),
+    Same { as_index: usize },
+}
+
+pub(super) struct Sequencer {
+    pool: PgPool,
+    signing: Arc<Signing>,
+    keyring: StoredKeyring,
+    /// The head's epoch as of which keyring and erasures are known.
+    epoch: i64,
+    limits: Limits,
+    erasures: Erasures,
+    idle: Vec<PgConnection>,
+    /// None at the start and after any failure: then it is read under the head's lock.
+    tip: Option<Tip>,
+    /// The versions of streams as of the tip. Right as long as nobody else appends.
+    versions: Cache<(&'static str, Uuid), u64>,
+    flight: Option<Flight>,
+    careful: u32,
+    publish: watch::Sender<Published>,
+}
+
+impl Sequencer {
+    pub(super) fn new(
+        pool: PgPool,
+        signing: Arc<Signing>,
+        keyring: StoredKeyring,
+        limits: Limits,
+        memory: Memory,
+        publish: watch::Sender<Published>,
+    ) -> Sequencer {
+        Sequencer {
+            pool,
+            signing,
+            keyring,
+            epoch: NO_EPOCH,
+            limits,
+            erasures: Erasures::new(memory),
+            idle: Vec::new(),
+            tip: None,
+            versions: Cache::new(VERSIONS_HALF),
+            flight: None,
+            careful: 0,
+            publish,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut waiting: mpsc::Receiver<Queued>,
+        closing: CancellationToken,
+    ) {
+        let mut queue: Vec<Queued> = Vec::new();
+        loop {
+            if queue.is_empty() {
+                let limit = self.limits.batch_commands;
+                let taken = tokio::select! {
+                    taken = waiting.recv_many(&mut queue, limit) => taken,
+                    landed = landing(&mut self.flight) => {
+                        if let Some(batch) = self.landed(landed) {
+                            self.complete(batch).await;
+                        }
+                        continue;
+                    }
+                    () = closing.cancelled(), if !waiting.is_closed() => {
+                        waiting.close();
+                        continue;
+                    }
+                };
+                if taken == 0 {
+                    break;
+                }
+            }
+            metrics::gauge!("ledger_queue_depth").set(waiting.len() as f64);
+            let batch = self.take_batch(&mut queue);
+            metrics::histogram!("ledger_batch_commands").record(batch.len() as f64);
+            self.append(batch).await;
+        }
+        self.settle().await;
+        tracing::info!("the sequencer has ended");
+    }
+
+    /// As many of the queued commands as fit into one transaction, in order; at least one.
+    fn take_batch(&self, queue: &mut Vec<Queued>) -> Vec<Queued> {
+        let mut bytes = 0;
+        let fitting = queue
+            .iter()
+            .take_while(|queued| {
+                bytes += queued.append.size();
+                bytes <= self.limits.batch_bytes && !queued.append.goes_alone()
+            })
+            .count();
+        let rest = queue.split_off(fitting.clamp(1, queue.len()));
+        std::mem::replace(queue, rest)
+    }
+
+    /// Stages a batch while the one before it commits, if they allow it, and sees it on its way.
+    async fn append(&mut self, batch: Vec<Queued>) {
+        if !self.may_overlap(&batch) {
+            self.settle().await;
+        }
+        if self.careful > 0 || self.tip.is_none() || batch.iter().any(|q| q.append.goes_alone()) {
+            return self.complete(batch).await;
+        }
+        let started = Instant::now();
+        let staged = self.stage(&batch, Reads::WhatIsUnknown).await;
+        let fallen = match self.flight {
+            Some(_) => {
+                let landed = landing(&mut self.flight).await;
+                self.landed(landed)
+            }
+            None => None,
+        };
+        match staged {
+            Ok(staged) if fallen.is_none() => match staged.commit {
+                Some(commit) => {
+                    self.launch(batch, staged.outcomes, commit, staged.connection, started);
+                }
+                None => {
+                    self.idle.push(staged.connection);
+                    self.answer(batch, staged.outcomes);
+                }
+            },
+            Ok(mut staged) => {
+                // What it was staged upon has not become true. Its rows go first, or they would be in
+                // the way of those that now come before them.
+                if log::rollback(&mut staged.connection).await.is_ok() {
+                    self.idle.push(staged.connection);
+                }
+                self.forget_the_tip();
+                for batch in fallen.into_iter().chain([batch]) {
+                    self.complete(batch).await;
+                }
+            }
+            Err(error) => {
+                // Somebody else appended, a command was repeated, or the database failed: under the
+                // lock it shows which.
+                tracing::debug!(error = error.chain(), "a batch goes the careful way");
+                self.careful = CAREFUL_BATCHES;
+                self.forget_the_tip();
+                for batch in fallen.into_iter().chain([batch]) {
+                    self.complete(batch).await;
+                }
+            }
+        }
+    }
+
+    /// Whether a batch can be decided before the one under way is committed.
+    fn may_overlap(&self, batch: &[Queued]) -> bool {
+        let has_claims = || batch.iter().any(|queued| !queued.append.claims.is_empty());
+        match &self.flight {
+            None => true,
+            Some(flight) => self.careful == 0 && !(flight.has_claims && has_claims()),
+        }
+    }
+
+    /// Appends a batch by itself: everything is read under the head's lock.
+    async fn complete(&mut self, batch: Vec<Queued>) {
+        let started = Instant::now();
+        let outcome = match self.attempt(&batch).await {
+            Err(error) if error.is_worth_a_retry() => {
+                tracing::warn!(error = error.chain(), "the append is tried again");
+                self.attempt(&batch).await
+            }
+            outcome => outcome,
+        };
+        metrics::histogram!("ledger_append_seconds").record(started.elapsed().as_secs_f64());
+        match outcome {
+            Ok(outcomes) => self.answer(batch, outcomes),
+            Err(error) if error.is_about_the_data() && batch.len() > 1 => {
+                tracing::warn!(error = error.chain(), "a batch was refused: one by one now");
+                for queued in batch {
+                    Box::pin(self.complete(vec![queued])).await;
+                }
+            }
+            Err(error) => {
+                let reason = error.chain();
+                tracing::error!(error = reason, commands = batch.len(), "the append failed");
+                metrics::counter!("ledger_append_failures_total").increment(1);
+                for queued in batch {
+                    let _ = queued.reply.send(Err(Rejection::Failed(reason.clone())));
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, batch: &[Queued]) -> Result<Vec<Outcome>, BatchError> {
+        let staged = self.stage(batch, Reads::EverythingLocked).await;
+        let Staged { connection, outcomes, commit } = match staged {
+            Ok(staged) => staged,
+            Err(error) => {
+                self.forget_the_tip();
+                return Err(error);
+            }
+        };
+        let Some(commit) = commit else {
+            self.idle.push(connection);
+            return Ok(outcomes);
+        };
+        match commit_within(self.limits, connection, &commit.advance).await {
+            Ok(connection) => self.idle.push(connection),
+            Err(error) => {
+                self.forget_the_tip();
+                return Err(error);
+            }
+        }
+        if let Some(subject) = commit.erased {
+            self.erasures.committed(subject);
+        }
+        if commit.advance.moves_epoch {
+            // The next batch must see what changed.
+            self.forget_the_tip();
+        }
+        self.published(commit.published, commit.events);
+        Ok(outcomes)
+    }
+
+    /// Sends the commit on its way.
+    fn launch(
+        &mut self,
+        batch: Vec<Queued>,
+        outcomes: Vec<Outcome>,
+        commit: Commit,
+        connection: PgConnection,
+        started: Instant,
+    ) {
+        let Commit { advance, published, events, has_claims, .. } = commit;
+        let limits = self.limits;
+        let task = tokio::spawn(async move { commit_within(limits, connection, &advance).await });
+        self.flight =
+            Some(Flight { batch, outcomes, published, events, has_claims, started, task });
+    }
+
+    /// Waits until nothing is under way.
+    async fn settle(&mut self) {
+        if self.flight.is_some() {
+            let landed = landing(&mut self.flight).await;
+            if let Some(batch) = self.landed(landed) {
+                self.complete(batch).await;
+            }
+        }
+    }
+
+    /// The commit under way has ended: answers the batch, or gives it back to be appended once more.
+    fn landed(&mut self, landed: Result<PgConnection, BatchError>) -> Option<Vec<Queued>> {
+        let flight = self.flight.take()?;
+        match landed {
+            Ok(connection) => {
+                self.idle.push(connection);
+                metrics::histogram!("ledger_append_seconds")
+                    .record(flight.started.elapsed().as_secs_f64());
+                self.published(flight.published, flight.events);
+                self.answer(flight.batch, flight.outcomes);
+                None
+            }
+            Err(error) => {
+                tracing::debug!(error = error.chain(), "a batch goes the careful way");
+                self.careful = CAREFUL_BATCHES;
+                self.forget_the_tip();
+                Some(flight.batch)
+            }
+        }
+    }
+
+    fn forget_the_tip(&mut self) {
+        self.tip = None;
+        self.versions = Cache::new(VERSIONS_HALF);
+    }
+
+    fn published(&self, published: Published, events: u64) {
+        metrics::counter!("ledger_events_total").increment(events);
+        self.publish.send_replace(published);
+    }
+
+    /// Decides a batch and inserts its rows. After a failure the connection is not used again.
+    async fn stage(&mut self, batch: &[Queued], reads: Reads) -> Result<Staged, BatchError> {
+        let limit = self.limits.transaction;
+        let staging = self.stage_unbounded(batch, reads);
+        tokio::time::timeout(limit, staging)
+            .await
+            .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() })?
+    }
+
+    async fn stage_unbounded(
+        &mut self,
+        batch: &[Queued],
+        reads: Reads,
+    ) -> Result<Staged, BatchError> {
+        let mut connection = match self.idle.pop() {
+            Some(connection) => connection,
+            None => connect(&self.pool).await?,
+        };
+        let locked = reads == Reads::EverythingLocked;
+        let mut tip = match self.tip.take() {
+            Some(tip) if !locked => tip,
+            tip => self.lock(&mut connection, tip).await?,
+        };
+        let first = tip.edge.size();
+        let appends: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
+        let facts = self.facts(&mut connection, &appends, locked).await?;
+        let headers = self.keyring.keyring.headers(first);
+        let rules = Rules {
+            last_recorded_at: tip.last_recorded_at,
+            tolerance: self.limits.clock_tolerance,
+            headers: &headers,
+        };
+        let decision = decide::decide(&appends, facts, rules);
+        let accepted: Vec<&Append> = appends
+            .iter()
+            .zip(&decision.verdicts)
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Append { .. }))
+            .map(|(append, _)| *append)
+            .collect();
+        if accepted.is_empty() {
+            if locked {
+                log::rollback(&mut connection).await?;
+            }
+            self.tip = Some(tip);
+            let outcomes = outcomes(decision.verdicts, first, Vec::new());
+            return Ok(Staged { connection, outcomes, commit: None });
+        }
+        let leaves: Vec<Hash> =
+            accepted.iter().flat_map(|append| &append.events).map(|event| event.leaf).collect();
+        let (appended, tiles) = tip.edge.append(&leaves);
+        tip.last_recorded_at = decision.latest;
+        let origin = self.keyring.keyring.origin().to_owned();
+        let checkpoint = Checkpoint { origin, size: appended.size, root: appended.root }
+            .to_note(&self.signing.current().note)?;
+        let erased = accepted.iter().find_map(|append| append.erase);
+        let commit = Commit {
+            has_claims: accepted.iter().any(|append| !append.claims.is_empty()),
+            advance: Advance {
+                expected: first,
+                size: appended.size,
+                frontier: tip.edge.frontier(),
+                checkpoint: checkpoint.clone(),
+                last_recorded_at: decision.latest,
+                moves_epoch: accepted.iter().any(|append| append.goes_alone()),
+            },
+            published: Published {
+                size: appended.size,
+                checkpoint: Arc::from(checkpoint.as_str()),
+            },
+            events: decision.events,
+            erased,
+        };
+        if !locked {
+            log::begin(&mut connection).await?;
+        }
+        let (claims, checkpoint) = (decision.claims, checkpoint.as_str());
+        let write = Write { first, accepted, claims, tiles, size: appended.size, checkpoint };
+        log::write(&mut connection, &write).await?;
+        if let Some(subject) = erased {
+            erasure::destroy(&mut connection, subject).await?;
+        }
+        for event in write.accepted.iter().flat_map(|append| &append.events) {
+            self.versions.insert((event.stream_type, event.stream_id), event.sequence);
+        }
+        self.tip = Some(tip);
+        let outcomes = outcomes(decision.verdicts, first, appended.proofs);
+        Ok(Staged { connection, outcomes, commit: Some(commit) })
+    }
+
+    /// Begins a transaction under the head's lock, and learns what others have appended.
+    async fn lock(
+        &mut self,
+        connection: &mut PgConnection,
+        tip: Option<Tip>,
+    ) -> Result<Tip, BatchError> {
+        let head = log::begin_locked(connection).await?.ok_or(BatchError::NoLog)?;
+        let undisturbed = tip.as_ref().is_some_and(|tip| tip.edge.size() == head.size);
+        if undisturbed {
+            self.careful = self.careful.saturating_sub(1);
+        } else {
+            self.versions = Cache::new(VERSIONS_HALF);
+            // After a failure nothing is known of others, and the count stands as it is.
+            if tip.is_some() {
+                self.careful = CAREFUL_BATCHES;
+            }
+        }
+        let mut edge = match tip {
+            Some(tip) => tip.edge,
+            None => Edge::recompute(connection, head.size).await?,
+        };
+        edge.catch_up(connection, head.size, &head.frontier).await?;
+        if head.epoch != self.epoch {
+            self.erasures.learn(connection).await?;
+            let origin = self.keyring.keyring.origin().to_owned();
+            let stored = audit::postgres::keyring(connection, &origin)
+                .await
+                .map_err(BatchError::Keyring)?
+                .ok_or(BatchError::NoLog)?;
+            if stored != self.keyring {
+                self.signing.follow(&stored.keyring, head.size)?;
+                self.keyring = stored;
+            }
+            self.epoch = head.epoch;
+        }
+        Ok(Tip { edge, last_recorded_at: head.last_recorded_at })
+    }
+
+    /// What the batch could collide with. Without the lock only what is not in memory is read; what is
+    /// missed that way, a unique index refuses.
+    async fn facts(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[&Append],
+        locked: bool,
+    ) -> Result<Facts, BatchError> {
+        let streams = || batch.iter().flat_map(|append| &append.expected);
+        let known = |stream: &(&'static str, Uuid)| self.versions.get(stream);
+        let all_known = streams()
+            .all(|expected| known(&(expected.stream_type, expected.stream_id)).is_some())
+            && batch.iter().all(|append| append.claims.is_empty() && append.new_keys.is_empty());
+        let mut facts = if locked || !all_known {
+            log::read_facts(connection, batch).await?
+        } else {
+            Facts::default()
+        };
+        // What is staged and not committed yet is known only here.
+        for expected in streams() {
+            let stream = (expected.stream_type, expected.stream_id);
+            if let Some(version) = known(&stream) {
+                facts.versions.insert(stream, version);
+            }
+        }
+        facts.erased = self.erasures.among(batch);
+        Ok(facts)
+    }
+
+    fn answer(&self, batch: Vec<Queued>, outcomes: Vec<Outcome>) {
+        let checkpoint = self.publish.borrow().checkpoint.clone();
+        let mut answers: Vec<Result<Appended, Rejection>> = Vec::with_capacity(batch.len());
+        let mut replies = Vec::with_capacity(batch.len());
+        for (queued, outcome) in batch.into_iter().zip(outcomes) {
+            replies.push(queued.reply);
+            answers.push(match outcome {
+                Outcome::Appended { first, proofs } => Ok(Appended {
+                    append: AppendedEvents { first, events: queued.append.events, proofs },
+                    checkpoint: checkpoint.clone(),
+                }),
+                Outcome::Rejected(rejection) => {
+                    metrics::counter!("ledger_rejections_total", "code" => rejection.code())
+                        .increment(1);
+                    Err(rejection)
+                }
+                // The first of the two is earlier in the batch, so its answer is there.
+                Outcome::Same { as_index } => answers[as_index].clone(),
+            });
+        }
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // Nobody waits any more if the request was given up; the command is done all the same.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+/// What a batch reads before it is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reads {
+    WhatIsUnknown,
+    EverythingLocked,
+}
+
+/// The end of the commit under way; never, if there is none.
+async fn landing(flight: &mut Option<Flight>) -> Result<PgConnection, BatchError> {
+    match flight {
+        Some(flight) => (&mut flight.task).await.unwrap_or(Err(BatchError::GivenUp)),
+        None => std::future::pending().await,
+    }
+}
+
+async fn commit_within(
+    limits: Limits,
+    mut connection: PgConnection,
+    advance: &Advance,
+) -> Result<PgConnection, BatchError> {
+    let limit = limits.transaction;
+    tokio::time::timeout(limit, log::commit(&mut connection, advance))
+        .await
+        .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() })?
+        .map_err(BatchError::Commit)?;
+    Ok(connection)
+}
+
+fn outcomes(verdicts: Vec<Verdict>, head: u64, proofs: Vec<Vec<Hash>>) -> Vec<Outcome> {
+    let mut proofs = proofs.into_iter();
+    let mut offsets = verdicts
+        .iter()
+        .filter_map(|verdict| match verdict {
+            Verdict::Append { offset } => Some(*offset),
+            _ => None,
+        })
+        .skip(1)
+        .collect::<Vec<_>>()
+        .into_iter();
+    verdicts
+        .into_iter()
+        .map(|verdict| match verdict {
+            Verdict::Append { offset } => {
+                let count = offsets.next().map_or(usize::MAX, |next| {
+                    usize::try_from(next - offset).unwrap_or(usize::MAX)
+                });
+                Outcome::Appended {
+                    first: head + offset,
+                    proofs: proofs.by_ref().take(count).collect(),
+                }
+            }
+            Verdict::Reject(rejection) => Outcome::Rejected(rejection),
+            Verdict::Same { as_index } => Outcome::Same { as_index },
+        })
+        .collect()
+}
+
+/// A connection of the sequencer's own, with plans that do not depend on the statistics of tables that
+/// have just begun to fill.
+async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = pool.acquire().await?.detach();
+    connection
+        .execute(
+            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+             SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+             SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
+             SET idle_in_transaction_session_timeout = '20s'",
+        )
+        .await?;
+    Ok(connection)
+}
