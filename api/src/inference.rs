@@ -1,13 +1,19 @@
-//! What the wound worker reads and writes through: captures out of the store, answers into the log.
+//! What the workers read and write through: captures out of the store, answers and purges into the log.
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use commands::{Actor, BlobError, Blobs, CommandError, Context, Ledger, PurposeOfUse, StoredBlob};
-use domain::wound::{RecordMeasurement, RejectScan};
-use domain::{WoundCommand, WoundEpisode};
-use projections::worker::{
-    Answer, CaptureRequest, CaptureSource, FetchError, MeasurementSink, SinkError,
+use commands::{
+    Actor, BlobError, Blobs, CommandError, Context, Ledger, PurposeOfUse, Receipt, StoredBlob,
 };
+use domain::custody::RecordPurge;
+use domain::wound::{RecordMeasurement, RejectScan};
+use domain::{Custody, CustodyCommand, WoundCommand, WoundEpisode};
+use projections::runtime::StoreError;
+use projections::worker::{
+    Answer, CapturePurge, CaptureRequest, CaptureSource, FetchError, MeasurementSink, PurgeSink,
+    SinkError,
+};
+use uuid::Uuid;
 
 /// Fetches captures and opens them with their patient's data key.
 #[derive(Clone)]
@@ -33,7 +39,7 @@ impl CaptureSource for BlobCaptures {
         })?;
         let CaptureRequest { blob_id, sha256, size, .. } = *request;
         let stored = StoredBlob { blob_id, sha256: *sha256.as_bytes(), size };
-        let opened = self.blobs.get(&key.key, &stored).await.map_err(|error| match error {
+        let opened = self.blobs.get(&key, &stored).await.map_err(|error| match error {
             BlobError::NotFound { .. } => FetchError::Missing,
             BlobError::Digest { .. } | BlobError::Seal { .. } | BlobError::TooLarge { .. } => {
                 FetchError::Damaged
@@ -44,7 +50,15 @@ impl CaptureSource for BlobCaptures {
     }
 }
 
-/// Records what the worker found, as the worker.
+#[async_trait]
+impl CapturePurge for BlobCaptures {
+    async fn purge(&self, subject: Uuid) -> Result<(), StoreError> {
+        self.ledger.purge_captures(&self.blobs, subject).await?;
+        Ok(())
+    }
+}
+
+/// Records what the workers found and did, as the worker.
 #[derive(Clone)]
 pub struct LedgerSink {
     ledger: Ledger,
@@ -62,15 +76,37 @@ impl LedgerSink {
         context.command_id = answer.command_id;
         context.correlation_id = answer.caused_by;
         let id = answer.wound_id.as_uuid();
-        match self.ledger.execute::<WoundEpisode>(id, command, &context).await {
-            Ok(_) => Ok(()),
-            Err(
-                error @ (CommandError::Unavailable(_)
-                | CommandError::Overloaded
-                | CommandError::Damaged(_)),
-            ) => Err(SinkError::Unavailable { source: Box::new(error) }),
-            Err(error) => Err(SinkError::Refused { code: error.code().to_owned() }),
-        }
+        taken(self.ledger.execute::<WoundEpisode>(id, command, &context).await)
+    }
+}
+
+/// What the ledger's answer means for a worker.
+fn taken(answered: Result<Receipt, CommandError>) -> Result<(), SinkError> {
+    match answered {
+        Ok(_) => Ok(()),
+        Err(
+            error @ (CommandError::Unavailable(_)
+            | CommandError::Overloaded
+            | CommandError::Damaged(_)),
+        ) => Err(SinkError::Unavailable { source: Box::new(error) }),
+        Err(error) => Err(SinkError::Refused { code: error.code().to_owned() }),
+    }
+}
+
+#[async_trait]
+impl PurgeSink for LedgerSink {
+    async fn record_purge(
+        &self,
+        subject: Uuid,
+        command_id: Uuid,
+        caused_by: Uuid,
+        command: RecordPurge,
+    ) -> Result<(), SinkError> {
+        let mut context = Context::new(Actor::worker(), PurposeOfUse::Hcompl);
+        context.command_id = command_id;
+        context.correlation_id = caused_by;
+        let command = CustodyCommand::RecordPurge(command);
+        taken(self.ledger.execute::<Custody>(subject, command, &context).await)
     }
 }
 

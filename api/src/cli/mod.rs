@@ -47,7 +47,7 @@ struct Cli {
 enum Command {
     /// Answer commands and queries over HTTP
     Serve(serve::Serve),
-    /// Keep the read models up to date and measure wound scans
+    /// Keep the read models up to date, measure wound scans, purge what was erased
     Worker(worker::Worker),
     /// Bring the database's tables up to date and begin the log if it is empty
     Migrate(migrate::Migrate),

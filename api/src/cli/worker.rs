@@ -1,4 +1,4 @@
-//! `ledger worker`: the read models and the wound measurements.
+//! `ledger worker`: the read models, the wound measurements, and the purge after an erasure.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use clap::Args;
 use commands::{Blobs, Clock, Ledger, LedgerConfig, database};
 use projections::event::EventLog;
 use projections::runtime::{Projector, RunConfig, Runtime};
-use projections::worker::InferenceWorker;
+use projections::worker::{InferenceWorker, PurgeWorker};
 use projections::wound::pipeline::WoundAnalyzer;
 use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
@@ -21,8 +21,8 @@ use crate::config::{Identity, Stores};
 use crate::inference::{BlobCaptures, LedgerSink};
 use crate::logging::{self, LogFormat};
 
-/// Keeps the read models and caches up to date and measures newly recorded wound scans, until SIGTERM or
-/// Ctrl-C. Several workers may run: one holds each projector, the others stand by.
+/// Keeps the read models and caches up to date, measures newly recorded wound scans, and purges what was
+/// derived from erased records, until SIGTERM or Ctrl-C. Several workers may run: one holds each projector, the others stand by.
 #[derive(Debug, Args)]
 pub(super) struct Worker {
     #[command(flatten)]
@@ -44,15 +44,19 @@ impl Worker {
         let models = read_models(&self.stores).await?;
         let log = EventLog::new(pool.clone(), DataKeys::new(pool.clone(), keys.key_wrap()));
         let analyzer = tokio::task::spawn_blocking(WoundAnalyzer::embedded).await?;
+        let captures = Arc::new(BlobCaptures::new(ledger.clone(), Blobs::new(&self.stores.blobs)?));
+        let sink = Arc::new(LedgerSink::new(ledger.clone()));
         let inference = InferenceWorker::new(
             log.clone(),
-            Arc::new(BlobCaptures::new(ledger.clone(), Blobs::new(&self.stores.blobs)?)),
+            captures.clone(),
             Arc::new(analyzer.context("the network's weights cannot be loaded")?),
-            Arc::new(LedgerSink::new(ledger.clone())),
+            sink.clone(),
         );
+        let purge = PurgeWorker::new(log.clone(), models.clone(), captures, sink);
         let runtime = Runtime::new(pool, log, models.database(), RunConfig::default());
         let mut projectors = models.projectors();
         projectors.push(Arc::new(inference));
+        projectors.push(Arc::new(purge));
         let ended = run(&runtime, projectors).await;
         ledger.close().await;
         ended?;

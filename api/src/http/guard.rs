@@ -139,8 +139,11 @@ async fn deny(
     let Ok(call) = call else { return answer };
     match record(state, operation.concerns, id, &call).await {
         Ok(()) => answer,
-        // An account without any role cannot even be recorded as having been denied.
-        Err(problem) if problem.status == StatusCode::FORBIDDEN.as_u16() => answer,
+        // An account without any role cannot even be recorded as having been denied; and of somebody who was
+        // erased there is no accounting to record it in, which the caller may not learn either.
+        Err(problem) if [StatusCode::FORBIDDEN, StatusCode::GONE].contains(&problem.status()) => {
+            answer
+        }
         Err(problem) => problem,
     }
 }

@@ -9,6 +9,7 @@ mod answer;
 mod appointments;
 pub mod body;
 pub mod call;
+mod custody;
 mod disclosure;
 mod guard;
 mod health;
@@ -103,6 +104,10 @@ fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(patients::edit_contacts))
         .routes(routes!(patients::edit_identifiers))
         .routes(routes!(patients::deactivate))
+        .routes(routes!(custody::place_hold, custody::holds))
+        .routes(routes!(custody::release_hold))
+        .routes(routes!(custody::erase))
+        .routes(routes!(custody::show))
         .routes(routes!(wounds::of_patient))
         .routes(routes!(appointments::book, appointments::list))
         .routes(routes!(appointments::show))

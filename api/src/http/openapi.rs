@@ -32,6 +32,7 @@ const SCHEME: &str = "access_token";
         (name = "sessions", description = "Logging in"),
         (name = "accounts", description = "Accounts and their roles"),
         (name = "patients", description = "Registration and edits"),
+        (name = "custody", description = "Legal holds and erasure"),
         (name = "appointments", description = "Booking, and what became of it"),
         (name = "wounds", description = "Episodes, scans and measurements"),
         (name = "log", description = "Receipts and checkpoints"),

@@ -71,6 +71,11 @@ operations! {
     PUT "/v1/patients/{id}/contacts" Needs(P::EditPatient), Patient;
     PUT "/v1/patients/{id}/identifiers" Needs(P::EditPatient), Patient;
     POST "/v1/patients/{id}/deactivate" Needs(P::DeactivatePatient), Patient;
+    POST "/v1/patients/{id}/holds" Needs(P::ManageHolds), Patient;
+    GET "/v1/patients/{id}/holds" Needs(P::ReadCustody), Patient;
+    POST "/v1/patients/{id}/holds/{hold_id}/release" Needs(P::ManageHolds), Patient;
+    POST "/v1/patients/{id}/erase" Needs(P::ErasePatient), Patient;
+    GET "/v1/patients/{id}/custody" Needs(P::ReadCustody), Patient;
     GET "/v1/patients/{id}/wounds" Needs(P::ReadWounds), Patient;
     POST "/v1/appointments" Needs(P::ManageAppointments), Nobody;
     GET "/v1/appointments" Needs(P::ReadAppointments), Nobody;

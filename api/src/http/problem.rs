@@ -176,6 +176,16 @@ impl Problem {
         )
     }
 
+    /// 410: it was there.
+    pub fn erased() -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "erased",
+            "Erased",
+            "the record was erased; that it existed can still be proved, what it said cannot be read",
+        )
+    }
+
     /// 422: readable, and wrong.
     pub fn unprocessable(code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, "The request is refused", detail)

@@ -55,7 +55,11 @@ impl From<ReadError> for Problem {
             )
             .retry_after(Duration::from_secs(1))
             .at("Ledger-Min-Position"),
-            ReadError::Store { .. } | ReadError::Unreadable { .. } => {
+            ReadError::Erased => Self::erased(),
+            ReadError::Store { .. }
+            | ReadError::Unreadable { .. }
+            | ReadError::NotPurged { .. }
+            | ReadError::Cache(_) => {
                 tracing::error!(error = %super::chain(&error), "a read model failed");
                 Self::unavailable("the read models are not available; nothing was shown")
             }

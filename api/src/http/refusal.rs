@@ -10,6 +10,7 @@ const MISSING: &[(&str, &str)] = &[
     ("not-registered", "record"),
     ("not-booked", "appointment"),
     ("not-opened", "wound"),
+    ("unknown-hold", "hold of this patient"),
     ("unknown-scan", "scan of this wound"),
     ("unknown-measurement", "measurement of this wound"),
 ];
@@ -44,12 +45,7 @@ impl From<CommandError> for Problem {
                 problem
             }
             CommandError::NotFound { what } => Self::not_found(what),
-            CommandError::Erased => Self::new(
-                StatusCode::GONE,
-                "erased",
-                "Erased",
-                "the record was erased; that it existed can still be proved, what it said cannot be read",
-            ),
+            CommandError::Erased => Self::erased(),
             CommandError::Overloaded => Self::overloaded(),
             CommandError::TooLarge { .. } => Self::unprocessable("too-large", error.to_string()),
             CommandError::Unavailable(_) => {

@@ -107,14 +107,14 @@ pub(super) async fn hand_in(
     let patient = episode.and_then(|loaded| loaded.aggregate.subject(id));
     let patient = patient.ok_or_else(|| Problem::not_found("wound"))?;
     let key = state.ledger.data_key(patient).await?;
-    let stored = state.blobs.put(&key.key, &bytes).await.map_err(|error| {
+    let stored = state.blobs.put(&key, &bytes).await.map_err(|error| {
         tracing::error!(error = %super::chain(&error), "a capture could not be stored");
         Problem::unavailable("the store of captures is not available; nothing was recorded")
     })?;
     let recorded = match command(scan_id, &kind, &stored, captured_at) {
         Ok(command) => state.ledger.execute::<WoundEpisode>(id, command, &context).await,
         Err(problem) => {
-            remove(&state, stored.blob_id).await;
+            remove(&state, key.id, stored.blob_id).await;
             return Err(problem);
         }
     };
@@ -123,7 +123,7 @@ pub(super) async fn hand_in(
         // It may have been recorded: the capture stays, and is swept later if nothing names it.
         Err(error @ CommandError::Unavailable(_)) => Err(error.into()),
         Err(error) => {
-            remove(&state, stored.blob_id).await;
+            remove(&state, key.id, stored.blob_id).await;
             // The same request, sent twice at once: the other one was first.
             if matches!(error, CommandError::CommandIdReused)
                 && let Some(receipt) = repeated(&state, &call, id, scan_id, digest).await?
@@ -217,8 +217,8 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-async fn remove(state: &AppState, blob_id: Uuid) {
-    if let Err(error) = state.blobs.delete(blob_id).await {
+async fn remove(state: &AppState, key_id: Uuid, blob_id: Uuid) {
+    if let Err(error) = state.blobs.delete(key_id, blob_id).await {
         // The sweep takes it later.
         tracing::warn!(error = %super::chain(&error), "a refused capture could not be removed");
     }

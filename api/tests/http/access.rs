@@ -16,7 +16,7 @@ use crate::common::{Caller, ROLES, Reply, TestApp};
 /// The path with ids in it that name nothing.
 fn concrete(operation: &Operation) -> String {
     let mut path = operation.path.to_owned();
-    for name in ["{id}", "{scan_id}", "{measurement_id}", "{command_id}"] {
+    for name in ["{id}", "{hold_id}", "{scan_id}", "{measurement_id}", "{command_id}"] {
         path = path.replace(name, &Uuid::now_v7().to_string());
     }
     path

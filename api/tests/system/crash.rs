@@ -294,7 +294,7 @@ async fn receipts_hold(clinic: &Clinic, seen: &Seen) {
 }
 
 /// Documents that survived 20 crashes are those that a quiet projector makes.
-async fn read_models_equal_a_rebuild(clinic: &Clinic) {
+pub(crate) async fn read_models_equal_a_rebuild(clinic: &Clinic) {
     let instance = &clinic.instance;
     let survived = documents(&instance.mongodb_uri, instance.name()).await;
     let rebuilt = format!("{}_rebuilt", instance.name());

@@ -5,6 +5,7 @@
 mod audit;
 mod contention;
 mod crash;
+mod erasure;
 mod import_appointments;
 mod import_fhir;
 mod privacy;

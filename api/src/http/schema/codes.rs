@@ -51,6 +51,16 @@ codes! {
     CancellationReason = domain::appointment::CancellationReason;
     /// How an appointment stands.
     AppointmentStatus = domain::appointment::AppointmentStatus;
+    /// Why a record is held.
+    HoldReason = domain::custody::HoldReason;
+    /// Why a hold is released.
+    ReleaseReason = domain::custody::ReleaseReason;
+    /// Why a record is erased.
+    ErasureReason = domain::custody::ErasureReason;
+    /// On whose authority a hold is placed or released, or a record is erased.
+    Authority = domain::custody::Authority;
+    /// A store of what is derived from the log.
+    Store = domain::custody::Store;
     /// Where on the body a wound is.
     AnatomicalSite = domain::wound::AnatomicalSite;
     /// On which side of the body a wound is.

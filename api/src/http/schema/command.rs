@@ -4,9 +4,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::codes::{
-    AccountKind, AddressUse, AnatomicalSite, CancellationReason, CloseReason, ContactSystem,
-    ContactUse, DeactivationReason, Etiology, Fold, Gender, IdentifierUse, Laterality, NameUse,
-    RejectionReason, Role,
+    AccountKind, AddressUse, AnatomicalSite, Authority, CancellationReason, CloseReason,
+    ContactSystem, ContactUse, DeactivationReason, ErasureReason, Etiology, Fold, Gender,
+    HoldReason, IdentifierUse, Laterality, NameUse, RejectionReason, ReleaseReason, Role,
 };
 
 /// A person's name, kept as it is given. A family name or a given name is required.
@@ -158,6 +158,46 @@ pub struct DeactivatePatient {
     /// More about why; required for `other`.
     #[schema(max_length = 2000)]
     pub note: Option<String>,
+}
+
+/// Places a legal hold.
+#[derive(ToSchema)]
+pub struct PlaceHold {
+    /// The id of the hold; without it the server chooses one.
+    pub id: Option<Uuid>,
+    /// Why.
+    pub reason: HoldReason,
+    /// On whose authority.
+    pub authority: Authority,
+    /// The number of the case. It is kept in the clear and outlives the record: it must not name the person.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[A-Za-z0-9._/-]+$",
+        example = "2026/CV-0815"
+    )]
+    pub case_reference: String,
+}
+
+/// Releases a legal hold.
+#[derive(ToSchema)]
+pub struct ReleaseHold {
+    /// Why.
+    pub reason: ReleaseReason,
+    /// On whose authority.
+    pub authority: Authority,
+}
+
+/// Erases a record.
+#[derive(ToSchema)]
+pub struct Erase {
+    /// Why.
+    pub reason: ErasureReason,
+    /// On whose authority.
+    pub authority: Authority,
+    /// The number of the case. It is kept in the clear and outlives the record: it must not name the person.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._/-]+$", example = "DSR-42")]
+    pub case_reference: String,
 }
 
 /// What is known of the patient sought. Everything given must hold; something must be given.

@@ -4,8 +4,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::codes::{
-    AccountKind, AnatomicalSite, AppointmentStatus, CancellationReason, CloseReason,
-    DeactivationReason, Etiology, Gender, Laterality, RejectionReason, Role,
+    AccountKind, AnatomicalSite, AppointmentStatus, Authority, CancellationReason, CloseReason,
+    DeactivationReason, ErasureReason, Etiology, Gender, HoldReason, Laterality, RejectionReason,
+    ReleaseReason, Role, Store,
 };
 use super::command::{Address, ContactPoint, HumanName, Identifier};
 
@@ -16,9 +17,9 @@ use super::command::{Address, ContactPoint, HumanName, Identifier};
 pub struct Receipt {
     /// The command.
     pub command_id: Uuid,
-    /// The type of the stream: `patient`, `appointment`, `wound`, `account`.
+    /// The type of the stream: `patient`, `appointment`, `wound`, `custody`, `account`.
     pub stream_type: String,
-    /// The stream: the id of the patient, appointment, wound or account.
+    /// The stream: the id of the patient (also for its custody), appointment, wound or account.
     pub stream_id: Uuid,
     /// The version after the command.
     pub version: u64,
@@ -46,6 +47,91 @@ pub struct ReceiptEvent {
     pub jws: String,
     /// The hashes that lead from the event to the checkpoint's root (RFC 9162), in base64.
     pub proof: Vec<String>,
+}
+
+/// A legal hold.
+#[derive(ToSchema)]
+pub struct HoldDocument {
+    /// The hold.
+    pub id: Uuid,
+    /// Why.
+    pub reason: HoldReason,
+    /// On whose authority.
+    pub authority: Authority,
+    /// The number of the case.
+    pub case_reference: String,
+    /// When it was placed.
+    #[schema(format = DateTime)]
+    pub placed_at: String,
+    /// How it was released; until then it is in force.
+    pub released: Option<HoldRelease>,
+}
+
+/// How a hold was released.
+#[derive(ToSchema)]
+pub struct HoldRelease {
+    /// Why.
+    pub reason: ReleaseReason,
+    /// On whose authority.
+    pub authority: Authority,
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+}
+
+/// Holds on a record.
+#[derive(ToSchema)]
+pub struct HoldList {
+    /// All of them, released ones included.
+    pub items: Vec<HoldDocument>,
+}
+
+/// The custody of a record.
+#[derive(ToSchema)]
+pub struct CustodyDocument {
+    /// The patient.
+    pub id: Uuid,
+    /// Every hold there ever was.
+    pub holds: Vec<HoldDocument>,
+    /// How the record was erased, if it was.
+    pub erasure: Option<Erasure>,
+    /// What was purged after the erasure, once that is recorded.
+    pub purge: Option<Purge>,
+    /// The number of the last event of custody.
+    pub version: u64,
+}
+
+/// How a record was erased.
+#[derive(ToSchema)]
+pub struct Erasure {
+    /// Why.
+    pub reason: ErasureReason,
+    /// On whose authority.
+    pub authority: Authority,
+    /// The number of the case.
+    pub case_reference: String,
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+}
+
+/// What was purged after an erasure.
+#[derive(ToSchema)]
+pub struct Purge {
+    /// Each store, with what is gone from it.
+    pub stores: Vec<StorePurge>,
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+}
+
+/// What is gone from one store.
+#[derive(ToSchema)]
+pub struct StorePurge {
+    /// The store.
+    pub store: Store,
+    /// How many entries about the person it held, none of which is left.
+    pub entries: u64,
 }
 
 /// An account.

@@ -87,6 +87,16 @@ pub struct PatientPath {
     pub id: Uuid,
 }
 
+/// Which hold on which patient's record.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct HoldPath {
+    /// The patient.
+    pub id: Uuid,
+    /// The hold.
+    pub hold_id: Uuid,
+}
+
 /// Which appointment.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -54,6 +54,9 @@ mod tests {
             EditContacts = domain::patient::EditContacts;
             EditIdentifiers = domain::patient::EditIdentifiers;
             DeactivatePatient = domain::patient::DeactivatePatient;
+            PlaceHold = crate::http::custody::NewHold;
+            ReleaseHold = crate::http::custody::Release;
+            Erase = domain::custody::Erase;
             PatientSearch = crate::http::patients::Search;
             BookAppointment = domain::appointment::BookAppointment;
             RescheduleAppointment = domain::appointment::RescheduleAppointment;

@@ -6,6 +6,7 @@ pub(crate) mod instance;
 mod process;
 mod random;
 mod stores;
+pub(crate) mod traces;
 
 use std::io::{BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,9 @@ pub(crate) use clinic::{Clinic, phantom};
 pub(crate) use instance::{Instance, below};
 pub(crate) use process::{Process, free_port, until};
 pub(crate) use random::Random;
-pub(crate) use stores::{cached, documents, drop_database, flush};
+pub(crate) use stores::{
+    cached, documents, drop_database, every_document, everything_cached, flush,
+};
 
 /// The folder of real data, or nothing, said in one line, where it is absent.
 pub(crate) fn data(what: &str) -> Option<PathBuf> {
