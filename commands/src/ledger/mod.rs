@@ -31,6 +31,7 @@ use crate::receipt::{self, Receipt};
 use crate::repository::LedgerEventRepository;
 use crate::seal::Sealer;
 use crate::sequencer::Handle;
+use crate::snapshots::Snapshots;
 use crate::sweep::SweepError;
 
 use load::Cached;
@@ -64,6 +65,7 @@ pub(crate) struct Inner {
     pub(crate) sequencer: Handle,
     pub(crate) task: Mutex<Option<JoinHandle<()>>>,
     pub(crate) aggregates: Cache<(&'static str, Uuid), Cached>,
+    pub(crate) snapshots: Arc<Snapshots>,
 }
 
 impl fmt::Debug for Ledger {
@@ -102,6 +104,12 @@ impl Ledger {
             opened.published,
             config.limits(),
         );
+        let snapshots = Arc::new(Snapshots::new(
+            pool.clone(),
+            data_keys.clone(),
+            opened.sealer.origin.clone(),
+            config.snapshot_every,
+        ));
         let inner = Inner {
             pool,
             keys,
@@ -111,6 +119,7 @@ impl Ledger {
             sequencer,
             task: Mutex::new(Some(task)),
             aggregates: Cache::new(AGGREGATES_HALF),
+            snapshots,
         };
         Ok(Ledger { inner: Arc::new(inner) })
     }
@@ -407,6 +416,7 @@ impl Ledger {
         {
             tracing::error!(%error, "the sequencer ended badly");
         }
+        self.inner.snapshots.finish().await;
     }
 
     /// What tells the same command from another under the same id. Keyed, because a plain hash of a

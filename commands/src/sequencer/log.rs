@@ -11,6 +11,7 @@ use super::append::{Append, NewKey, Recorded, SealedEvent};
 use super::claims::{Change, Claims, Net, Resource};
 use super::decide::Facts;
 use super::edge::{signed, unsigned};
+use crate::failpoints::failpoint;
 
 /// The locked right edge.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Head {
 
 /// Begins the transaction and locks the head: from here on nobody else appends.
 pub(crate) async fn begin(connection: &mut PgConnection) -> Result<Option<Head>, sqlx::Error> {
+    failpoint!("begin.before");
     // The time as a number, because this goes by the simple protocol, whose text form of a
     // timestamp depends on the session.
     let rows = connection
@@ -31,6 +33,7 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<Option<Head>,
              FROM ledger_head FOR UPDATE",
         )
         .await?;
+    failpoint!("begin.after");
     let Some(row) = rows.first() else { return Ok(None) };
     let micros: i64 = row.try_get(2)?;
     Ok(Some(Head {
@@ -41,11 +44,17 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<Option<Head>,
 }
 
 pub(crate) async fn rollback(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    connection.execute("ROLLBACK").await.map(|_| ())
+    failpoint!("rollback.before");
+    connection.execute("ROLLBACK").await?;
+    failpoint!("rollback.after");
+    Ok(())
 }
 
 pub(crate) async fn commit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    connection.execute("COMMIT").await.map(|_| ())
+    failpoint!("commit.before");
+    connection.execute("COMMIT").await?;
+    failpoint!("commit.after");
+    Ok(())
 }
 
 const READ_COMMANDS_AND_HEADS: &str = "
@@ -88,6 +97,7 @@ pub(crate) async fn read_facts(
     let stream_ids: Vec<Uuid> = streams.iter().map(|(_, id)| *id).collect();
     let subjects: Vec<Uuid> =
         batch.iter().flat_map(|append| &append.new_keys).map(|key| key.subject).collect();
+    failpoint!("facts.before");
     let rows = sqlx::query(READ_COMMANDS_AND_HEADS)
         .bind(&ids)
         .bind(&types)
@@ -95,6 +105,7 @@ pub(crate) async fn read_facts(
         .bind(&subjects)
         .fetch_all(&mut *connection)
         .await?;
+    failpoint!("facts.after");
     for row in &rows {
         let what: i16 = row.try_get(0)?;
         let id: Uuid = row.try_get(1)?;
@@ -148,6 +159,7 @@ async fn read_claims(
     if unique.is_empty() && busy.is_empty() {
         return Ok(claims);
     }
+    failpoint!("facts.claims.before");
     let rows = sqlx::query(READ_CLAIMS)
         .bind(unique.iter().map(|(kind, _)| *kind).collect::<Vec<_>>())
         .bind(unique.iter().map(|(_, key)| key.as_slice()).collect::<Vec<_>>())
@@ -157,6 +169,7 @@ async fn read_claims(
         .bind(busy.iter().map(|(.., until)| until.to_sqlx()).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
+    failpoint!("facts.claims.after");
     for row in &rows {
         let (is_unique, n, holder): (bool, i64, Uuid) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -248,6 +261,7 @@ pub(crate) async fn write(
             events.iter().map(|($event, _)| $value).collect::<Vec<_>>()
         };
     }
+    failpoint!("write.log.before");
     sqlx::query(WRITE_LOG)
         .bind(signed(write.first))
         .bind(column!(event, event.event_id))
@@ -274,6 +288,7 @@ pub(crate) async fn write(
         .bind(write.last_recorded_at.to_sqlx())
         .execute(connection)
         .await?;
+    failpoint!("write.log.after");
     Ok(())
 }
 
@@ -285,6 +300,7 @@ async fn write_keys(
     if keys.is_empty() {
         return Ok(());
     }
+    failpoint!("write.keys.before");
     sqlx::query(
         "INSERT INTO keyring.data_keys (key_id, subject, kek_id, wrapped)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[])",
@@ -295,6 +311,7 @@ async fn write_keys(
     .bind(keys.iter().map(|key| key.wrapped.as_slice()).collect::<Vec<_>>())
     .execute(connection)
     .await?;
+    failpoint!("write.keys.after");
     Ok(())
 }
 
@@ -304,6 +321,7 @@ async fn write_claims(
     accepted: &[&Append],
 ) -> Result<(), sqlx::Error> {
     if net.deletes() {
+        failpoint!("write.claims.release.before");
         sqlx::query(
             "WITH busy AS (DELETE FROM claims_busy WHERE aggregate_id = ANY($1))
              DELETE FROM claims_unique c USING unnest($2::text[], $3::bytea[]) q(kind, key)
@@ -314,8 +332,10 @@ async fn write_claims(
         .bind(net.delete_unique.iter().map(|(_, key)| key.as_slice()).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
+        failpoint!("write.claims.release.after");
     }
     if net.inserts() {
+        failpoint!("write.claims.take.before");
         let types: HashMap<Uuid, &'static str> = accepted
             .iter()
             .flat_map(|append| &append.events)
@@ -345,6 +365,7 @@ async fn write_claims(
         .bind(busy.iter().map(|(.., stream)| *stream).collect::<Vec<_>>())
         .execute(connection)
         .await?;
+        failpoint!("write.claims.take.after");
     }
     Ok(())
 }
@@ -356,6 +377,7 @@ async fn write_tiles(
     if tiles.is_empty() {
         return Ok(());
     }
+    failpoint!("write.tiles.before");
     sqlx::query(
         "INSERT INTO tiles (level, index, hashes)
          SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])",
@@ -365,5 +387,6 @@ async fn write_tiles(
     .bind(tiles.iter().map(audit::tiles::Tile::to_bytes).collect::<Vec<_>>())
     .execute(connection)
     .await?;
+    failpoint!("write.tiles.after");
     Ok(())
 }

@@ -29,6 +29,8 @@ pub(crate) use append::{
 pub(crate) use claims::{Change, Resource};
 pub(crate) use edge::{Edge, EdgeError, signed, unsigned};
 
+use crate::failpoints::failpoint;
+
 use decide::Verdict;
 use log::{Head, Write};
 
@@ -131,10 +133,14 @@ enum BatchError {
 }
 
 impl BatchError {
-    /// Whether the database refused the data, as opposed to not answering: then one of the batch is to
-    /// blame, and the others can be tried without it.
+    /// Whether the database refused the data, as opposed to not answering or having no room: then one
+    /// of the batch is to blame, and the others can be tried without it.
     fn is_about_the_data(&self) -> bool {
-        matches!(self, BatchError::Database(sqlx::Error::Database(_)))
+        let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
+        // Data exception, constraint violation, program limit exceeded.
+        error
+            .code()
+            .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
     }
 
     /// Whether another try on a new connection may help, nothing having been committed.
@@ -235,6 +241,7 @@ impl Sequencer {
             outcome => outcome,
         };
         metrics::histogram!("ledger_append_seconds").record(started.elapsed().as_secs_f64());
+        failpoint!("answer.before", return Vec::new());
         match outcome {
             Ok(outcomes) => self.answer(batch, outcomes),
             Err(error) if error.is_about_the_data() && batch.len() > 1 => {
@@ -392,7 +399,9 @@ fn outcomes(verdicts: Vec<Verdict>, head: u64, proofs: Vec<Vec<Hash>>) -> Outcom
 /// A connection of the sequencer's own, with plans that do not depend on the statistics of tables that
 /// have just begun to fill.
 async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    failpoint!("connect.before");
     let mut connection = pool.acquire().await?.detach();
+    failpoint!("connect.between");
     connection
         .execute(
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
@@ -401,5 +410,6 @@ async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
              SET idle_in_transaction_session_timeout = '20s'",
         )
         .await?;
+    failpoint!("connect.after");
     Ok(connection)
 }

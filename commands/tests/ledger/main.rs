@@ -7,4 +7,6 @@ mod evidence;
 mod guards;
 mod idempotence;
 mod several;
+mod snapshots;
 mod streams;
+mod trap;

@@ -7,6 +7,7 @@ mod disclosure;
 mod events;
 mod healing;
 mod patient;
+mod states;
 mod support;
 mod values;
 mod wound;
