@@ -22,8 +22,21 @@ trap 'exit 130' INT TERM HUP
 
 scripts/services.sh remove bench 8>&-
 say "Building the benchmark"
-cargo bench --locked -p commands --bench append --no-run 8>&-
+cargo bench --locked -p commands --features bench --bench append --no-run 8>&-
+if have npm && have node; then
+    peer=$local_dir/emmett
+    mkdir -p "$peer"
+    cp commands/benches/emmett/{package.json,package-lock.json,peer.mjs} "$peer"
+    say "Installing Emmett, for comparison"
+    (cd "$peer" && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
+    EMMETT_PEER=$(cd "$peer" && pwd)
+    export EMMETT_PEER
+else
+    say "Node.js is not installed: Emmett is left out"
+fi
 scripts/services.sh start bench 8>&-
 eval "$(scripts/services.sh env bench)"
 mkdir -p "${CARGO_TARGET_DIR:-target}/bench"
-cargo bench --locked -p commands --bench append -- "$@" 8>&-
+CARGO_TARGET_DIR=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+export CARGO_TARGET_DIR
+cargo bench --locked -p commands --features bench --bench append -- "$@" 8>&-

@@ -12,7 +12,9 @@ mod aead;
 mod wrap;
 
 #[cfg(feature = "seal")]
-pub use aead::{DataKey, open_blob, open_payload, seal_blob, seal_payload};
+pub use aead::{
+    DataKey, open_blob, open_payload, open_snapshot, seal_blob, seal_payload, seal_snapshot,
+};
 #[cfg(feature = "seal")]
 pub use wrap::{KeyWrap, LocalKeks, Wrapped};
 
@@ -21,6 +23,9 @@ pub const MAX_PAYLOAD: usize = 1024 * 1024;
 
 /// The largest capture.
 pub const MAX_BLOB: usize = 256 * 1024 * 1024;
+
+/// The largest state kept as a snapshot.
+pub const MAX_SNAPSHOT: usize = 16 * 1024 * 1024;
 
 /// What a sealed payload is longer than its plaintext: nonce 12, blinding 32, tag 16.
 pub const OVERHEAD: usize = 12 + 32 + 16;
@@ -79,6 +84,35 @@ impl EventIdentity<'_> {
         let Self { origin, event_id, stream_type, stream_id, sequence } = self;
         format!(
             "coherency/payload/v1\n{origin}\n{event_id}\n{stream_type}\n{stream_id}\n{sequence}\n"
+        )
+        .into_bytes()
+    }
+}
+
+/// What binds a sealed snapshot to the one state it holds: the associated data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotIdentity<'a> {
+    /// The log.
+    pub origin: &'a str,
+    /// The kind of stream.
+    pub stream_type: &'a str,
+    /// The stream.
+    pub stream_id: Uuid,
+    /// The last event that made the state; a stream that went another way has another one.
+    pub event_id: Uuid,
+    /// Its number in the stream.
+    pub version: u64,
+    /// The version of the state's own form.
+    pub state_version: u32,
+}
+
+impl SnapshotIdentity<'_> {
+    /// The associated data: a line each, since none of the texts can hold a newline.
+    #[must_use]
+    pub fn aad(&self) -> Vec<u8> {
+        let Self { origin, stream_type, stream_id, event_id, version, state_version } = self;
+        format!(
+            "coherency/snapshot/v1\n{origin}\n{stream_type}\n{stream_id}\n{event_id}\n{version}\n{state_version}\n"
         )
         .into_bytes()
     }

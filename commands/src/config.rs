@@ -21,6 +21,8 @@ pub struct LedgerConfig {
     pub transaction_max: Duration,
     /// How far an event may be older than the newest one in the log.
     pub clock_tolerance: SignedDuration,
+    /// By how many events a stream grows until its state is kept again.
+    pub snapshot_every: u64,
 }
 
 impl LedgerConfig {
@@ -33,6 +35,7 @@ impl LedgerConfig {
             batch_bytes_max: 8 * 1024 * 1024,
             transaction_max: Duration::from_secs(30),
             clock_tolerance: SignedDuration::from_secs(10),
+            snapshot_every: 128,
         }
     }
 

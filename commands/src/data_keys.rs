@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::cache::Cache;
 use crate::error::{CommandError, Unavailable};
+use crate::failpoints::failpoint;
 use crate::random;
 use crate::sequencer::NewKey;
 
@@ -42,11 +43,13 @@ impl DataKeys {
         if let Some(key) = self.cached.get(&subject) {
             return Ok(Some(key));
         }
+        failpoint!("data-key.before");
         let row =
             sqlx::query("SELECT key_id, wrapped, kek_id FROM keyring.data_keys WHERE subject = $1")
                 .bind(subject)
                 .fetch_optional(&self.pool)
                 .await?;
+        failpoint!("data-key.after");
         let Some(row) = row else { return Ok(None) };
         let wrapped: Option<&[u8]> = row.try_get(1)?;
         let wrapped = wrapped.ok_or(CommandError::Erased)?;
@@ -65,6 +68,7 @@ impl DataKeys {
         if missing.len() < 2 {
             return Ok(());
         }
+        failpoint!("prefetch.before");
         let rows = sqlx::query(
             "SELECT key_id, wrapped, kek_id, subject FROM keyring.data_keys
               WHERE subject = ANY($1) AND wrapped IS NOT NULL",
@@ -72,6 +76,7 @@ impl DataKeys {
         .bind(missing)
         .fetch_all(&self.pool)
         .await?;
+        failpoint!("prefetch.after");
         for row in &rows {
             self.unwrap(row.try_get(3)?, row.try_get(0)?, row.try_get(2)?, row.try_get(1)?)?;
         }

@@ -2,9 +2,11 @@
 //!
 //! * [`Ledger`]: the one way to write; [`Receipt`]: what the caller holds in hand afterwards;
 //! * [`actor`], [`context`]: on whose behalf, why, under which command id; [`policy`]: who may do what;
+//! * `snapshots`: states of long streams, a cache beside the log;
 //! * `sequencer`: the one task that appends, many commands to a transaction;
 //! * [`keys`]: the ledger's secrets; [`blobs`]: captures, sealed, outside the log;
-//! * [`database`]: connections and the schema; [`clock`]: where the time comes from.
+//! * [`database`]: connections and the schema; [`clock`]: where the time comes from;
+//! * [`failpoints`]: where tests make the append path fail.
 
 pub mod actor;
 pub mod blobs;
@@ -15,6 +17,7 @@ pub mod context;
 mod data_keys;
 pub mod database;
 pub mod error;
+pub mod failpoints;
 pub mod keys;
 mod ledger;
 mod memory;
@@ -26,6 +29,7 @@ mod repository;
 mod seal;
 mod sequencer;
 mod signing;
+mod snapshots;
 mod sweep;
 
 pub use actor::{Actor, ActorKind};
@@ -36,6 +40,8 @@ pub use context::{Context, PurposeOfUse};
 pub use data_keys::SubjectKey;
 pub use error::{CommandError, Conflict, OpenError, Unavailable};
 pub use keys::{Keys, KeysError};
+#[cfg(feature = "bench")]
+pub use ledger::Sealed;
 pub use ledger::{
     DISCLOSURES_MAX, DisclosureEntry, Ledger, Loaded, RetirementReason, Rewrapped, SigningKeyState,
 };

@@ -9,6 +9,7 @@ use uuid::Uuid;
 pub use audit::proof::{Receipt, ReceiptEvent};
 
 use crate::error::CommandError;
+use crate::failpoints::failpoint;
 use crate::sequencer::{Appended, Recorded, signed, unsigned};
 
 /// The receipt of a command just appended.
@@ -48,12 +49,14 @@ pub(crate) async fn recorded(
     pool: &PgPool,
     command_id: Uuid,
 ) -> Result<Option<Recorded>, CommandError> {
+    failpoint!("repeated.before");
     let row = sqlx::query(
         "SELECT request_mac, first_position, event_count, log_size FROM commands WHERE command_id = $1",
     )
     .bind(command_id)
     .fetch_optional(pool)
     .await?;
+    failpoint!("repeated.after");
     let Some(row) = row else { return Ok(None) };
     let mac: &[u8] = row.try_get(0)?;
     let count: i32 = row.try_get(2)?;
@@ -71,6 +74,7 @@ pub(crate) async fn replay(
     command_id: Uuid,
     recorded: Recorded,
 ) -> Result<Receipt, CommandError> {
+    failpoint!("replay.before");
     let mut connection = pool.acquire().await?;
     let checkpoint: Vec<u8> = sqlx::query("SELECT note FROM checkpoints WHERE size = $1")
         .bind(signed(recorded.log_size))
@@ -116,6 +120,7 @@ pub(crate) async fn replay(
                 .map_err(unreadable)?,
         });
     }
+    failpoint!("replay.after");
     Ok(receipt)
 }
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::data_keys::DataKeys;
 use crate::error::CommandError;
+use crate::failpoints::failpoint;
 
 /// How many events are read at a time.
 const PAGE: i64 = 1_000;
@@ -45,11 +46,25 @@ impl From<RepositoryError> for PersistenceError {
 pub(crate) struct LedgerEventRepository {
     pool: PgPool,
     keys: Arc<DataKeys>,
+    snapshot: Option<Snapshot>,
+}
+
+/// A state that was opened and checked, and the sequence of the last event in it.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) state: Value,
+    pub(crate) version: usize,
 }
 
 impl LedgerEventRepository {
     pub(crate) fn new(pool: PgPool, keys: Arc<DataKeys>) -> Self {
-        LedgerEventRepository { pool, keys }
+        LedgerEventRepository { pool, keys, snapshot: None }
+    }
+
+    /// The same, for one stream whose replay begins after this state.
+    pub(crate) fn after(mut self, snapshot: Option<Snapshot>) -> Self {
+        self.snapshot = snapshot;
+        self
     }
 
     async fn page<A: Aggregate>(
@@ -59,23 +74,32 @@ impl LedgerEventRepository {
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let id = Uuid::try_parse(aggregate_id)
             .map_err(|_| RepositoryError::BadId(aggregate_id.to_owned()))?;
-        let rows = sqlx::query(
-            "SELECT sequence, event_type, event_version, subject, event_id, statement, payload
-               FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3
-              ORDER BY sequence LIMIT $4",
-        )
-        .bind(A::TYPE)
-        .bind(id)
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| PersistenceError::ConnectionError(Box::new(error)))?;
+        let rows = self
+            .rows(A::TYPE, id, after)
+            .await
+            .map_err(|error| PersistenceError::ConnectionError(Box::new(error)))?;
         let mut events = Vec::with_capacity(rows.len());
         for (row, sequence) in rows.iter().zip(after + 1..) {
             events.push(self.open::<A>(id, sequence, row).await?);
         }
         Ok(events)
+    }
+
+    async fn rows(&self, kind: &str, id: Uuid, after: i64) -> Result<Vec<PgRow>, sqlx::Error> {
+        failpoint!("load.page.before");
+        let rows = sqlx::query(
+            "SELECT sequence, event_type, event_version, subject, event_id, statement, payload
+               FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3
+              ORDER BY sequence LIMIT $4",
+        )
+        .bind(kind)
+        .bind(id)
+        .bind(after)
+        .bind(PAGE)
+        .fetch_all(&self.pool)
+        .await?;
+        failpoint!("load.page.after");
+        Ok(rows)
     }
 
     /// Hash on write and hash again on read: the payload must be the signed one, of this very event.
@@ -173,12 +197,17 @@ impl PersistedEventRepository for LedgerEventRepository {
         self.all::<A>(aggregate_id, last_sequence).await
     }
 
-    /// There are none: an aggregate is always folded from its events.
+    /// The one given to it, which somebody has looked at; the framework does not say why it drops one.
     async fn get_snapshot<A: Aggregate>(
         &self,
-        _aggregate_id: &str,
+        aggregate_id: &str,
     ) -> Result<Option<SerializedSnapshot>, PersistenceError> {
-        Ok(None)
+        Ok(self.snapshot.clone().map(|Snapshot { state, version }| SerializedSnapshot {
+            aggregate_id: aggregate_id.to_owned(),
+            aggregate: state,
+            current_sequence: version,
+            current_snapshot: version,
+        }))
     }
 
     /// Refused: an event that is not signed does not get into the log.

@@ -17,6 +17,10 @@ pub trait Refusal {
 
 /// An aggregate whose events the ledger can keep.
 pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
+    /// The version of the serialised form of the state. Another form is another version: a snapshot
+    /// is only read by code that knows its version.
+    const STATE_VERSION: u32;
+
     /// Decides a command: events, or a refusal. Pure; `handle` writes what this returns.
     fn decide(&self, command: Self::Command, now: &Now) -> Result<Vec<Self::Event>, Self::Error>;
 

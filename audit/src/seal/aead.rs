@@ -4,7 +4,10 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use uuid::Uuid;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{EventIdentity, MAX_BLOB, MAX_PAYLOAD, OVERHEAD, SealError, Sealed, commit};
+use super::{
+    EventIdentity, MAX_BLOB, MAX_PAYLOAD, MAX_SNAPSHOT, OVERHEAD, SealError, Sealed,
+    SnapshotIdentity, commit,
+};
 
 const NONCE: usize = 12;
 const TAG: usize = 16;
@@ -155,4 +158,31 @@ pub fn open_blob(
         return Err(SealError::Size(sealed.len()));
     }
     decrypt(key, &blob_aad(blob_id), sealed)
+}
+
+/// Seals a state: `nonce (12) || ciphertext || tag (16)`.
+pub fn seal_snapshot(
+    key: &DataKey,
+    nonce: [u8; 12],
+    identity: &SnapshotIdentity<'_>,
+    state: &[u8],
+) -> Result<Vec<u8>, SealError> {
+    if state.len() > MAX_SNAPSHOT {
+        return Err(SealError::Size(state.len()));
+    }
+    let mut buffer = room(state.len(), 0);
+    buffer.extend_from_slice(state);
+    encrypt(key, nonce, &identity.aad(), buffer)
+}
+
+/// Opens a state.
+pub fn open_snapshot(
+    key: &DataKey,
+    identity: &SnapshotIdentity<'_>,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    if sealed.len() < NONCE + TAG || sealed.len() > MAX_SNAPSHOT + NONCE + TAG {
+        return Err(SealError::Size(sealed.len()));
+    }
+    decrypt(key, &identity.aad(), sealed)
 }

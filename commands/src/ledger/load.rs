@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Ledger, Loaded};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::failpoints::failpoint;
 use crate::repository::{LedgerEventRepository, RepositoryError};
 
 #[derive(Clone)]
@@ -37,13 +38,21 @@ impl Ledger {
     where
         A: Stream + 'static,
     {
+        failpoint!("load.before");
+        let snapshot = self.inner.snapshots.newest::<A>(id).await;
+        let begin = snapshot.as_ref().map_or(0, |snapshot| snapshot.version as u64);
         let repository =
-            LedgerEventRepository::new(self.inner.pool.clone(), self.inner.data_keys.clone());
-        let store = PersistedEventStore::<_, A>::new_event_store(repository)
+            LedgerEventRepository::new(self.inner.pool.clone(), self.inner.data_keys.clone())
+                .after(snapshot);
+        // Only ever loaded from: what the framework would commit as a snapshot has each new event twice,
+        // and the size given here is of no effect.
+        let store = PersistedEventStore::<_, A>::new_snapshot_store(repository, usize::MAX)
             .with_upcasters(domain::upcasters());
         let context = store.load_aggregate(&id.to_string()).await.map_err(unreadable)?;
+        failpoint!("load.after");
         let loaded =
             Loaded { aggregate: context.aggregate, version: context.current_sequence as u64 };
+        self.snapshot_if_due(id, begin, &loaded);
         if loaded.version > 0 {
             self.remember(id, loaded.clone());
         }
@@ -91,6 +100,16 @@ impl Ledger {
         let exists = "SELECT EXISTS (SELECT 1 FROM events WHERE aggregate_type = $1
                                                             AND aggregate_id = $2)";
         Ok(sqlx::query_scalar(exists).bind(stream).bind(id).fetch_one(&self.inner.pool).await?)
+    }
+
+    /// Keeps the state of a stream that has grown long since it was kept last.
+    pub(super) fn snapshot_if_due<A>(&self, id: Uuid, before: u64, loaded: &Loaded<A>)
+    where
+        A: Stream + 'static,
+    {
+        if self.inner.snapshots.is_due(before, loaded.version) {
+            self.inner.snapshots.write(id, loaded.version, loaded.aggregate.clone());
+        }
     }
 
     /// Forgets for good everything about an erased subject that is held in memory.

@@ -3,6 +3,8 @@
 mod keys;
 mod load;
 mod prepare;
+#[cfg(feature = "bench")]
+mod sealed;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +35,14 @@ use crate::receipt::{self, Receipt};
 use crate::repository::LedgerEventRepository;
 use crate::seal::Sealer;
 use crate::sequencer::Handle;
+use crate::snapshots::Snapshots;
 use crate::sweep::SweepError;
 
 pub use keys::{RetirementReason, Rewrapped, SigningKeyState};
 pub(crate) use load::{Cached, unreadable};
 use prepare::Answer;
+#[cfg(feature = "bench")]
+pub use sealed::Sealed;
 
 /// One look at a record, to be recorded before it is answered.
 pub type DisclosureEntry = RecordDisclosure;
@@ -67,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) task: Mutex<Option<JoinHandle<()>>>,
     pub(crate) aggregates: Arc<Cache<(&'static str, Uuid), Cached>>,
     pub(crate) memory: Memory,
+    pub(crate) snapshots: Arc<Snapshots>,
 }
 
 impl fmt::Debug for Ledger {
@@ -108,6 +114,12 @@ impl Ledger {
             config.limits(),
             memory.clone(),
         );
+        let snapshots = Arc::new(Snapshots::new(
+            pool.clone(),
+            data_keys.clone(),
+            opened.sealer.origin.clone(),
+            config.snapshot_every,
+        ));
         let inner = Inner {
             pool,
             keys,
@@ -118,6 +130,7 @@ impl Ledger {
             task: Mutex::new(Some(task)),
             aggregates,
             memory,
+            snapshots,
         };
         Ok(Ledger { inner: Arc::new(inner) })
     }
@@ -428,6 +441,7 @@ impl Ledger {
         {
             tracing::error!(%error, "the sequencer ended badly");
         }
+        self.inner.snapshots.finish().await;
     }
 
     /// What tells the same command from another under the same id. Keyed, because a plain hash of a

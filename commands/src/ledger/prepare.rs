@@ -10,6 +10,7 @@ use super::{Ledger, Loaded};
 use crate::context::Context;
 use crate::data_keys::SubjectKey;
 use crate::error::{CommandError, Unavailable};
+use crate::failpoints::failpoint;
 use crate::seal::Draft;
 use crate::sequencer::{
     Append, Appended, Change, Expected, NewKey, NotQueued, Recorded, Rejection, Resource,
@@ -50,6 +51,7 @@ impl Ledger {
         A: Stream,
         A::Command: Clone,
     {
+        failpoint!("prepare.before");
         let now = self.inner.clock.now();
         let mut prepared = Prepared {
             append: Append {
@@ -118,6 +120,7 @@ impl Ledger {
             let version = before + events.len() as u64;
             prepared.state.push((*id, Loaded { aggregate, version }));
         }
+        failpoint!("prepare.after");
         Ok(prepared)
     }
 
@@ -178,16 +181,23 @@ impl Ledger {
         A: Stream + 'static,
     {
         let Prepared { append, state, keys } = prepared;
+        failpoint!("queue.before");
         let answer = self.inner.sequencer.send(append).map_err(|refused| match refused {
             NotQueued::Full => CommandError::Overloaded,
             NotQueued::Closed => Unavailable::Closed.into(),
         })?;
-        match answer.await.map_err(|_| Unavailable::Closed)? {
+        failpoint!("queue.after");
+        let answer = answer.await.map_err(|_| Unavailable::Closed)?;
+        failpoint!("answer.received");
+        match answer {
             Ok(appended) => {
                 for (subject, key) in keys {
                     self.inner.data_keys.remember(subject, key);
                 }
                 for (id, loaded) in state {
+                    let events = appended.append.events.iter();
+                    let added = events.filter(|event| event.stream_id == id).count() as u64;
+                    self.snapshot_if_due(id, loaded.version.saturating_sub(added), &loaded);
                     self.remember(id, loaded);
                 }
                 Ok(Answer::Done(appended))

@@ -5,6 +5,8 @@ use audit::postgres::{DatabaseError, load_tiles};
 use audit::tiles::{Tile, TileBuilder};
 use sqlx::{PgConnection, Row};
 
+use crate::failpoints::failpoint;
+
 /// How many leaf hashes are read at a time when another process has appended.
 const CATCH_UP_PAGE: i64 = 4096;
 
@@ -59,7 +61,9 @@ impl Edge {
         connection: &mut PgConnection,
         size: u64,
     ) -> Result<Edge, EdgeError> {
+        failpoint!("recompute.before");
         let tiles = load_tiles(connection, size).await?;
+        failpoint!("recompute.after");
         let range = tiles
             .compact_range()
             .ok_or_else(|| EdgeError::Damaged("the stored tiles make no tree".to_owned()))?;
@@ -102,6 +106,7 @@ async fn read_leaves(
     if count == 0 {
         return Ok(Vec::new());
     }
+    failpoint!("catch-up.before");
     let rows = sqlx::query(
         "SELECT position, leaf_hash FROM events WHERE position >= $1 AND position < $2 ORDER BY position",
     )
@@ -109,6 +114,7 @@ async fn read_leaves(
     .bind(signed(first + count))
     .fetch_all(&mut *connection)
     .await?;
+    failpoint!("catch-up.after");
     let mut leaves = Vec::with_capacity(rows.len());
     for (row, position) in rows.iter().zip(first..) {
         let found: i64 = row.try_get(0)?;

@@ -11,11 +11,12 @@ use crate::memory::Memory;
 
 /// What leaves the database together with a subject's key, each by the subject as `$1`. Derived tables
 /// that hold something of a subject belong here.
-const GONE_WITH_THE_KEY: [&str; 3] = [
+const GONE_WITH_THE_KEY: [&str; 4] = [
     "UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()
       WHERE subject = $1 AND wrapped IS NOT NULL",
     "DELETE FROM claims_unique WHERE aggregate_id IN (SELECT aggregate_id FROM events WHERE subject = $1)",
     "DELETE FROM claims_busy WHERE aggregate_id IN (SELECT aggregate_id FROM events WHERE subject = $1)",
+    "DELETE FROM snapshots WHERE subject = $1",
 ];
 
 /// Which subjects are erased, as far as this process knows.

@@ -30,10 +30,14 @@ pub(super) enum BatchError {
 }
 
 impl BatchError {
-    /// Whether the database refused the data, as opposed to not answering: then one of the batch is to
-    /// blame, and the others can be tried without it.
+    /// Whether the database refused the data, as opposed to not answering or having no room: then one
+    /// of the batch is to blame, and the others can be tried without it.
     pub(super) fn is_about_the_data(&self) -> bool {
-        matches!(self, BatchError::Database(sqlx::Error::Database(_)))
+        let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
+        // Data exception, constraint violation, program limit exceeded.
+        error
+            .code()
+            .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
     }
 
     /// Whether another try on a new connection may help. It is safe even if this one was committed after

@@ -11,6 +11,7 @@ use super::append::{Append, NewKey, Recorded, SealedEvent};
 use super::claims::{Change, Claims, Net, Resource};
 use super::decide::Facts;
 use super::edge::{signed, unsigned};
+use crate::failpoints::failpoint;
 
 /// The locked right edge.
 #[derive(Debug)]
@@ -23,13 +24,17 @@ pub(crate) struct Head {
 
 /// Begins a transaction.
 pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    connection.execute("BEGIN").await.map(|_| ())
+    failpoint!("begin.before");
+    connection.execute("BEGIN").await?;
+    failpoint!("begin.after");
+    Ok(())
 }
 
 /// Begins a transaction and locks the head: from here on nobody else appends.
 pub(crate) async fn begin_locked(
     connection: &mut PgConnection,
 ) -> Result<Option<Head>, sqlx::Error> {
+    failpoint!("begin-locked.before");
     // The time as a number, because this goes by the simple protocol, whose text form of a
     // timestamp depends on the session.
     let rows = connection
@@ -39,6 +44,7 @@ pub(crate) async fn begin_locked(
              FROM ledger_head FOR UPDATE",
         )
         .await?;
+    failpoint!("begin-locked.after");
     let Some(row) = rows.first() else { return Ok(None) };
     let micros: i64 = row.try_get(2)?;
     Ok(Some(Head {
@@ -50,7 +56,10 @@ pub(crate) async fn begin_locked(
 }
 
 pub(crate) async fn rollback(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    connection.execute("ROLLBACK").await.map(|_| ())
+    failpoint!("rollback.before");
+    connection.execute("ROLLBACK").await?;
+    failpoint!("rollback.after");
+    Ok(())
 }
 
 /// Where the head moves.
@@ -78,7 +87,10 @@ pub(crate) async fn commit(
         "SELECT advance_ledger_head({expected}, {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}); \
          COMMIT"
     );
-    connection.execute(statement.as_str()).await.map(|_| ())
+    failpoint!("commit.before");
+    connection.execute(statement.as_str()).await?;
+    failpoint!("commit.after");
+    Ok(())
 }
 
 const READ_COMMANDS_AND_HEADS: &str = "
@@ -121,6 +133,7 @@ pub(crate) async fn read_facts(
     let stream_ids: Vec<Uuid> = streams.iter().map(|(_, id)| *id).collect();
     let subjects: Vec<Uuid> =
         batch.iter().flat_map(|append| &append.new_keys).map(|key| key.subject).collect();
+    failpoint!("facts.before");
     let rows = sqlx::query(READ_COMMANDS_AND_HEADS)
         .bind(&ids)
         .bind(&types)
@@ -128,6 +141,7 @@ pub(crate) async fn read_facts(
         .bind(&subjects)
         .fetch_all(&mut *connection)
         .await?;
+    failpoint!("facts.after");
     for row in &rows {
         let what: i16 = row.try_get(0)?;
         let id: Uuid = row.try_get(1)?;
@@ -181,6 +195,7 @@ async fn read_claims(
     if unique.is_empty() && busy.is_empty() {
         return Ok(claims);
     }
+    failpoint!("facts.claims.before");
     let rows = sqlx::query(READ_CLAIMS)
         .bind(unique.iter().map(|(kind, _)| *kind).collect::<Vec<_>>())
         .bind(unique.iter().map(|(_, key)| key.as_slice()).collect::<Vec<_>>())
@@ -190,6 +205,7 @@ async fn read_claims(
         .bind(busy.iter().map(|(.., until)| until.to_sqlx()).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
+    failpoint!("facts.claims.after");
     for row in &rows {
         let (is_unique, n, holder): (bool, i64, Uuid) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -275,6 +291,7 @@ pub(crate) async fn write(
             events.iter().map(|($event, _)| $value).collect::<Vec<_>>()
         };
     }
+    failpoint!("write.log.before");
     sqlx::query(WRITE_LOG)
         .bind(signed(write.first))
         .bind(column!(event, event.event_id))
@@ -299,6 +316,7 @@ pub(crate) async fn write(
         .bind(write.checkpoint.as_bytes())
         .execute(connection)
         .await?;
+    failpoint!("write.log.after");
     Ok(())
 }
 
@@ -310,6 +328,7 @@ async fn write_keys(
     if keys.is_empty() {
         return Ok(());
     }
+    failpoint!("write.keys.before");
     sqlx::query(
         "INSERT INTO keyring.data_keys (key_id, subject, kek_id, wrapped)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[])",
@@ -320,6 +339,7 @@ async fn write_keys(
     .bind(keys.iter().map(|key| key.wrapped.as_slice()).collect::<Vec<_>>())
     .execute(connection)
     .await?;
+    failpoint!("write.keys.after");
     Ok(())
 }
 
@@ -329,6 +349,7 @@ async fn write_claims(
     accepted: &[&Append],
 ) -> Result<(), sqlx::Error> {
     if net.deletes() {
+        failpoint!("write.claims.release.before");
         sqlx::query(
             "WITH busy AS (DELETE FROM claims_busy WHERE aggregate_id = ANY($1))
              DELETE FROM claims_unique c USING unnest($2::text[], $3::bytea[]) q(kind, key)
@@ -339,8 +360,10 @@ async fn write_claims(
         .bind(net.delete_unique.iter().map(|(_, key)| key.as_slice()).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
+        failpoint!("write.claims.release.after");
     }
     if net.inserts() {
+        failpoint!("write.claims.take.before");
         let types: HashMap<Uuid, &'static str> = accepted
             .iter()
             .flat_map(|append| &append.events)
@@ -370,6 +393,7 @@ async fn write_claims(
         .bind(busy.iter().map(|(.., stream)| *stream).collect::<Vec<_>>())
         .execute(connection)
         .await?;
+        failpoint!("write.claims.take.after");
     }
     Ok(())
 }
@@ -381,6 +405,7 @@ async fn write_tiles(
     if tiles.is_empty() {
         return Ok(());
     }
+    failpoint!("write.tiles.before");
     sqlx::query(
         "INSERT INTO tiles (level, index, hashes)
          SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])",
@@ -390,5 +415,6 @@ async fn write_tiles(
     .bind(tiles.iter().map(audit::tiles::Tile::to_bytes).collect::<Vec<_>>())
     .execute(connection)
     .await?;
+    failpoint!("write.tiles.after");
     Ok(())
 }

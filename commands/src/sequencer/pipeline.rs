@@ -21,6 +21,7 @@ use super::failure::BatchError;
 use super::log::{self, Advance, Write};
 use super::{Limits, Published};
 use crate::cache::Cache;
+use crate::failpoints::failpoint;
 use crate::memory::Memory;
 use crate::signing::Signing;
 
@@ -236,6 +237,7 @@ impl Sequencer {
             outcome => outcome,
         };
         metrics::histogram!("ledger_append_seconds").record(started.elapsed().as_secs_f64());
+        failpoint!("answer.before", return);
         match outcome {
             Ok(outcomes) => self.answer(batch, outcomes),
             Err(error) if error.is_about_the_data() && batch.len() > 1 => {
@@ -536,7 +538,11 @@ enum Reads {
 /// The end of the commit under way; never, if there is none.
 async fn landing(flight: &mut Option<Flight>) -> Result<PgConnection, BatchError> {
     match flight {
-        Some(flight) => (&mut flight.task).await.unwrap_or(Err(BatchError::GivenUp)),
+        Some(flight) => {
+            let landed = (&mut flight.task).await.unwrap_or(Err(BatchError::GivenUp));
+            failpoint!("landing.after");
+            landed
+        }
         None => std::future::pending().await,
     }
 }
@@ -586,7 +592,9 @@ fn outcomes(verdicts: Vec<Verdict>, head: u64, proofs: Vec<Vec<Hash>>) -> Vec<Ou
 /// A connection of the sequencer's own, with plans that do not depend on the statistics of tables that
 /// have just begun to fill.
 async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    failpoint!("connect.before");
     let mut connection = pool.acquire().await?.detach();
+    failpoint!("connect.between");
     connection
         .execute(
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
@@ -595,5 +603,6 @@ async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
              SET idle_in_transaction_session_timeout = '20s'",
         )
         .await?;
+    failpoint!("connect.after");
     Ok(connection)
 }

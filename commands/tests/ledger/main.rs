@@ -9,4 +9,6 @@ mod guards;
 mod idempotence;
 mod keys;
 mod several;
+mod snapshots;
 mod streams;
+mod trap;

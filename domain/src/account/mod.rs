@@ -260,6 +260,8 @@ impl Account {
 }
 
 impl Stream for Account {
+    const STATE_VERSION: u32 = 1;
+
     fn decide(
         &self,
         command: AccountCommand,

@@ -266,6 +266,8 @@ impl Appointment {
 }
 
 impl Stream for Appointment {
+    const STATE_VERSION: u32 = 1;
+
     fn decide(
         &self,
         command: AppointmentCommand,

@@ -146,6 +146,8 @@ impl Custody {
 }
 
 impl Stream for Custody {
+    const STATE_VERSION: u32 = 1;
+
     fn decide(
         &self,
         command: CustodyCommand,

@@ -48,6 +48,8 @@ impl Disclosure {
 }
 
 impl Stream for Disclosure {
+    const STATE_VERSION: u32 = 1;
+
     fn decide(
         &self,
         DisclosureCommand::Record(command): DisclosureCommand,

@@ -254,6 +254,8 @@ fn check_count(field: &'static str, count: usize) -> Result<(), PatientError> {
 }
 
 impl Stream for Patient {
+    const STATE_VERSION: u32 = 1;
+
     fn decide(
         &self,
         command: PatientCommand,

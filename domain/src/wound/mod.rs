@@ -530,6 +530,8 @@ impl WoundEpisode {
 }
 
 impl Stream for WoundEpisode {
+    const STATE_VERSION: u32 = 1;
+
     fn decide(&self, command: WoundCommand, now: &Now) -> Result<Vec<WoundEvent>, WoundError> {
         let event = match command {
             WoundCommand::Open(command) => self.open(command, now),

@@ -8,6 +8,7 @@ mod disclosure;
 mod events;
 mod healing;
 mod patient;
+mod states;
 mod support;
 mod values;
 mod wound;

@@ -1,0 +1,199 @@
+//! The append path beside its peers, in one run on one machine: `make bench`.
+//!
+//! Each round measures every contender in turn, so that a machine that drifts drifts for all of them; the
+//! figures are medians over the rounds. What is compared:
+//!
+//! * **ledger**: `Ledger::execute` on patients, 64 in flight: sealed, signed, sequenced, Merkle-proved;
+//! * **append path**: what was sealed before, appended in batches of 64: sequenced, Merkle-proved;
+//! * **postgres-es**: the stock framework with the same aggregate and the same commands, 64 in flight;
+//! * **Emmett**: appends of its PostgreSQL event store at a known version, nothing read, 64 in flight;
+//! * **single-row inserts**: rows of the width of ours from 64 connections, nothing read, nothing signed;
+//! * **batched inserts**: 64 rows of that width a transaction, one connection: the limit of group commit.
+//!
+//! Then come a steady pace, long streams, two writers, and the log at 10,000 and at 1,000,000 events.
+//! Postgres runs with `fsync` and `synchronous_commit` on, which is checked and printed. `--quick` does a
+//! little of everything, to show that it runs; `--no-million` leaves out the large log.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+mod emmett;
+mod growth;
+mod measure;
+mod stores;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use emmett::Emmett;
+use measure::{Figures, measure, paced, quantile};
+use stores::{BATCH, Stores};
+
+/// Commands in flight.
+pub(crate) const IN_FLIGHT: usize = 64;
+
+/// Clients of the append path alone: while one batch commits, the next is staged.
+const SEALED_IN_FLIGHT: usize = 2 * BATCH;
+
+/// How much is done.
+struct Effort {
+    commands: usize,
+    rounds: usize,
+    paced: Duration,
+    lengths: &'static [u64],
+    sizes: [u64; 2],
+}
+
+fn main() -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run())
+}
+
+async fn run() -> anyhow::Result<()> {
+    let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let effort = if asked("--quick") {
+        Effort {
+            commands: 512,
+            rounds: 1,
+            paced: Duration::from_secs(1),
+            lengths: &[10, 200],
+            sizes: [2_000, 4_000],
+        }
+    } else {
+        Effort {
+            commands: 12_800,
+            rounds: 5,
+            paced: Duration::from_secs(10),
+            lengths: &[10, 100, 1_000, 10_000],
+            sizes: [10_000, if asked("--no-million") { 100_000 } else { 1_000_000 }],
+        }
+    };
+    let url = std::env::var("DATABASE_URL").context("set DATABASE_URL, or run `make bench`")?;
+    let stores = Stores::make(&url).await?;
+    let mut summary = BTreeMap::new();
+    let mut small = at_size(&stores, &effort, effort.sizes[0]).await?;
+    contenders(&stores, &effort, &mut summary).await?;
+    growth::history(&stores, effort.lengths, &mut summary).await?;
+    let two = growth::two_writers(&stores, effort.commands).await?;
+    println!("two writers on one log: {two:.0} commands a second");
+    summary.insert("two_writers_per_s".to_owned(), two);
+    let mut large = at_size(&stores, &effort, effort.sizes[1]).await?;
+    let (small, large) = (&mut small, &mut large);
+    for (name, figure) in [
+        ("commands_per_s_at_10k", small.rate),
+        ("commands_per_s_at_1m", large.rate),
+        ("throughput_1m_vs_10k", large.rate / small.rate),
+        ("ack_p50_ms_at_10k", small.p50_ms),
+        ("ack_p50_ms_at_1m", large.p50_ms),
+        ("ack_p99_ms_at_1m", large.p99_ms),
+        ("ack_p50_1m_vs_10k", large.p50_ms / small.p50_ms),
+        ("restart_ms_at_10k", small.restart_ms),
+        ("restart_ms_at_1m", large.restart_ms),
+        ("events_at_1m", stores.ledger.size() as f64),
+    ] {
+        summary.insert(name.to_owned(), figure);
+    }
+    let (events, sound) = stores.verify().await?;
+    ensure!(sound, "the log does not verify");
+    println!("the log verifies: {events} events");
+    summary.insert("events_verified".to_owned(), events as f64);
+    write(summary)
+}
+
+/// What the ledger does with a log of some size.
+struct AtSize {
+    rate: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    restart_ms: f64,
+}
+
+async fn at_size(stores: &Stores, effort: &Effort, size: u64) -> anyhow::Result<AtSize> {
+    println!("filling the log to {size} events");
+    growth::fill(stores, size).await?;
+    let mut figures = Figures::default();
+    for _ in 0..effort.rounds {
+        measure(&mut figures, effort.commands / 2, stores.ledger_clients(IN_FLIGHT).await?).await?;
+    }
+    let restart_ms = growth::restart(stores).await?;
+    let (rate, p50_ms, p99_ms) =
+        (figures.rate(), figures.latency_ms(0.5), figures.latency_ms(0.99));
+    println!(
+        "at {size} events: {rate:.0} commands a second, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms; \
+         from start to the first receipt {restart_ms:.1} ms"
+    );
+    Ok(AtSize { rate, p50_ms, p99_ms, restart_ms })
+}
+
+async fn contenders(
+    stores: &Stores,
+    effort: &Effort,
+    summary: &mut BTreeMap<String, f64>,
+) -> anyhow::Result<()> {
+    let [mut ledger, mut sealed, mut stock, mut peer, mut single, mut batched]: [Figures; 6] =
+        std::array::from_fn(|_| Figures::default());
+    let row = stores.row_like_ours().await?;
+    let width = row.header.len() + row.statement.len() + row.payload.len();
+    let mut emmett = Emmett::start(&stores.emmett_url, IN_FLIGHT, width)?;
+    let (commands, clients) = (effort.commands, IN_FLIGHT);
+    for round in 1..=effort.rounds {
+        println!("round {round} of {}", effort.rounds);
+        measure(&mut ledger, commands, stores.ledger_clients(clients).await?).await?;
+        measure(&mut stock, commands / 4, stores.stock_clients(clients).await?).await?;
+        if let Some(emmett) = &mut emmett {
+            emmett.measure(&mut peer, commands / 4).await?;
+        }
+        measure(&mut single, commands, stores.single_clients(clients, &row).await?).await?;
+        let each = 2 * commands.div_ceil(SEALED_IN_FLIGHT);
+        let before = stores.sealed_clients(SEALED_IN_FLIGHT, each).await?;
+        measure(&mut sealed, commands, before).await?;
+        let (rate, latencies) = stores.batches(commands, &row).await?;
+        batched.take(rate, latencies);
+    }
+    let paced = paced(stores.ledger_clients(256).await?, 1_000, effort.paced).await?;
+    let at = |wanted| quantile(paced.clone(), wanted);
+    let ours = ledger.rate();
+    println!("\n{}, {IN_FLIGHT} in flight, rows of {width} bytes", stores.settings);
+    println!("{:<30}{:>12}{:>12}{:>12}{:>10}", "", "per second", "p50 ms", "p99 ms", "ledger ×");
+    let mut contenders = vec![
+        ("ledger", "ledger (sealed, proved)", &ledger),
+        ("append", "append path alone", &sealed),
+        ("postgres_es", "stock postgres-es", &stock),
+        ("raw_single_row", "single-row inserts", &single),
+        ("raw_batch", "batched inserts, 64 rows", &batched),
+    ];
+    if emmett.is_some() {
+        contenders.insert(3, ("emmett", "Emmett, appends only", &peer));
+    }
+    for (name, title, figures) in &contenders {
+        let (rate, p50, p99) = (figures.rate(), figures.latency_ms(0.5), figures.latency_ms(0.99));
+        println!("{title:<30}{rate:>12.0}{p50:>12.2}{p99:>12.2}{:>10.2}", ours / rate);
+        for (figure, value) in [("per_s", rate), ("p50_ms", p50), ("p99_ms", p99)] {
+            summary.insert(format!("{name}_{figure}"), value);
+        }
+        summary.insert(format!("commands_vs_{name}"), ours / rate);
+    }
+    println!("at 1,000 commands a second: p50 {:.2} ms, p99 {:.2} ms", at(0.5), at(0.99));
+    for (name, figure) in [
+        ("append_vs_raw_batch", sealed.rate() / batched.rate()),
+        ("ack_p50_ms_at_1000", at(0.5)),
+        ("ack_p99_ms_at_1000", at(0.99)),
+    ] {
+        summary.insert(name.to_owned(), figure);
+    }
+    Ok(())
+}
+
+fn write(summary: BTreeMap<String, f64>) -> anyhow::Result<()> {
+    let rounded: BTreeMap<String, f64> = summary
+        .into_iter()
+        .map(|(name, figure)| (name, (figure * 1_000.0).round() / 1_000.0))
+        .collect();
+    let folder = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+    let folder = std::path::Path::new(&folder).join("bench");
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("summary.json");
+    std::fs::write(&file, serde_json::to_string_pretty(&rounded)? + "\n")?;
+    println!("written to {}", file.display());
+    Ok(())
+}

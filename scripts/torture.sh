@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# `make torture`: one process, then two, append under kill -9, Postgres restarts, a full disk and faults at every failpoint,
+# until 100,000 commands are acknowledged in each run; then everything is checked. Takes a quarter of an hour or more.
+#
+#   scripts/torture.sh [COMMANDS [SEED]]
+#
+# The Postgres is a private one on a disk of its own, which needs root (or may be mounted by nobody: then the size of its
+# files is limited instead, which Postgres meets in the same way). It is gone at the end.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib.sh
+
+commands=${1:-100000}
+seed=${2:-$RANDOM}
+[[ $commands =~ ^[0-9]+$ && $seed =~ ^[0-9]+$ ]] || die "usage: scripts/torture.sh [COMMANDS [SEED]]"
+scripts/prerequisites.sh
+export LEDGER_FAULT_COMMANDS=$commands LEDGER_FAULT_SEED=$seed RUST_BACKTRACE=0
+# The writers are to be tortured, not the machine.
+exec nice cargo test --locked --all-features --workspace --test faults -- --test-threads=1 --nocapture torture::
