@@ -7,8 +7,8 @@ use domain::appointment::{
     RescheduleAppointment,
 };
 use domain::disclosure::DisclosureOutcome;
-use domain::{Appointment, AppointmentCommand, PatientId};
-use projections::read_models::{AppointmentFilter, ReadModel};
+use domain::{Appointment, AppointmentCommand};
+use projections::read_models::{AppointmentDocument, AppointmentFilter, ReadModel};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -89,11 +89,15 @@ pub(super) async fn list(
     let page = read::page(query.get("limit")?, after.as_deref())?;
     read::reach(&state, &call, ReadModel::Appointments).await?;
     let found = state.read_models.appointments(&filter, &page).await?;
-    let shown = found.items.iter().map(|item| (item.patient_id, vec![item.id.as_uuid()]));
-    let shown: Vec<(PatientId, Vec<Uuid>)> = shown.collect();
-    disclosure::record(&state, &call, "appointment-list", DisclosureOutcome::Disclosed, shown)
-        .await?;
-    answer::page(&found.items, found.next.map(|next| next.to_string()))
+    let about = |item: &AppointmentDocument| (item.patient_id, item.id.as_uuid());
+    let shown =
+        disclosure::record_list(&state, &call, "appointment-list", found.items, about).await?;
+    if let Some(patient) = filter.patient_id.filter(|_| shown.is_empty())
+        && !state.ledger.erased_among(&[patient.as_uuid()]).await?.is_empty()
+    {
+        return Err(Problem::erased());
+    }
+    answer::page(&shown, found.next.map(|next| next.to_string()))
 }
 
 /// Moves an appointment: it takes the new time and gives the old one back, or keeps the old one.

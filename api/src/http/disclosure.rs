@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use domain::PatientId;
 use domain::disclosure::{DisclosureOutcome, MAX_DOCUMENTS};
 use domain::value::Code;
@@ -46,4 +47,33 @@ pub(super) async fn record(
     }
     state.ledger.disclose(entries, &call.aside()).await?;
     Ok(())
+}
+
+/// As [`record`], for the items of a list, each with its patient and its id. A read model that is behind may still show
+/// somebody who was erased: that is left out, and what stays is answered.
+///
+/// # Errors
+///
+/// As [`record`].
+pub(super) async fn record_list<T>(
+    state: &AppState,
+    call: &Call,
+    resource: &'static str,
+    mut items: Vec<T>,
+    about: impl Fn(&T) -> (PatientId, Uuid),
+) -> Result<Vec<T>, Problem> {
+    let shown = |items: &[T]| -> Vec<(PatientId, Vec<Uuid>)> {
+        let each = items.iter().map(&about);
+        each.map(|(patient, document)| (patient, vec![document])).collect()
+    };
+    let outcome = DisclosureOutcome::Disclosed;
+    match record(state, call, resource, outcome, shown(&items)).await {
+        Err(problem) if problem.status() == StatusCode::GONE => {}
+        recorded => return recorded.map(|()| items),
+    }
+    let patients: Vec<Uuid> = items.iter().map(|item| about(item).0.as_uuid()).collect();
+    let erased = state.ledger.erased_among(&patients).await?;
+    items.retain(|item| !erased.contains(&about(item).0.as_uuid()));
+    record(state, call, resource, outcome, shown(&items)).await?;
+    Ok(items)
 }

@@ -105,12 +105,15 @@ fn describe(operation: &mut Operation, listed: &operations::Operation) {
     let reads = listed.method == axum::http::Method::GET;
     let in_v1 = listed.path.starts_with("/v1/");
     let by_id = listed.path.contains('{');
+    let of_patients = ["/v1/patients", "/v1/appointments", "/v1/wounds"]
+        .iter()
+        .any(|prefix| listed.path.starts_with(prefix));
     for (status, name, _) in COMMON {
         let applies = match *status {
             StatusCode::UNAUTHORIZED => listed.access != Access::Public,
             StatusCode::FORBIDDEN => matches!(listed.access, Access::Needs(_)),
             StatusCode::NOT_FOUND => by_id,
-            StatusCode::GONE => by_id,
+            StatusCode::GONE => of_patients,
             StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => {
                 !reads && !listed.path.ends_with("/search") && !listed.path.ends_with("/sessions")
             }

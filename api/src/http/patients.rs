@@ -7,8 +7,8 @@ use domain::patient::{
     DeactivatePatient, EditContacts, EditDemographics, EditIdentifiers, RegisterPatient,
 };
 use domain::value::{Line, PartialDate, SystemUri};
-use domain::{Patient, PatientCommand, PatientId};
-use projections::read_models::{PatientSearch, ReadModel};
+use domain::{Patient, PatientCommand};
+use projections::read_models::{PatientDocument, PatientSearch, ReadModel};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -111,11 +111,10 @@ pub(super) async fn search(
     };
     read::reach(&state, &call, ReadModel::Patients).await?;
     let found = state.read_models.search_patients(&search, &page).await?;
-    let shown = found.items.iter().map(|patient| (patient.id, vec![patient.id.as_uuid()]));
-    let shown: Vec<(PatientId, Vec<Uuid>)> = shown.collect();
-    disclosure::record(&state, &call, "patient-search", DisclosureOutcome::Disclosed, shown)
-        .await?;
-    answer::page(&found.items, found.next.map(|next| next.to_string()))
+    let about = |patient: &PatientDocument| (patient.id, patient.id.as_uuid());
+    let shown =
+        disclosure::record_list(&state, &call, "patient-search", found.items, about).await?;
+    answer::page(&shown, found.next.map(|next| next.to_string()))
 }
 
 /// Replaces name, gender, birth and death.

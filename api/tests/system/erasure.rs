@@ -273,6 +273,8 @@ async fn a_crash_between_erasure_and_purge_repeats_nothing_and_loses_nothing() {
     let officer = officer(&clinic).await;
     let mut random = Random::new(21);
     let mut erased = Vec::new();
+    let stays = clinic.register("Vergangen-Bleibt", "Theodolinde", "CL-660017").await;
+    let search = json!({ "family": "Vergangen" });
     for number in 0..6_u8 {
         let (family, mrn) = (format!("Vergangen-{number}"), format!("CL-55{number}901"));
         let secrets = vec![family.clone(), mrn.clone()];
@@ -289,6 +291,11 @@ async fn a_crash_between_erasure_and_purge_repeats_nothing_and_loses_nothing() {
         if number % 2 == 0 {
             let left = derived_traces(&clinic.instance, &needles).await;
             assert!(!left.is_empty(), "nobody has purged anything yet");
+            // Whoever searches finds the others, though the document is still there.
+            let found = clinic.staff.post("/v1/patients/search", &search).await.done();
+            let found = found.body["items"].as_array().expect("patients").clone();
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0]["id"], json!(stays));
         } else {
             tokio::time::sleep(Duration::from_millis(random.within(0..400))).await;
             clinic.worker.kill();

@@ -1,6 +1,7 @@
 //! Loading aggregates: from the log through cqrs-es, or from memory where the sequencer will check.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cqrs_es::persist::PersistedEventStore;
@@ -110,6 +111,20 @@ impl Ledger {
         if self.inner.snapshots.is_due(before, loaded.version) {
             self.inner.snapshots.write(id, loaded.version, loaded.aggregate.clone());
         }
+    }
+
+    /// Which of these subjects are erased.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn erased_among(&self, subjects: &[Uuid]) -> Result<HashSet<Uuid>, CommandError> {
+        let erased: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT subject FROM keyring.data_keys WHERE subject = ANY($1) AND wrapped IS NULL",
+        )
+        .bind(subjects)
+        .fetch_all(&self.inner.pool)
+        .await?;
+        Ok(erased.into_iter().collect())
     }
 
     /// Forgets for good everything about an erased subject that is held in memory.
