@@ -4,8 +4,8 @@
 #
 #   scripts/torture.sh [COMMANDS [SEED]]
 #
-# The Postgres is a private one on a disk of its own, which needs root (or may be mounted by nobody: then the size of its
-# files is limited instead, which Postgres meets in the same way). It is gone at the end.
+# Postgres is a private one on a disk of its own, gone at the end. Where no disk may be mounted (that needs root), the size
+# of its files is limited instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
