@@ -14,6 +14,8 @@ commands=${1:-100000}
 seed=${2:-$RANDOM}
 [[ $commands =~ ^[0-9]+$ && $seed =~ ^[0-9]+$ ]] || die "usage: scripts/torture.sh [COMMANDS [SEED]]"
 scripts/prerequisites.sh
+[[ -n $(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null) ]] || have initdb ||
+    die "PostgreSQL's programs are needed: as root, \`scripts/services.sh start\` installs them"
 export LEDGER_FAULT_COMMANDS=$commands LEDGER_FAULT_SEED=$seed RUST_BACKTRACE=0
 # The writers are to be tortured, not the machine.
 exec nice cargo test --locked --all-features --workspace --test faults -- --test-threads=1 --nocapture torture::

@@ -206,6 +206,7 @@ impl Sequencer {
             }
             metrics::gauge!("ledger_queue_depth").set(waiting.len() as f64);
             let batch = self.take_batch(&mut queue);
+            failpoint!("batch.taken", continue);
             let refused = self.append(batch).await;
             for queued in refused {
                 self.append(vec![queued]).await;
