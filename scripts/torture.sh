@@ -4,8 +4,8 @@
 #
 #   scripts/torture.sh [COMMANDS [SEED]]
 #
-# The Postgres is a private one on a disk of its own, which needs root (or may be mounted by nobody: then the size of its
-# files is limited instead, which Postgres meets in the same way). It is gone at the end.
+# Postgres is a private one on a disk of its own, gone at the end. Where no disk may be mounted (that needs root), the size
+# of its files is limited instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -14,6 +14,8 @@ commands=${1:-100000}
 seed=${2:-$RANDOM}
 [[ $commands =~ ^[0-9]+$ && $seed =~ ^[0-9]+$ ]] || die "usage: scripts/torture.sh [COMMANDS [SEED]]"
 scripts/prerequisites.sh
+[[ -n $(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null) ]] || have initdb ||
+    die "PostgreSQL's programs are needed: as root, \`scripts/services.sh start\` installs them"
 export LEDGER_FAULT_COMMANDS=$commands LEDGER_FAULT_SEED=$seed RUST_BACKTRACE=0
 # The writers are to be tortured, not the machine.
 exec nice cargo test --locked --all-features --workspace --test faults -- --test-threads=1 --nocapture torture::

@@ -52,6 +52,7 @@ mod armed {
         "snapshot.before",
         "snapshot.after",
         // In the sequencer.
+        "batch.taken",
         "connect.before",
         "connect.between",
         "connect.after",

@@ -5,7 +5,10 @@ use audit::jws;
 use audit::merkle;
 use audit::proof::{ProofError, Receipt, ReceiptEvent, TlogProof, verify_receipt};
 use audit::seal::{DataKey, KeyWrap as _, LocalKeks};
-use audit::seal::{EventIdentity, SealError, commit, open_blob, open_payload, seal_blob};
+use audit::seal::{
+    EventIdentity, SealError, SnapshotIdentity, commit, open_blob, open_payload, open_snapshot,
+    seal_blob, seal_snapshot,
+};
 use audit::statement::{MAX_STATEMENT, Statement, StatementError};
 use serde_json::json;
 
@@ -155,6 +158,43 @@ fn sealing() {
             refused(open_payload(&key, &identity, &flipped, &commitment)),
             Some(SealError::Refused)
         );
+    }
+}
+
+#[test]
+fn a_kept_state_opens_as_itself_alone() {
+    let (key, other) = (data_key(1), data_key(2));
+    let identity = SnapshotIdentity {
+        origin: "ledger.clinic.example/test",
+        stream_type: "patient",
+        stream_id: id(1, 1),
+        event_id: id(2, 1),
+        version: 128,
+        state_version: 1,
+    };
+    let aad = "coherency/snapshot/v1\nledger.clinic.example/test\npatient\n\
+               01970000-0000-7000-8000-000100000001\n01970000-0000-7000-8000-000200000001\n128\n1\n";
+    assert_eq!(identity.aad(), aad.as_bytes());
+    let sealed = seal_snapshot(&key, [6; 12], &identity, b"state").expect("seals");
+    assert_eq!(&**open_snapshot(&key, &identity, &sealed).expect("opens"), b"state");
+    let moved = [
+        SnapshotIdentity { origin: "another.example", ..identity },
+        SnapshotIdentity { stream_type: "wound", ..identity },
+        SnapshotIdentity { stream_id: id(1, 2), ..identity },
+        SnapshotIdentity { event_id: id(2, 2), ..identity },
+        SnapshotIdentity { version: 127, ..identity },
+        SnapshotIdentity { state_version: 2, ..identity },
+    ];
+    for moved in moved {
+        let refused = open_snapshot(&key, &moved, &sealed).err();
+        assert_eq!(refused, Some(SealError::Refused), "{moved:?}");
+    }
+    assert_eq!(open_snapshot(&other, &identity, &sealed).err(), Some(SealError::Refused));
+    assert_eq!(open_snapshot(&key, &identity, &sealed[..27]).err(), Some(SealError::Size(27)));
+    for at in 0..sealed.len() {
+        let mut flipped = sealed.clone();
+        flipped[at] ^= 0x80;
+        assert_eq!(open_snapshot(&key, &identity, &flipped).err(), Some(SealError::Refused));
     }
 }
 

@@ -181,6 +181,7 @@ impl Ledger {
         A: Stream + 'static,
     {
         let Prepared { append, state, keys } = prepared;
+        let own = append.events.first().map(|event| event.event_id);
         failpoint!("queue.before");
         let answer = self.inner.sequencer.send(append).map_err(|refused| match refused {
             NotQueued::Full => CommandError::Overloaded,
@@ -191,6 +192,11 @@ impl Ledger {
         failpoint!("answer.received");
         match answer {
             Ok(appended) => {
+                // Another request may have brought the same command and been first: then it is its events
+                // that are durable, sealed with its key, and the key made here exists nowhere else.
+                if appended.append.events.first().map(|event| event.event_id) != own {
+                    return Ok(Answer::Done(appended));
+                }
                 for (subject, key) in keys {
                     self.inner.data_keys.remember(subject, key);
                 }

@@ -146,6 +146,7 @@ impl Sequencer {
             metrics::gauge!("ledger_queue_depth").set(waiting.len() as f64);
             let batch = self.take_batch(&mut queue);
             metrics::histogram!("ledger_batch_commands").record(batch.len() as f64);
+            failpoint!("batch.taken", continue);
             self.append(batch).await;
         }
         self.settle().await;

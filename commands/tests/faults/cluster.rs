@@ -177,7 +177,7 @@ impl Cluster {
         command.arg("-l").arg(self.log()).arg("-o");
         command.arg(format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=100 \
-             -c timezone=UTC -c log_min_messages=warning -c shared_buffers=64MB",
+             -c timezone=UTC -c log_min_messages=warning -c shared_buffers=64MB -c wal_recycle=off",
             self.port
         ));
         command.args(arguments);
@@ -217,9 +217,31 @@ impl Cluster {
 
     /// How often the server said that there was no room.
     pub(crate) fn complaints(&self) -> usize {
+        self.count(|line| {
+            line.contains("No space left on device") || line.contains("File too large")
+        })
+    }
+
+    /// How often the server gave up for want of room, to recover by itself or not.
+    pub(crate) fn panics(&self) -> usize {
+        self.count(|line| line.contains("PANIC:"))
+    }
+
+    fn count(&self, of: impl Fn(&str) -> bool) -> usize {
         let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-        let full = ["No space left on device", "File too large"];
-        log.lines().filter(|line| full.iter().any(|full| line.contains(full))).count()
+        log.lines().filter(|line| of(line)).count()
+    }
+
+    /// Makes the write-ahead log go on in a new file, for which a full disk has no room: the server gives up.
+    pub(crate) fn press(&self) {
+        for _ in 0..3 {
+            let mut psql = Command::new(self.bin.join("psql"));
+            psql.args(["-qtAX", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "ledger"]);
+            psql.args(["-d", "postgres", "-c", "SELECT txid_current()"]);
+            psql.args(["-c", "SELECT pg_switch_wal()"]);
+            psql.env("PGPASSWORD", &self.password).env("PGCONNECT_TIMEOUT", "5");
+            let _refused = succeeded(psql);
+        }
     }
 
     /// From now on there is no room for anything new.
@@ -258,8 +280,10 @@ impl Cluster {
         let children = children.map(|output| output.stdout).unwrap_or_default();
         let children = String::from_utf8_lossy(&children).into_owned();
         for pid in std::iter::once(postmaster).chain(children.lines()) {
-            // A process may have ended meanwhile.
-            let _gone = run("prlimit", &["--pid", pid, &format!("--fsize={bytes}:unlimited")]);
+            // As the same user, who needs no capability for it. A process may have ended meanwhile.
+            let mut prlimit = as_postgres(Path::new("prlimit"));
+            prlimit.args(["--pid", pid, &format!("--fsize={bytes}:unlimited")]);
+            let _gone = succeeded(prlimit);
         }
     }
 }

@@ -167,6 +167,10 @@ impl Torture {
             _ => {
                 self.cluster.fill();
                 std::thread::sleep(Duration::from_millis(self.random.within(100..800)));
+                // The first time for certain, so that every run has seen it.
+                if self.havoc.full_disks == 0 || self.random.within(0..2) == 0 {
+                    self.cluster.press();
+                }
                 if self.random.within(0..2) == 0 {
                     let index = self.any();
                     self.kill(index);
@@ -289,10 +293,10 @@ async fn torture(writers: u8) {
     let acknowledged = sum(|journal| journal.acknowledged.len() as u64);
     let torn = sum(|journal| journal.torn);
     let Havoc { kills, restarts, full_disks, aborts, panics } = &torture.havoc;
-    let complaints = torture.cluster.complaints();
+    let (complaints, crashes) = (torture.cluster.complaints(), torture.cluster.panics());
     say(&format!(
         "faults: seed {seed}, {writers} processes: {acknowledged} acknowledged, {} refused, {} answered again; \
-         {kills} kills, {restarts} restarts of Postgres, {full_disks} full disks ({complaints} complaints), \
+         {kills} kills, {restarts} restarts of Postgres, {full_disks} full disks ({complaints} complaints, {crashes} crashes of Postgres), \
          {} faults at {} failpoints, {aborts} aborts, {panics} ends of the sequencer; {} events, {seen} tree heads; \
          {lasted:.0} s, checked in {:.0} s",
         sum(|journal| journal.refused.len() as u64),
@@ -308,7 +312,7 @@ async fn torture(writers: u8) {
     ));
     assert!(acknowledged >= commands, "{acknowledged}");
     assert!(*kills > 0 && *restarts > 1 && *full_disks > 0, "{:?}", torture.havoc);
-    assert!(complaints > 0, "the disk was never full");
+    assert!(complaints > 0 && crashes > 0, "the disk was never full");
     assert!(torn <= kills + aborts + panics, "{torn} lines are torn");
 }
 

@@ -1,7 +1,7 @@
 //! The same command twice: one effect, one answer.
 
 use audit::proof::verify_receipt;
-use commands::{Actor, CommandError, Context, PurposeOfUse, Receipt};
+use commands::{Actor, Clock, CommandError, Context, PurposeOfUse, Receipt};
 use domain::account::Role;
 use domain::{AccountId, Patient};
 use futures::future::join_all;
@@ -61,6 +61,29 @@ async fn much_later_the_answer_is_the_same(_: PgPoolOptions, options: PgConnectO
     let again = clinic.ledger.execute::<Patient>(of_late, later, &late).await.expect("replayed");
     verify_receipt(&again, &clinic.verifiers()).expect("a proof from tiles holds");
     clinic.assert_sound().await;
+}
+
+/// Each of the requests has made a data key, and only that of the first is kept: nothing may be sealed with another.
+#[sqlx::test(migrations = "../migrations")]
+async fn what_follows_a_registration_sent_twice_can_be_read(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let clinic = Clinic::open(options.clone()).await;
+    let id = clinic.ledger.new_id();
+    let registration = context();
+    let twice = join_all((0..4).map(|_| {
+        clinic.ledger.execute::<Patient>(id, patient("Mustermann", "A-1"), &registration)
+    }));
+    for receipt in twice.await {
+        receipt.expect("done, or done before");
+    }
+    clinic.ledger.execute::<Patient>(id, rename("Musterfrau"), &context()).await.expect("edited");
+    let other = Clinic::open_with(options, clinic.keys.clone(), Clock::system()).await;
+    let loaded = other.ledger.load::<Patient>(id).await.expect("readable").expect("there");
+    assert_eq!(loaded.version, 2);
+    let report = clinic.assert_sound().await;
+    assert_eq!(report.plaintexts, 2, "every plaintext can be compared with its commitment");
 }
 
 fn context_of(command_id: Uuid) -> Context {
