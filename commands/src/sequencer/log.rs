@@ -62,10 +62,12 @@ pub(crate) async fn rollback(connection: &mut PgConnection) -> Result<(), sqlx::
     Ok(())
 }
 
-/// Where the head moves.
+/// From where to where the head moves.
 #[derive(Debug)]
 pub(crate) struct Advance {
-    pub(crate) expected: u64,
+    pub(crate) expected_size: u64,
+    pub(crate) expected_frontier: Vec<u8>,
+    pub(crate) expected_epoch: i64,
     pub(crate) size: u64,
     pub(crate) frontier: Vec<u8>,
     pub(crate) checkpoint: String,
@@ -80,11 +82,15 @@ pub(crate) async fn commit(
     advance: &Advance,
 ) -> Result<(), sqlx::Error> {
     // By the simple protocol, which takes no parameters: numbers and hexadecimal digits need none.
-    let Advance { expected, size, frontier, checkpoint, last_recorded_at, moves_epoch } = advance;
-    let (frontier, checkpoint) = (hex::encode(frontier), hex::encode(checkpoint));
-    let (micros, epochs) = (last_recorded_at.as_microsecond(), i32::from(*moves_epoch));
+    let Advance { expected_size, expected_epoch, size, .. } = advance;
+    let expected_frontier = hex::encode(&advance.expected_frontier);
+    let frontier = hex::encode(&advance.frontier);
+    let checkpoint = hex::encode(&advance.checkpoint);
+    let micros = advance.last_recorded_at.as_microsecond();
+    let epochs = i32::from(advance.moves_epoch);
     let statement = format!(
-        "SELECT advance_ledger_head({expected}, {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}); \
+        "SELECT advance_ledger_head({expected_size}, '\\x{expected_frontier}', {expected_epoch}, \
+                                    {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}); \
          COMMIT"
     );
     failpoint!("commit.before");

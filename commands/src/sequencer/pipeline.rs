@@ -395,6 +395,7 @@ impl Sequencer {
         }
         let leaves: Vec<Hash> =
             accepted.iter().flat_map(|append| &append.events).map(|event| event.leaf).collect();
+        let expected_frontier = tip.edge.frontier();
         let (appended, tiles) = tip.edge.append(&leaves);
         tip.last_recorded_at = decision.latest;
         let origin = self.keyring.keyring.origin().to_owned();
@@ -404,7 +405,9 @@ impl Sequencer {
         let commit = Commit {
             has_claims: accepted.iter().any(|append| !append.claims.is_empty()),
             advance: Advance {
-                expected: first,
+                expected_size: first,
+                expected_frontier,
+                expected_epoch: self.epoch,
                 size: appended.size,
                 frontier: tip.edge.frontier(),
                 checkpoint: checkpoint.clone(),
