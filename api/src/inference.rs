@@ -56,6 +56,14 @@ impl CapturePurge for BlobCaptures {
         self.ledger.purge_captures(&self.blobs, subject).await?;
         Ok(())
     }
+
+    async fn purge_all(&self) -> Result<(), StoreError> {
+        let captures = self.ledger.purge_all_captures(&self.blobs).await?;
+        if captures > 0 {
+            tracing::warn!(captures, "captures of erased records were there again: removed again");
+        }
+        Ok(())
+    }
 }
 
 /// Records what the workers found and did, as the worker.

@@ -132,6 +132,14 @@ impl Backup {
         (opened, lost)
     }
 
+    fn restore_captures(&self) {
+        for (path, bytes) in &self.captures {
+            let folder = path.parent().expect("a folder");
+            std::fs::create_dir_all(folder).expect("the folder is made");
+            std::fs::write(path, bytes).expect("the capture is put back");
+        }
+    }
+
     /// Puts the old keys back, as somebody would who restores the wrong backup.
     async fn restore_keys(&self, instance: &Instance) {
         for (subject, wrapped) in &self.keys {
@@ -249,10 +257,11 @@ async fn nothing_of_an_erased_patient_can_be_read_and_everything_still_verifies(
     }
     read_models_equal_a_rebuild(&clinic).await;
 
-    // Somebody restores the keys of before. Nothing that starts afterwards works with them.
+    // Somebody restores the keys and the captures of before. Nothing that starts afterwards works with them.
     clinic.server.kill();
     clinic.worker.kill();
     backup.restore_keys(&clinic.instance).await;
+    backup.restore_captures();
     let (opened, _) = backup.opened(&clinic.instance.data_keys(), subject).await;
     assert!(opened >= 5, "with the old keys the old data would open");
     clinic.server = Process::serve(&clinic.instance, clinic.port);
@@ -262,6 +271,8 @@ async fn nothing_of_an_erased_patient_can_be_read_and_everything_still_verifies(
     assert!(opened == 0 && lost >= 5, "{opened} opened, {lost} did not");
     clinic.worker = Process::worker(&clinic.instance);
     clinic.caught_up().await;
+    let captures = || async { below(&clinic.instance.blobs()).len() == 1 };
+    until("the erased patient's capture is gone again", PURGED_WITHIN, captures).await;
     assert_nowhere(&clinic, &needles).await;
     assert_eq!(clinic.staff.get(&gone.wound).await.status, 410);
     clinic.instance.assert_sound().await;

@@ -338,6 +338,24 @@ impl Ledger {
         }
     }
 
+    /// Removes the captures of everybody who is erased: such as came back with a restored backup, or were stored
+    /// while the record was being erased. Gives back how many there were.
+    ///
+    /// # Errors
+    /// When the database or the store fails.
+    pub async fn purge_all_captures(&self, blobs: &Blobs) -> Result<u64, SweepError> {
+        let destroyed = "SELECT key_id FROM keyring.data_keys WHERE wrapped IS NULL";
+        let destroyed: Vec<Uuid> = sqlx::query_scalar(destroyed)
+            .fetch_all(&self.inner.pool)
+            .await
+            .map_err(CommandError::from)?;
+        let mut removed = 0;
+        for key_id in destroyed {
+            removed += blobs.purge(key_id).await?;
+        }
+        Ok(removed)
+    }
+
     /// Who holds a unique claim, such as a log-in name.
     ///
     /// # Errors

@@ -279,6 +279,10 @@ async fn captures_go_with_the_erased_and_no_others(_: PgPoolOptions, options: Pg
     assert_eq!(purge(id).await.expect("purged"), 2);
     assert_eq!(purge(id).await.expect("purged"), 0);
     assert_eq!(purge(other).await.expect("asked"), 0);
+    // One that was under way, or came back with a backup.
+    blobs.put(&key, b"a late one").await.expect("stored");
+    let all = || clinic.ledger.purge_all_captures(&blobs);
+    assert_eq!((all().await.expect("purged"), all().await.expect("purged")), (1, 0));
     blobs.get(&others, &stays).await.expect("untouched");
 }
 

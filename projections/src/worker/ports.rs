@@ -102,6 +102,12 @@ pub trait CapturePurge: Send + Sync {
     /// # Errors
     /// When the store does not answer: the worker tries again.
     async fn purge(&self, subject: Uuid) -> Result<(), StoreError>;
+
+    /// Removes what is there of anybody whose key is destroyed, such as came back with a restored backup.
+    ///
+    /// # Errors
+    /// When the store does not answer: the worker tries again.
+    async fn purge_all(&self) -> Result<(), StoreError>;
 }
 
 /// Records, as a command, that what was derived from an erased record is gone.

@@ -4,6 +4,7 @@
 //! repeats nothing and loses nothing. Its figures are of what the log knows, not of what one run happened to find.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use domain::Event;
@@ -23,6 +24,8 @@ pub struct PurgeWorker {
     models: ReadModels,
     captures: Arc<dyn CapturePurge>,
     sink: Arc<dyn PurgeSink>,
+    /// Whether this process has looked for captures that came back.
+    looked: AtomicBool,
 }
 
 impl PurgeWorker {
@@ -34,7 +37,7 @@ impl PurgeWorker {
         captures: Arc<dyn CapturePurge>,
         sink: Arc<dyn PurgeSink>,
     ) -> PurgeWorker {
-        PurgeWorker { log, models, captures, sink }
+        PurgeWorker { log, models, captures, sink, looked: AtomicBool::new(false) }
     }
 
     async fn is_recorded(&self, subject: Uuid) -> Result<bool, ApplyError> {
@@ -90,6 +93,15 @@ impl Projector for PurgeWorker {
 
     fn streams(&self) -> &[&'static str] {
         &[CUSTODY]
+    }
+
+    async fn begin(&self) -> Result<(), ApplyError> {
+        if !self.looked.load(Ordering::Acquire) {
+            let removed = self.captures.purge_all().await;
+            removed.map_err(ApplyError::unavailable("remove captures that came back"))?;
+            self.looked.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     async fn apply(&self, batch: &[RecordedEvent]) -> Result<(), ApplyError> {
