@@ -6,7 +6,11 @@ use sqlx::postgres::{PgRow, PgValueFormat};
 use sqlx::{PgConnection, Row as _, ValueRef as _};
 use uuid::Uuid;
 
+use crate::jws;
+use crate::keyring::{Keyring, MAX_KEYS};
 use crate::merkle::{Hash, MerkleError};
+use crate::statement::Statement;
+use crate::system;
 use crate::tiles::{Tile, TileBuilder, TileNeeds};
 use crate::verify::LogEntry;
 
@@ -17,7 +21,7 @@ mod verification;
 
 #[cfg(feature = "seal")]
 pub use keys::{DataKeyError, DataKeys};
-pub use proofs::{consistency, export_database, inclusion};
+pub use proofs::{consistency, entry_bundle, export_database, hash_tile, inclusion, root};
 pub use verification::{Progress, verify_database};
 
 /// Rows in a page. A row holds at most about a megabyte.
@@ -42,6 +46,15 @@ pub enum DatabaseError {
     /// Writing an export.
     #[error("the export could not be written")]
     Export(#[from] crate::export::ExportError),
+    /// The log's own events.
+    #[error("the log's own events do not make a set of keys")]
+    Keyring(#[from] crate::keyring::KeyringError),
+    /// The signature of one of the log's own events.
+    #[error("an event of the log's own is not signed by a key of the log")]
+    Signature(#[from] crate::jws::JwsError),
+    /// The statement of one of the log's own events.
+    #[error("the statement of an event of the log's own cannot be read")]
+    Statement(#[from] crate::statement::StatementError),
     /// There is no log yet.
     #[error("this database holds no log yet")]
     Empty,
@@ -267,4 +280,35 @@ pub async fn load_tiles(
         roots.push(tile_roots(connection, level, range.start, range.end).await?);
     }
     Ok(TileBuilder::restore(size, leaves, roots)?)
+}
+
+/// The keys of the log, from its own events, each of which must be signed by a key active there.
+pub async fn keyring(connection: &mut PgConnection) -> Result<Keyring, DatabaseError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND event_type = ANY($2) \
+         ORDER BY position LIMIT $3"
+    );
+    let rows: Vec<LogRow> = sqlx::query_as(&sql)
+        .bind(system::STREAM_TYPE)
+        .bind(["LedgerCreated", "KeyActivated", "KeyRetired"].as_slice())
+        .bind(2 * MAX_KEYS as i64 + 1)
+        .fetch_all(connection)
+        .await?;
+    let mut keyring: Option<Keyring> = None;
+    for row in &rows {
+        let entry = row.to_entry();
+        let statement = Statement::parse(&entry.statement)?;
+        let mut next = match &keyring {
+            None => Keyring::genesis(&statement, &row.payload)?,
+            Some(keyring) => keyring.clone(),
+        };
+        let kid = jws::kid(&entry.header)?;
+        let key = next.active(kid, row.position)?;
+        key.verify(&entry.header, &entry.statement, &entry.signature)?;
+        if keyring.is_some() {
+            next.apply(row.position, &statement, &row.payload)?;
+        }
+        keyring = Some(next);
+    }
+    keyring.ok_or(DatabaseError::Empty)
 }
