@@ -3,12 +3,14 @@
 //! * [`Ledger`]: the one way to write; [`Receipt`]: what the caller holds in hand afterwards;
 //! * [`actor`], [`context`]: on whose behalf, why, under which command id; [`policy`]: who may do what;
 //! * `sequencer`: the one task that appends, many commands to a transaction;
+//! * [`checkpoints`]: the last published checkpoint, kept outside the database;
 //! * [`keys`]: the ledger's secrets; [`blobs`]: captures, sealed, outside the log;
 //! * [`database`]: connections and the schema; [`clock`]: where the time comes from.
 
 pub mod actor;
 pub mod blobs;
 mod cache;
+pub mod checkpoints;
 pub mod clock;
 pub mod config;
 pub mod context;
@@ -29,7 +31,7 @@ mod sweep;
 pub use actor::{Actor, ActorKind};
 pub use blobs::{BlobError, Blobs, StoredBlob};
 pub use clock::{Clock, ManualClock};
-pub use config::LedgerConfig;
+pub use config::{LedgerConfig, SeenElsewhere};
 pub use context::{Context, PurposeOfUse};
 pub use data_keys::SubjectKey;
 pub use error::{CommandError, Conflict, OpenError, Unavailable};

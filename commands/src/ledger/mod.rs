@@ -63,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) sequencer: Handle,
     pub(crate) task: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) keeper: Mutex<Option<JoinHandle<()>>>,
     pub(crate) aggregates: Cache<(&'static str, Uuid), Cached>,
 }
 
@@ -86,7 +87,8 @@ impl Ledger {
     /// sequencer.
     ///
     /// # Errors
-    /// When the database fails, holds another log, or holds one that is not as this ledger signed it.
+    /// When the database fails, holds another log, one that is not as this ledger signed it, or one that is
+    /// older than what was published of it.
     pub async fn open(
         pool: PgPool,
         keys: Keys,
@@ -102,6 +104,8 @@ impl Ledger {
             opened.published,
             config.limits(),
         );
+        let keeper =
+            opened.folder.map(|folder| crate::checkpoints::keep(folder, sequencer.subscribe()));
         let inner = Inner {
             pool,
             keys,
@@ -110,6 +114,7 @@ impl Ledger {
             clock,
             sequencer,
             task: Mutex::new(Some(task)),
+            keeper: Mutex::new(keeper),
             aggregates: Cache::new(AGGREGATES_HALF),
         };
         Ok(Ledger { inner: Arc::new(inner) })
@@ -398,14 +403,17 @@ impl Ledger {
         self.inner.sequencer.is_open()
     }
 
-    /// Takes no more commands, finishes those that wait, and returns when the last is durable.
+    /// Takes no more commands, finishes those that wait, and returns when the last is durable and its
+    /// checkpoint is kept outside the database.
     pub async fn close(self) {
         self.inner.sequencer.close();
-        let task = self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the sequencer ended badly");
+        for task in [&self.inner.task, &self.inner.keeper] {
+            let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = task
+                && let Err(error) = task.await
+            {
+                tracing::error!(%error, "a task of the ledger ended badly");
+            }
         }
     }
 
