@@ -1,11 +1,13 @@
 //! Settings, from the command line or the environment: one struct for each concern.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use secrecy::SecretString;
+
+use crate::witness::Witness;
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +41,27 @@ pub struct Identity {
     /// The folder with the four key files
     #[arg(long, env = "LEDGER_KEYS_DIR", value_name = "FOLDER")]
     pub keys_dir: PathBuf,
+    /// The folder with the last published checkpoint, by which a restored backup is told from the log; without
+    /// it, `checkpoints` beside the folder with the keys
+    #[arg(long, env = "LEDGER_CHECKPOINTS", value_name = "FOLDER")]
+    pub checkpoints: Option<PathBuf>,
+    /// Witnesses that remember the log's checkpoints, each as VKEY@URL
+    #[arg(
+        long = "witness",
+        env = "LEDGER_WITNESSES",
+        value_delimiter = ',',
+        value_name = "VKEY@URL"
+    )]
+    pub witnesses: Vec<Witness>,
+}
+
+impl Identity {
+    /// The folder with the last published checkpoint.
+    #[must_use]
+    pub fn checkpoints(&self) -> PathBuf {
+        let beside = || self.keys_dir.parent().unwrap_or(Path::new("")).join("checkpoints");
+        self.checkpoints.clone().unwrap_or_else(beside)
+    }
 }
 
 /// How the server listens and what it bears.

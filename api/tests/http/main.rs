@@ -6,5 +6,6 @@ mod common;
 mod access;
 mod input;
 mod journey;
+mod log;
 mod operation;
 mod scan;

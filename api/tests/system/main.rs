@@ -5,8 +5,10 @@
 mod audit;
 mod contention;
 mod crash;
+mod fork;
 mod import_appointments;
 mod import_fhir;
 mod privacy;
 mod rebuild;
+mod receipt;
 mod support;
