@@ -273,3 +273,45 @@ async fn the_served_checkpoint_is_cosigned_and_a_dead_witness_stops_nobody() {
     assert!(figures.contains("ledger_witnessed_size"), "{figures}");
     server.kill();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_witness_of_the_binary_keeps_its_key_and_its_word_through_a_crash() {
+    let instance = Instance::new().await;
+    let ledger = instance.ledger().await;
+    let early = ledger.checkpoint().await;
+    register(&ledger, 2).await;
+    let late = ledger.checkpoint().await;
+    ledger.close().await;
+    let port = free_port();
+    let (key, state) = (instance.verifier_key(), instance.path("witness"));
+    let start = || {
+        let mut command = instance.command(["--json", "witness", "--name", "witness.example/own"]);
+        command.args(["--log", &key, "--listen", &format!("127.0.0.1:{port}"), "--state"]);
+        command.arg(&state);
+        Process::spawn(&instance, command, "witness")
+    };
+    let post = |note: String| async move {
+        let body = AddCheckpoint { old: 0, proof: Vec::new(), note }.to_text();
+        let url = format!("http://127.0.0.1:{port}/add-checkpoint");
+        let answer = reqwest::Client::new().post(url).body(body).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    };
+    let answers = || async { post("nothing".to_owned()).await.is_some() };
+    let mut process = start();
+    until("the witness answers", Duration::from_secs(60), answers).await;
+    let (status, line) = post(late).await.expect("an answer");
+    assert_eq!(status, 200, "{line}");
+    process.kill();
+    let mut process = start();
+    until("the witness answers again", Duration::from_secs(60), answers).await;
+    let expected = Some((409, "3\n".to_owned()));
+    assert_eq!(post(early).await, expected, "it remembers what it cosigned before the crash");
+    process.kill();
+    let log = std::fs::read_to_string(instance.logs().join("witness.log")).expect("a log");
+    let said = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let keys: Vec<String> =
+        said.filter_map(|said| Some(said["vkey"].as_str()?.to_owned())).collect();
+    assert_eq!(keys.len(), 2, "printed at each start: {log}");
+    assert_eq!(keys[0], keys[1], "the same key");
+    assert_eq!(line.split(' ').nth(1), Some("witness.example/own"));
+}

@@ -42,5 +42,5 @@ fn wycheproof_hmac_sha256() {
             count += 1;
         }
     }
-    assert!(count > 100);
+    assert!(count > 50);
 }
