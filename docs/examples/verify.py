@@ -30,7 +30,8 @@ MAX_STATEMENT = 48_000
 MAX_HEADER = 256
 MAX_EVENTS = 4096
 MAX_KEYS = 1024
-MAX_PAYLOAD = 1024 * 1024 + 12 + 32 + 16
+MAX_PAYLOAD = 1024 * 1024
+OVERHEAD = 12 + 32 + 16
 MAX_SYSTEM_PAYLOAD = 16 * 1024
 ABSENT = 0xFFFFFFFF
 CLOCK_TOLERANCE = timedelta(seconds=60)
@@ -563,10 +564,10 @@ class LogVerifier:
         statement, said = event.statement, event.statement["payload"]
         need(statement["origin"] == self.keyring.origin, "the statement is of another log")
         need(payload is not None, "the payload is not there")
-        need(len(payload) <= MAX_PAYLOAD, "the payload is too long")
         need(len(payload) == said["size"], "the payload has another size than was signed")
         need(hashlib.sha256(payload).hexdigest() == said["sha256"], "the payload is not the one that was signed")
-        need(said["encryption"] == "none" or len(payload) >= 12 + 32 + 16, "the sealed payload is too short")
+        overhead = OVERHEAD if said["encryption"] == "A256GCM" else 0
+        need(overhead <= len(payload) <= MAX_PAYLOAD + overhead, "the payload has no possible size")
         if position == 0:
             need(said["encryption"] == "none", "the payload is not in the clear")
             self.keyring.begin(statement, payload)
