@@ -115,7 +115,9 @@ fn a_cosignature_is_bound_to_note_time_and_key() {
     let both = format!("{note}{line}");
     assert_eq!(note::open(&both, &known).map(|opened| opened.signed_by.len()), Ok(2));
     // A cosignature is not the log's signature.
-    assert!(Checkpoint::from_note(&format!("{text}\n{line}"), &[witness.clone()]).is_err());
+    assert!(
+        Checkpoint::from_note(&format!("{text}\n{line}"), std::slice::from_ref(&witness)).is_err()
+    );
 
     let only = std::slice::from_ref(&witness);
     let stranger = Cosigner::new("witness.example/other", &[5; 32]).expect("a name");
