@@ -15,13 +15,15 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin ledger \
     # Named volumes take the owner of the folder they are first mounted on.
-    && install -d -m 700 -o ledger -g ledger /var/lib/ledger /var/lib/ledger/keys /var/lib/ledger/blobs
+    && install -d -m 700 -o ledger -g ledger /var/lib/ledger /var/lib/ledger/keys \
+        /var/lib/ledger/checkpoints /var/lib/ledger/blobs
 COPY --from=build /out/ledger /usr/local/bin/ledger
 
 USER ledger
 # Where things lie; what is secret comes from outside and has no default here.
 ENV LEDGER_LISTEN=0.0.0.0:8080 \
     LEDGER_KEYS_DIR=/var/lib/ledger/keys \
+    LEDGER_CHECKPOINTS=/var/lib/ledger/checkpoints \
     LEDGER_BLOBS=/var/lib/ledger/blobs
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["ledger", "health"]

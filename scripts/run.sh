@@ -2,7 +2,7 @@
 # `make run`: builds the ledger, starts the databases it needs, one server and one worker, loads the sample
 # clinic into an empty ledger through the public API, and serves until Ctrl-C.
 #
-# LEDGER_LISTEN (127.0.0.1:8080), LEDGER_ORIGIN, LEDGER_KEYS_DIR and LEDGER_BLOBS may be set by the caller;
+# LEDGER_LISTEN (127.0.0.1:8080), LEDGER_ORIGIN, LEDGER_KEYS_DIR, LEDGER_CHECKPOINTS and LEDGER_BLOBS may be set by the caller;
 # LEDGER_BINARY names a binary to run instead of building one, and LEDGER_LOCAL a folder to use instead of .local.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -37,6 +37,7 @@ umask 077
 
 export LEDGER_ORIGIN=${LEDGER_ORIGIN:-clinic.localhost/ledger}
 export LEDGER_KEYS_DIR=${LEDGER_KEYS_DIR:-$local_dir/keys}
+export LEDGER_CHECKPOINTS=${LEDGER_CHECKPOINTS:-$local_dir/checkpoints}
 export LEDGER_BLOBS=${LEDGER_BLOBS:-$local_dir/blobs}
 export MONGODB_DATABASE=${MONGODB_DATABASE:-ledger}
 mkdir -p "$LEDGER_BLOBS" "$local_dir/log" "$local_dir/sample"

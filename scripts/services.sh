@@ -19,6 +19,7 @@ set_name=${2:-services}
 [[ $set_name =~ ^(services|test|bench)$ ]] || die "no such set of services: $set_name"
 set_dir=$local_dir/$set_name
 venv=$PWD/.local/venv
+verifier_venv=$PWD/.local/venv-verifier
 
 private() { [[ -z ${!1:-} ]]; }
 read_state() { cat "$set_dir/$1" 2>/dev/null || true; }
@@ -225,11 +226,10 @@ mongo_runs() {
 
 mongo_uri() { printf 'mongodb://127.0.0.1:%s/?directConnection=true\n' "$(read_state mongodb.port)"; }
 
-# SecantusDB speaks MongoDB's protocol and comes from PyPI; Debian has no MongoDB.
-install_secantus() {
-    local python wanted=scripts/secantusdb.txt
-    cmp -s "$wanted" "$venv/complete" && return
-    python=
+# make_venv FOLDER LIST WHAT WHY: a Python environment that holds exactly the packages of a list.
+make_venv() {
+    local folder=$1 wanted=$2 what=$3 why=$4 python=
+    cmp -s "$wanted" "$folder/complete" && return
     for candidate in /usr/bin/python3 python3; do
         if "$candidate" -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 10)' 2>/dev/null; then
             python=$candidate
@@ -237,14 +237,26 @@ install_secantus() {
         fi
     done
     if [[ -z $python ]]; then
-        debian_packages "A MongoDB server is needed (a \`mongod\` on the PATH, or name one in MONGODB_URI)" python3-venv
+        debian_packages "$why" python3-venv
         python=/usr/bin/python3
     fi
-    rm -rf "$venv"
+    rm -rf "$folder"
     mkdir -p "$set_dir"
-    slow "Making a Python environment for SecantusDB" "$python" -m venv "$venv"
-    slow "Installing SecantusDB" "$venv/bin/pip" install --disable-pip-version-check -q -r "$wanted"
-    cp "$wanted" "$venv/complete"
+    slow "Making a Python environment for $what" "$python" -m venv "$folder"
+    slow "Installing $what" "$folder/bin/pip" install --disable-pip-version-check -q -r "$wanted"
+    cp "$wanted" "$folder/complete"
+}
+
+# SecantusDB speaks MongoDB's protocol and comes from PyPI; Debian has no MongoDB.
+install_secantus() {
+    make_venv "$venv" scripts/secantusdb.txt SecantusDB \
+        "A MongoDB server is needed (a \`mongod\` on the PATH, or name one in MONGODB_URI)"
+}
+
+# The tests run docs/examples/verify.py, which shares no line with the ledger.
+install_verifier() {
+    make_venv "$verifier_venv" scripts/verifier.txt "the independent verifier's library" \
+        "Python with the package \`cryptography\` is needed (or name such a program in LEDGER_PYTHON)"
 }
 
 start_mongo() {
@@ -315,6 +327,9 @@ print_env() {
         fi
         [[ -z $value ]] || printf 'export %s=%q\n' "$name" "$value"
     done
+    value=${LEDGER_PYTHON:-}
+    [[ -n $value || ! -e $verifier_venv/complete ]] || value=$verifier_venv/bin/python
+    [[ -z $value ]] || printf 'export LEDGER_PYTHON=%q\n' "$value"
 }
 
 # One at a time: two starts would install and make the same things. Servers must not inherit the lock.
@@ -330,6 +345,7 @@ start_all() {
     if private DATABASE_URL; then start_postgres 9>&-; fi
     if private REDIS_URL; then start_redis 9>&-; fi
     if private MONGODB_URI; then start_mongo 9>&-; fi
+    if [[ $set_name == test ]] && private LEDGER_PYTHON; then install_verifier 9>&-; fi
     write_state env "$(print_env)"
 }
 

@@ -1,11 +1,13 @@
 //! Settings, from the command line or the environment: one struct for each concern.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use secrecy::SecretString;
+
+use crate::witness::Witness;
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -40,6 +42,28 @@ pub struct Identity {
     /// `LEDGER_EVENT_SIGNING_KEY`, `LEDGER_TOKEN_SIGNING_KEY`, `LEDGER_KEY_ENCRYPTION_KEY` and `LEDGER_INDEX_KEY`
     #[arg(long, env = "LEDGER_KEYS_DIR", value_name = "FOLDER")]
     pub keys_dir: Option<PathBuf>,
+    /// The folder with the last published checkpoint, by which a restored backup is told from the log; without
+    /// it, `checkpoints` beside the folder with the keys
+    #[arg(long, env = "LEDGER_CHECKPOINTS", value_name = "FOLDER")]
+    pub checkpoints: Option<PathBuf>,
+    /// Witnesses that remember the log's checkpoints, each as VKEY@URL
+    #[arg(
+        long = "witness",
+        env = "LEDGER_WITNESSES",
+        value_delimiter = ',',
+        value_name = "VKEY@URL"
+    )]
+    pub witnesses: Vec<Witness>,
+}
+
+impl Identity {
+    /// The folder with the last published checkpoint; none if neither it nor the folder with the keys is
+    /// named.
+    #[must_use]
+    pub fn checkpoints(&self) -> Option<PathBuf> {
+        let parent = |keys: &PathBuf| keys.parent().unwrap_or(Path::new("")).join("checkpoints");
+        self.checkpoints.clone().or_else(|| self.keys_dir.as_ref().map(parent))
+    }
 }
 
 /// How the server listens and what it bears.

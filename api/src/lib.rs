@@ -7,6 +7,7 @@
 //! * [`cli`]: the command line;
 //! * [`sample`]: the sample clinic, loaded through the public API;
 //! * [`inference`]: what the wound worker reads and writes through;
+//! * [`witness`]: who remembers the log's checkpoints elsewhere;
 //! * [`logging`], [`metrics`]: what is told about it while it runs.
 
 pub mod cli;
@@ -19,3 +20,4 @@ pub mod logging;
 pub mod metrics;
 pub mod sample;
 pub mod state;
+pub mod witness;

@@ -38,5 +38,15 @@ fn describe() {
     metrics::describe_counter!("ledger_http_rejected_total", "Requests turned away unread, by why");
     metrics::describe_counter!("ledger_logins_total", "Log-ins, by outcome");
     metrics::describe_counter!("ledger_denials_total", "Requests denied for want of a permission");
+    metrics::describe_counter!(
+        "ledger_checkpoint_failures_total",
+        "Checkpoints that could not be kept outside the database"
+    );
+    metrics::describe_gauge!("ledger_witnessed_size", "Size of the log a witness cosigned last");
+    metrics::describe_counter!("ledger_witness_failures_total", "Witnesses that were not reached");
+    metrics::describe_counter!(
+        "ledger_witness_forks_total",
+        "Times a witness said that it has cosigned another history"
+    );
     metrics::describe_histogram!("ledger_scan_bytes", "Size of the captures handed in");
 }

@@ -14,6 +14,7 @@ use crate::identity::accounts::Accounts;
 use crate::identity::password::{PasswordError, Passwords};
 use crate::identity::throttle::Throttle;
 use crate::identity::token::{TokenError, Tokens};
+use crate::witness::Witnesses;
 
 /// Whom access tokens are for.
 pub const AUDIENCE: &str = "coherency-ledger-api";
@@ -38,6 +39,8 @@ pub struct Parts {
     pub keys: Keys,
     /// The time.
     pub clock: Clock,
+    /// Who remembers the log's checkpoints elsewhere.
+    pub witnesses: Witnesses,
 }
 
 /// Why the server could not be put together.
@@ -72,6 +75,8 @@ pub struct AppState {
     pub log_ins: Throttle,
     /// Slows down guessing from one address.
     pub addresses: Throttle,
+    /// Who remembers the log's checkpoints elsewhere.
+    pub witnesses: Witnesses,
     /// Captures in work.
     pub uploads: Arc<Semaphore>,
     /// Requests in work.
@@ -93,7 +98,7 @@ impl AppState {
     ///
     /// When tokens cannot be signed or passwords not be checked.
     pub fn new(parts: Parts, http: Http) -> Result<Self, StateError> {
-        let Parts { ledger, read_models, blobs, pool, keys, clock } = parts;
+        let Parts { ledger, read_models, blobs, pool, keys, clock, witnesses } = parts;
         let seed = &keys.token_signing_seed();
         let tokens = Tokens::new(seed, ledger.origin(), AUDIENCE, http.token_time())?;
         Ok(Self {
@@ -112,6 +117,7 @@ impl AppState {
             pool,
             tokens,
             clock,
+            witnesses,
         })
     }
 }

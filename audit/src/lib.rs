@@ -13,6 +13,7 @@
 //! | [`seal`] | commitments, sealed payloads and blobs, wrapped data keys |
 //! | [`system`], [`keyring`] | the log's own events, and which key counts at which position |
 //! | [`proof`] | receipts and C2SP proof files |
+//! | [`witness`] | what a witness is asked, and what it answers |
 //! | [`export`] | the whole log as a folder of tlog-tiles |
 //! | [`verify`] | the verifier |
 //! | `postgres` | the log's tables, read-only, and the verification of a database |
@@ -34,6 +35,7 @@ pub mod statement;
 pub mod system;
 pub mod tiles;
 pub mod verify;
+pub mod witness;
 
 /// The version of the log's format, as it stands in the genesis event.
 pub const FORMAT: &str = "coherency-ledger/v1";

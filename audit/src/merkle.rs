@@ -420,6 +420,14 @@ fn range_root<S: HashSource + ?Sized>(
     Ok(root.unwrap_or_else(empty_root))
 }
 
+/// The root of the tree of the first `size` leaves.
+pub fn tree_root<S: HashSource + ?Sized>(size: u64, source: &S) -> Result<Hash, MerkleError> {
+    if size > MAX_SIZE {
+        return Err(MerkleError::TooLarge(size));
+    }
+    range_root((0, size), source)
+}
+
 /// Proves that leaf `index` is in the tree of `size` leaves.
 pub fn inclusion_proof<S: HashSource + ?Sized>(
     index: u64,

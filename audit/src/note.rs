@@ -1,7 +1,7 @@
 //! C2SP signed notes: text, an empty line, and one line for each signature.
 //!
-//! Signature type 0x01 (Ed25519) is made and checked; type 0x04 (a witness's timestamped
-//! cosignature) is checked. Verification is strict.
+//! Signature type 0x01 (Ed25519) and type 0x04 (a witness's timestamped cosignature) are made and
+//! checked. Verification is strict.
 
 use std::fmt;
 
@@ -135,10 +135,22 @@ impl NoteVerifier {
 
     fn verifies_cosignature(&self, text: &str, signature: &[u8]) -> bool {
         let Some((time, signature)) = signature.split_first_chunk::<8>() else { return false };
-        let message = format!("cosignature/v1\ntime {}\n{text}", u64::from_be_bytes(*time));
+        let seconds = u64::from_be_bytes(*time);
+        if seconds > MAX_SECONDS {
+            return false;
+        }
+        let message = cosigned(seconds, text);
         Signature::from_slice(signature)
             .is_ok_and(|signature| self.key.verify_strict(message.as_bytes(), &signature).is_ok())
     }
+}
+
+/// The latest time a cosignature may name, in seconds since 1970.
+const MAX_SECONDS: u64 = i64::MAX as u64;
+
+/// What a witness signs.
+fn cosigned(seconds: u64, text: &str) -> String {
+    format!("cosignature/v1\ntime {seconds}\n{text}")
 }
 
 impl fmt::Display for NoteVerifier {
@@ -186,6 +198,38 @@ impl NoteSigner {
     fn line(&self, text: &str) -> String {
         let mut bytes = self.verifier.id.to_be_bytes().to_vec();
         bytes.extend_from_slice(&self.key.sign(text.as_bytes()).to_bytes());
+        format!("— {} {}\n", self.verifier.name, encoding::base64(&bytes))
+    }
+}
+
+/// A witness's key. Has no `Debug`: it holds a secret.
+#[derive(Clone)]
+pub struct Cosigner {
+    verifier: NoteVerifier,
+    key: SigningKey,
+}
+
+impl Cosigner {
+    /// The Ed25519 cosigning key (type 0x04) made from a seed, under a name.
+    pub fn new(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
+        let key = SigningKey::from_bytes(seed);
+        let public = key.verifying_key().to_bytes();
+        Ok(Self { verifier: NoteVerifier::with_algorithm(name, COSIGNATURE, public)?, key })
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn verifier(&self) -> &NoteVerifier {
+        &self.verifier
+    }
+
+    /// The signature line for the text of a note, as of a time in seconds since 1970.
+    #[must_use]
+    pub fn line(&self, text: &str, seconds: u64) -> String {
+        let seconds = seconds.min(MAX_SECONDS);
+        let mut bytes = self.verifier.id.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&seconds.to_be_bytes());
+        bytes.extend_from_slice(&self.key.sign(cosigned(seconds, text).as_bytes()).to_bytes());
         format!("— {} {}\n", self.verifier.name, encoding::base64(&bytes))
     }
 }

@@ -19,7 +19,7 @@ mod verification;
 pub use keyring::{StoredKeyring, keyring};
 #[cfg(feature = "seal")]
 pub use keys::{DataKeyError, DataKeys};
-pub use proofs::{consistency, export_database, inclusion};
+pub use proofs::{consistency, entry_bundle, export_database, hash_tile, inclusion, root};
 pub use verification::{Progress, verify_database};
 
 /// Rows in a page. A row holds at most about a megabyte.

@@ -206,3 +206,65 @@ pub fn tile_path(kind: &str, index: u64, width: usize) -> String {
     let path = format!("{kind}/{}", groups.join("/"));
     if width == TILE_WIDTH { path } else { format!("{path}.p/{width}") }
 }
+
+/// Reads the end of such a path, `<index>[.p/<width>]`: the index and the number of hashes. There is one
+/// spelling of each; a partial tile has 1 to 255 hashes.
+#[must_use]
+pub fn parse_tile_index(text: &str) -> Option<(u64, usize)> {
+    let (groups, width) = match text.split_once(".p/") {
+        None => (text, TILE_WIDTH),
+        Some((groups, width)) => {
+            let width = crate::encoding::decimal(width)?;
+            let width = usize::try_from(width).ok().filter(|width| (1..TILE_WIDTH).contains(width));
+            (groups, width?)
+        }
+    };
+    // Three digits a group: more groups than these are beyond the largest log.
+    let mut groups = groups.splitn(7, '/').peekable();
+    let mut index = 0u64;
+    while let Some(group) = groups.next() {
+        let digits = if groups.peek().is_some() { group.strip_prefix('x')? } else { group };
+        if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        index = index.checked_mul(1000)?.checked_add(digits.parse().ok()?)?;
+    }
+    (tile_path("", index, width).strip_prefix('/') == Some(text)).then_some((index, width))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_tile_index, tile_path};
+
+    #[test]
+    fn paths_have_one_spelling() {
+        for (index, width) in [(0, 256), (7, 1), (999, 255), (1000, 256), (1_234_067, 12)] {
+            let path = tile_path("tile/0", index, width);
+            let end = path.strip_prefix("tile/0/").expect("the level");
+            assert_eq!(parse_tile_index(end), Some((index, width)), "{path}");
+        }
+        for wrong in [
+            "",
+            "0",
+            "00",
+            "0000",
+            "x000",
+            "x000/000",
+            "x001",
+            "001/000",
+            "x001/x000",
+            "000.p/0",
+            "000.p/256",
+            "000.p/01",
+            "000.p/",
+            "000.p/1/2",
+            "-01",
+            "00a",
+            "x001/00",
+            "../000",
+            "x999/x999/x999/x999/x999/x999/999",
+        ] {
+            assert_eq!(parse_tile_index(wrong), None, "{wrong}");
+        }
+    }
+}

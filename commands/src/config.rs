@@ -1,5 +1,6 @@
 //! The limits of a ledger, and its name.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -23,6 +24,22 @@ pub struct LedgerConfig {
     pub clock_tolerance: SignedDuration,
     /// By how many events a stream grows until its state is kept again.
     pub snapshot_every: u64,
+    /// The folder where the last published checkpoint is kept, outside the database. Without it, nothing
+    /// tells a restored backup from the log.
+    pub checkpoints: Option<PathBuf>,
+    /// What others say they have seen of the log: the log must still contain it.
+    pub seen: Vec<SeenElsewhere>,
+}
+
+/// A state of the log that somebody else vouches for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenElsewhere {
+    /// Who, as in messages: a witness's name.
+    pub by: String,
+    /// The size of the log they have seen.
+    pub size: u64,
+    /// Whether what they have seen is part of the log as it stands, as far as they could tell.
+    pub consistent: bool,
 }
 
 impl LedgerConfig {
@@ -36,6 +53,8 @@ impl LedgerConfig {
             transaction_max: Duration::from_secs(30),
             clock_tolerance: SignedDuration::from_secs(10),
             snapshot_every: 128,
+            checkpoints: None,
+            seen: Vec::new(),
         }
     }
 

@@ -199,6 +199,36 @@ pub enum OpenError {
         /// What does not fit.
         reason: String,
     },
+    /// The log here is older than what was published: a restored backup.
+    #[error(
+        "the log here has {found} events, but {by} has a published checkpoint of {published}: this is an \
+             older state, such as a restored backup. Nothing will be signed, because that would fork the log. \
+             Restore a newer backup; if the loss must be accepted, see \"A restored backup\" in \
+             docs/operations.md"
+    )]
+    Behind {
+        /// The size of the log in the database.
+        found: u64,
+        /// The size that was published.
+        published: u64,
+        /// Who has seen it.
+        by: String,
+    },
+    /// The log here is another history than what was published.
+    #[error(
+        "the log here is not a continuation of the checkpoint of {published} events that {by} has: one of \
+             the two is a fork. Nothing will be signed. Restore the database that the checkpoint belongs to, \
+             and keep both for whoever investigates"
+    )]
+    Forked {
+        /// The size that was published.
+        published: u64,
+        /// Who has seen it.
+        by: String,
+    },
+    /// The last published checkpoint cannot be read or written.
+    #[error("the last published checkpoint is not at hand: nothing will be signed")]
+    Checkpoints(#[from] crate::checkpoints::CheckpointsError),
     /// The log's own events, or its last checkpoint, are not signed by its keys.
     #[error(
         "the log's keys or its last checkpoint are not as a ledger signed them: run `ledger audit verify`"

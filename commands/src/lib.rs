@@ -4,6 +4,7 @@
 //! * [`actor`], [`context`]: on whose behalf, why, under which command id; [`policy`]: who may do what;
 //! * `snapshots`: states of long streams, a cache beside the log;
 //! * `sequencer`: the one task that appends, many commands to a transaction;
+//! * [`checkpoints`]: the last published checkpoint, kept outside the database;
 //! * [`keys`]: the ledger's secrets; [`blobs`]: captures, sealed, outside the log;
 //! * [`database`]: connections and the schema; [`clock`]: where the time comes from;
 //! * [`failpoints`]: where tests make the append path fail.
@@ -11,6 +12,7 @@
 pub mod actor;
 pub mod blobs;
 mod cache;
+pub mod checkpoints;
 pub mod clock;
 pub mod config;
 pub mod context;
@@ -35,7 +37,7 @@ mod sweep;
 pub use actor::{Actor, ActorKind};
 pub use blobs::{BlobError, Blobs, StoredBlob};
 pub use clock::{Clock, ManualClock};
-pub use config::LedgerConfig;
+pub use config::{LedgerConfig, SeenElsewhere};
 pub use context::{Context, PurposeOfUse};
 pub use data_keys::SubjectKey;
 pub use error::{CommandError, Conflict, OpenError, Unavailable};

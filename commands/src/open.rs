@@ -12,6 +12,7 @@ use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use crate::actor::ActorKind;
+use crate::checkpoints::CheckpointFolder;
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
 use crate::error::OpenError;
@@ -26,6 +27,7 @@ pub(crate) struct Opened {
     pub(crate) sealer: Sealer,
     pub(crate) keyring: StoredKeyring,
     pub(crate) published: Published,
+    pub(crate) folder: Option<CheckpointFolder>,
 }
 
 pub(crate) async fn open(
@@ -39,10 +41,18 @@ pub(crate) async fn open(
     if !is_key_name(&origin) {
         return Err(bad("it must have no spaces and no `+`, like `ledger.example.org/clinic`"));
     }
+    // Read before the database: what is published later is in the database already.
+    let folder = config
+        .checkpoints
+        .as_deref()
+        .map(|folder| CheckpointFolder::new(folder, &origin))
+        .transpose()?;
+    let kept = folder.as_ref().map(CheckpointFolder::read).transpose()?.flatten();
     let mut connection = pool.acquire().await?;
     let is_empty =
         sqlx::query("SELECT 1 FROM ledger_head").fetch_optional(&mut *connection).await?.is_none();
     if is_empty {
+        not_behind(0, kept.as_ref(), config)?;
         begin(&mut connection, &origin, keys, clock).await?;
     }
     // Before anything is read: keys restored from an old backup must not bring an erased record back.
@@ -51,9 +61,49 @@ pub(crate) async fn open(
         tracing::warn!(destroyed, "data keys of erased records were there again: destroyed again");
     }
     let (published, keyring) = check(&mut connection, &origin).await?;
+    not_behind(published.size, kept.as_ref(), config)?;
+    if let Some(kept) = kept
+        && audit::postgres::root(&mut connection, kept.size).await.map_err(unreadable)? != kept.root
+    {
+        let by = IN_THE_FOLDER.to_owned();
+        return Err(OpenError::Forked { published: kept.size, by });
+    }
+    if let Some(folder) = &folder {
+        folder.publish(&published.checkpoint)?;
+    }
     let signing = Signing::of_log(&origin, keys, &keyring.keyring, published.size)?;
     let sealer = Sealer { origin, signing: Arc::new(signing) };
-    Ok(Opened { sealer, keyring, published })
+    Ok(Opened { sealer, keyring, published, folder })
+}
+
+/// Who has seen the checkpoint in our own folder.
+const IN_THE_FOLDER: &str = "the folder LEDGER_CHECKPOINTS";
+
+/// Whatever was published of this log must still be in it: a restored backup must not fork the log.
+fn not_behind(
+    found: u64,
+    kept: Option<&Checkpoint>,
+    config: &LedgerConfig,
+) -> Result<(), OpenError> {
+    let kept = kept.map(|kept| (IN_THE_FOLDER, kept.size, true));
+    let seen = config.seen.iter().map(|seen| (seen.by.as_str(), seen.size, seen.consistent));
+    for (by, published, consistent) in kept.into_iter().chain(seen) {
+        let by = by.to_owned();
+        if published > found {
+            return Err(OpenError::Behind { found, published, by });
+        }
+        if !consistent {
+            return Err(OpenError::Forked { published, by });
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(error: DatabaseError) -> OpenError {
+    match error {
+        DatabaseError::Sqlx(error) => OpenError::Database(error),
+        other => OpenError::RightEdge { reason: other.to_string() },
+    }
 }
 
 /// Writes the genesis event, unless another process is quicker: the head is one row, and whoever

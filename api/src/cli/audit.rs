@@ -6,21 +6,17 @@ use anyhow::{Context as _, bail};
 use audit::checkpoint::Checkpoint;
 use audit::export::verify_export;
 use audit::postgres::{DataKeys, Progress, export_database, verify_database};
-use audit::proof::{Receipt, verify_receipt};
 use audit::verify::{Options, Report, Trust};
 use clap::{Args, Subcommand};
 use commands::{Keys, database};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Verdict;
-use super::output::Output;
+use super::output::{Output, read_text};
 use super::setup::keys_from;
 
 /// The most findings printed one by one.
 const FINDINGS_SHOWN: usize = 20;
-
-/// The largest receipt or checkpoint file read.
-const MAX_FILE_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Audit {
@@ -34,14 +30,6 @@ pub(super) enum Audit {
         /// A new or empty folder
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
-    },
-    /// Check a receipt offline
-    Receipt {
-        #[command(flatten)]
-        trust: Trusted,
-        /// The receipt, as the server answered it
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
     },
 }
 
@@ -96,7 +84,6 @@ impl Audit {
         match self {
             Audit::Verify(verify) => verify.run(output).await,
             Audit::Export { database_url, folder } => export(&database_url, &folder, output).await,
-            Audit::Receipt { trust, file } => receipt(&trust, &file, output),
         }
     }
 }
@@ -106,7 +93,7 @@ impl Verify {
         let keys = self.trust.keys()?;
         let trust = self.trust.trust(keys.as_ref())?;
         let pinned = self.seen.iter().map(|file| {
-            let note = read(file)?;
+            let note = read_text(file)?;
             Checkpoint::from_note(&note, trust.keys())
                 .with_context(|| format!("{} is no checkpoint of this log", file.display()))
         });
@@ -183,41 +170,4 @@ async fn export(url: &SecretString, folder: &Path, output: &Output) -> anyhow::R
         output.line("Check it with: ledger audit verify --key VKEY FOLDER");
     })?;
     Ok(Verdict::InOrder)
-}
-
-fn receipt(trust: &Trusted, file: &Path, output: &Output) -> anyhow::Result<Verdict> {
-    let keys = trust.keys()?;
-    let trust = trust.trust(keys.as_ref())?;
-    let receipt: Receipt = serde_json::from_str(&read(file)?)
-        .with_context(|| format!("{} is not a receipt", file.display()))?;
-    match verify_receipt(&receipt, trust.keys()) {
-        Ok(verified) => {
-            let said = serde_json::json!({
-                "valid": true, "size": verified.checkpoint.size, "position": receipt.position,
-                "recorded_at": verified.statements.last().map(|statement| &statement.recorded_at),
-            });
-            output.result(&said, |output| {
-                for (event, statement) in receipt.events.iter().zip(&verified.statements) {
-                    let (kind, at) = (&event.event_type, &statement.recorded_at);
-                    output.line(format!("position {}: {kind}, recorded at {at}", event.position));
-                }
-                output.line(format!("valid: in the log of {} events", verified.checkpoint.size));
-            })?;
-            Ok(Verdict::InOrder)
-        }
-        Err(error) => {
-            let said = serde_json::json!({ "valid": false, "reason": error.to_string() });
-            output.result(&said, |output| output.line(format!("NOT valid: {error}")))?;
-            Ok(Verdict::Findings)
-        }
-    }
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    let shown = || format!("cannot read {}", file.display());
-    let size = std::fs::metadata(file).with_context(shown)?.len();
-    if size > MAX_FILE_BYTES {
-        bail!("{} is larger than the {MAX_FILE_BYTES} bytes this reads", file.display());
-    }
-    std::fs::read_to_string(file).with_context(shown)
 }

@@ -8,10 +8,12 @@ mod keys;
 mod migrate;
 mod model;
 mod output;
+mod receipt;
 mod sample;
 mod scan;
 mod serve;
 mod setup;
+mod witness;
 mod worker;
 
 use std::process::ExitCode;
@@ -66,6 +68,11 @@ enum Command {
     /// Check and export the evidence
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Check receipts offline
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
+    /// Cosign checkpoints of other ledgers, so that none can rewrite its past
+    Witness(witness::Witness),
     /// Train and score the wound segmentation network
     #[command(subcommand)]
     Model(model::Model),
@@ -119,6 +126,8 @@ async fn dispatch(command: Command, output: &Output) -> anyhow::Result<Verdict> 
         Command::Import(import) => import.run(output).await,
         Command::Scan(scan) => scan.run(output),
         Command::Audit(audit) => audit.run(output).await,
+        Command::Receipt(receipt) => receipt.run(output),
+        Command::Witness(witness) => witness.run(output).await,
         Command::Model(model) => model.run(output),
         Command::Sample(sample) => sample.run(output).await,
         Command::Health(health) => health.run(output).await,

@@ -1,10 +1,15 @@
 //! What commands print: text for people or JSON for programs, progress on standard error.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+/// The largest file of text read.
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// Where a command's words go.
 pub(super) struct Output {
@@ -68,6 +73,16 @@ impl Output {
         bar.enable_steady_tick(Duration::from_millis(250));
         bar
     }
+}
+
+/// Reads a file that somebody hands in, such as a receipt or a checkpoint.
+pub(super) fn read_text(file: &Path) -> anyhow::Result<String> {
+    let shown = || format!("cannot read {}", file.display());
+    let size = std::fs::metadata(file).with_context(shown)?.len();
+    if size > MAX_FILE_BYTES {
+        bail!("{} is larger than the {MAX_FILE_BYTES} bytes this reads", file.display());
+    }
+    std::fs::read_to_string(file).with_context(shown)
 }
 
 fn print_line(text: &str) {

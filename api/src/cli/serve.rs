@@ -2,13 +2,13 @@
 
 use anyhow::Context as _;
 use clap::Args;
-use commands::{Blobs, Clock, Ledger, LedgerConfig, database};
+use commands::{Blobs, Clock, database};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Verdict;
-use super::setup::{load_keys, read_models};
+use super::setup::{load_keys, open_log, read_models};
 use crate::config::{Http, Identity, Stores};
 use crate::http;
 use crate::logging::{self, LogFormat};
@@ -34,15 +34,15 @@ impl Serve {
         let keys = load_keys(&self.identity)?;
         let pool = database::connect(self.stores.database_url.expose_secret()).await?;
         let clock = Clock::system();
-        let config = LedgerConfig::new(self.identity.origin.clone());
-        let ledger = Ledger::open(pool.clone(), keys.clone(), clock.clone(), config).await?;
+        let (ledger, witnesses) = open_log(&pool, &keys, clock.clone(), &self.identity).await?;
         let parts = Parts {
             ledger: ledger.clone(),
             read_models: read_models(&self.stores).await?,
             blobs: Blobs::new(&self.stores.blobs)?,
-            pool,
+            pool: pool.clone(),
             keys,
             clock,
+            witnesses: witnesses.clone(),
         };
         let listen = self.http.listen;
         let state = AppState::new(parts, self.http)?;
@@ -56,7 +56,11 @@ impl Serve {
             stopped().await;
             stop.cancel();
         });
-        http::serve(state, listener, shutdown).await?;
+        let witnessing = tokio::spawn(witnesses.run(ledger.clone(), pool));
+        let served = http::serve(state, listener, shutdown).await;
+        // A witness that is slow to answer keeps nobody from stopping.
+        witnessing.abort();
+        served?;
         ledger.close().await;
         tracing::info!("stopped");
         Ok(Verdict::InOrder)

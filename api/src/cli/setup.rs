@@ -4,13 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use audit::note::NoteSigner;
 use commands::keys::KeyEnvironment;
 use commands::{Clock, Keys, Ledger, LedgerConfig, database};
 use projections::cache::Cache;
 use projections::read_models::ReadModels;
 use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
 
 use crate::config::{Identity, Stores};
+use crate::witness::Witnesses;
 
 /// How long an unused document stays in the cache.
 const CACHE_TIME: Duration = Duration::from_secs(3_600);
@@ -40,8 +43,26 @@ impl Log {
 async fn open(url: &str, identity: &Identity) -> anyhow::Result<Ledger> {
     let keys = load_keys(identity)?;
     let pool = database::connect(url).await?;
-    let config = LedgerConfig::new(identity.origin.clone());
-    Ok(Ledger::open(pool, keys, Clock::system(), config).await?)
+    Ok(open_log(&pool, &keys, Clock::system(), identity).await?.0)
+}
+
+/// Opens the log as the settings say, once nobody has seen more of it than there is.
+pub(super) async fn open_log(
+    pool: &PgPool,
+    keys: &Keys,
+    clock: Clock,
+    identity: &Identity,
+) -> anyhow::Result<(Ledger, Witnesses)> {
+    let witnesses = Witnesses::new(identity.witnesses.clone())?;
+    let signer = NoteSigner::new(&identity.origin, &keys.event_signing_seeds()[0])
+        .context("LEDGER_ORIGIN cannot be a log's name")?;
+    let config = LedgerConfig {
+        checkpoints: identity.checkpoints(),
+        seen: witnesses.seen(pool, &signer).await,
+        ..LedgerConfig::new(identity.origin.clone())
+    };
+    let ledger = Ledger::open(pool.clone(), keys.clone(), clock, config).await?;
+    Ok((ledger, witnesses))
 }
 
 /// Loads the keys of a folder, or else of the environment; none if neither is given.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use audit::postgres::DataKeys;
 use clap::Args;
-use commands::{Blobs, Clock, Ledger, LedgerConfig, database};
+use commands::{Blobs, Clock, database};
 use projections::event::EventLog;
 use projections::runtime::{Projector, RunConfig, Runtime};
 use projections::worker::{InferenceWorker, PurgeWorker};
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Verdict;
 use super::serve::stopped;
-use super::setup::{load_keys, read_models};
+use super::setup::{load_keys, open_log, read_models};
 use crate::config::{Identity, Stores};
 use crate::inference::{BlobCaptures, LedgerSink};
 use crate::logging::{self, LogFormat};
@@ -39,8 +39,7 @@ impl Worker {
         logging::init(self.log_format);
         let keys = load_keys(&self.identity)?;
         let pool = database::connect(self.stores.database_url.expose_secret()).await?;
-        let config = LedgerConfig::new(self.identity.origin.clone());
-        let ledger = Ledger::open(pool.clone(), keys.clone(), Clock::system(), config).await?;
+        let (ledger, _) = open_log(&pool, &keys, Clock::system(), &self.identity).await?;
         let models = read_models(&self.stores).await?;
         let log = EventLog::new(pool.clone(), DataKeys::new(pool.clone(), keys.key_wrap()));
         let analyzer = tokio::task::spawn_blocking(WoundAnalyzer::embedded).await?;

@@ -52,9 +52,10 @@ pub(super) async fn guard(
             next.run(request).await
         }
     };
-    // What is answered to somebody who had to say who they are is for nobody else to keep.
+    // What is answered to somebody who had to say who they are is for nobody else to keep, unless the
+    // handler knows better.
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     response.extensions_mut().insert(account);
     response
 }

@@ -14,6 +14,7 @@ mod disclosure;
 mod guard;
 mod health;
 pub mod limits;
+mod log;
 mod openapi;
 pub mod operations;
 mod path;
@@ -123,7 +124,11 @@ fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(wounds::confirm_measurement))
         .routes(routes!(wounds::close))
         .routes(routes!(receipts::receipt))
-        .routes(routes!(receipts::checkpoint));
+        .routes(routes!(log::checkpoint))
+        .routes(routes!(log::keys))
+        .routes(routes!(log::inclusion))
+        .routes(routes!(log::consistency))
+        .routes(routes!(log::tile));
     for part in [uploads(), operation()] {
         api.get_openapi_mut().merge(part.into_openapi());
     }

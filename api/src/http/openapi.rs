@@ -35,7 +35,7 @@ const SCHEME: &str = "access_token";
         (name = "custody", description = "Legal holds and erasure"),
         (name = "appointments", description = "Booking, and what became of it"),
         (name = "wounds", description = "Episodes, scans and measurements"),
-        (name = "log", description = "Receipts and checkpoints"),
+        (name = "log", description = "Receipts, checkpoints, keys, proofs and tiles"),
         (name = "operation", description = "For whoever keeps the server running"),
     ),
     components(schemas(problem::ProblemDetails, problem::FieldError, problem::ConflictView)),
@@ -72,8 +72,10 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             .insert((*name).to_owned(), RefOr::T(problem_response(name, description)));
     }
     document.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
-    for (path, item) in &mut document.paths.paths {
-        for (method, operation) in methods(item) {
+    // The router's mark for "the rest of the path" is not OpenAPI's.
+    let paths = std::mem::take(&mut document.paths.paths);
+    for (path, mut item) in paths {
+        for (method, operation) in methods(&mut item) {
             // Handlers are called alike in several modules; ids are unique in a document.
             let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
             if let Some(id) = &mut operation.operation_id {
@@ -81,11 +83,12 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             }
             let listed = OPERATIONS
                 .iter()
-                .find(|listed| listed.path == path && listed.method.as_str() == method);
+                .find(|listed| listed.path == path.as_str() && listed.method.as_str() == method);
             if let Some(listed) = listed {
                 describe(operation, listed);
             }
         }
+        document.paths.paths.insert(path.replace("{*", "{"), item);
     }
     document
 }

@@ -93,7 +93,11 @@ operations! {
     POST "/v1/wounds/{id}/measurements/{measurement_id}/confirm" Needs(P::ConfirmMeasurement), Wound;
     POST "/v1/wounds/{id}/close" Needs(P::ManageWounds), Wound;
     GET "/v1/receipts/{command_id}" Authenticated, Nobody;
-    GET "/v1/log/checkpoint" Needs(P::ReadLog), Nobody;
+    GET "/v1/log/checkpoint" Public, Nobody;
+    GET "/v1/log/keys" Public, Nobody;
+    GET "/v1/log/inclusion" Needs(P::ReadLog), Nobody;
+    GET "/v1/log/consistency" Needs(P::ReadLog), Nobody;
+    GET "/v1/log/tile/{level}/{*index}" Needs(P::ReadLog), Nobody;
     GET "/health/live" Public, Nobody;
     GET "/health/ready" Public, Nobody;
     GET "/metrics" Public, Nobody;

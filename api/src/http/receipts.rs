@@ -1,8 +1,7 @@
-//! Receipts, and the log's newest checkpoint.
+//! Receipts.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::call::Call;
@@ -28,18 +27,4 @@ pub(super) async fn receipt(
     let receipt = state.ledger.receipt(command_id, &call.actor).await?;
     let receipt = receipt.ok_or_else(|| Problem::not_found("command of yours"))?;
     Ok(Json(receipt).into_response())
-}
-
-/// The log's newest checkpoint: a C2SP signed note.
-#[utoipa::path(
-    get, path = "/v1/log/checkpoint", tag = "log",
-    responses(
-        (status = 200, description = "Origin, size, root and signature", body = String,
-         content_type = "text/plain"),
-    )
-)]
-pub(super) async fn checkpoint(State(state): State<AppState>, _call: Call) -> Response {
-    let note = state.ledger.checkpoint().await;
-    const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-    ([(header::CONTENT_TYPE, PLAIN)], note).into_response()
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use api::config::Http;
 use api::http;
 use api::state::{AppState, Parts};
+use api::witness::Witnesses;
 use audit::note::NoteVerifier;
 use audit::postgres::DataKeys;
 use audit::proof::{Receipt, VerifiedReceipt, verify_receipt};
@@ -116,6 +117,7 @@ impl TestApp {
             pool: pool.clone(),
             keys: keys.clone(),
             clock,
+            witnesses: Witnesses::new(Vec::new()).expect("no witnesses"),
         };
         let state = AppState::new(parts, limits).expect("the state");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -293,6 +295,16 @@ impl Caller {
         let text = answer.text().await.expect("a body");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Reply { status, headers, text, body }
+    }
+
+    /// GET of what is no text.
+    pub(crate) async fn get_bytes(&self, path: &str) -> (u16, Vec<u8>) {
+        let mut request = self.client.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.expect("the server answers");
+        (answer.status().as_u16(), answer.bytes().await.expect("a body").to_vec())
     }
 
     /// GET.

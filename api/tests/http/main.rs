@@ -7,5 +7,6 @@ mod access;
 mod custody;
 mod input;
 mod journey;
+mod log;
 mod operation;
 mod scan;

@@ -1,8 +1,12 @@
-//! Our own vectors: statement, leaf, checkpoint and receipt, made with fixed keys.
+//! Our own vectors: statement, leaf, checkpoint, cosignature and receipt, made with fixed keys.
+//!
+//! They are committed in `docs/vectors`. Each is made again and compared byte by byte, so that none changes
+//! unnoticed; and each is read back from the file and checked, as another implementation would.
 
 use audit::checkpoint::Checkpoint;
 use audit::jws;
 use audit::merkle;
+use audit::note;
 use audit::proof::{ProofError, Receipt, ReceiptEvent, TlogProof, verify_receipt};
 use audit::seal::{DataKey, KeyWrap as _, LocalKeks};
 use audit::seal::{
@@ -14,13 +18,19 @@ use serde_json::json;
 
 use crate::world::{ORIGIN, SEEDS, data_key, id, keys, leaf, verifiers, world};
 
-macro_rules! snapshot {
-    ($name:literal, $value:expr) => {
-        insta::with_settings!({
-            snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/../snapshots/audit"),
-            prepend_module_to_snapshot => false,
-        }, { insta::assert_snapshot!($name, $value) })
-    };
+/// Compares with the committed vector; writes it where `INSTA_UPDATE=always` asks for that, as for snapshots.
+pub(crate) fn vector(name: &str, value: &str) {
+    let path = path(name);
+    let value = format!("{}\n", value.trim_end_matches('\n'));
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        std::fs::write(&path, &value).expect("written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(committed, value, "{name} is not the committed vector");
+}
+
+fn path(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/vectors").join(name)
 }
 
 fn pretty(value: &impl serde::Serialize) -> String {
@@ -28,7 +38,7 @@ fn pretty(value: &impl serde::Serialize) -> String {
 }
 
 /// The receipt of the command behind positions 6 and 7.
-fn receipt() -> Receipt {
+pub(crate) fn receipt() -> Receipt {
     let world = world(12);
     let appended = &world.appended[world.appended.iter().position(|a| a.size > 7).expect("there")];
     let events = (6..8)
@@ -72,10 +82,7 @@ fn statements() {
             "leaf_hash": leaf(entry),
             "payload": hex::encode(entry.payload.as_ref().expect("there")),
         });
-        match name {
-            "statement_genesis" => snapshot!("statement_genesis", pretty(&value)),
-            _ => snapshot!("statement_sealed", pretty(&value)),
-        }
+        vector(&format!("{name}.json"), &pretty(&value));
         assert_eq!(Statement::parse(&entry.statement).expect("reads"), world.statements[position]);
     }
 }
@@ -93,7 +100,7 @@ fn keys_and_checkpoint() {
         "checkpoint": world.note(),
         "ledger_stream_id": audit::system::stream_id(ORIGIN),
     });
-    snapshot!("checkpoint", pretty(&value));
+    vector("checkpoint.json", &pretty(&value));
 }
 
 #[test]
@@ -122,7 +129,7 @@ fn sealing() {
         "blob_id": id(7, 1),
         "blob": hex::encode(&blob),
     });
-    snapshot!("sealing", pretty(&value));
+    vector("sealing.json", &pretty(&value));
 
     assert_eq!(commit(&[3; 32], &opened), commitment);
     assert_eq!(
@@ -201,14 +208,14 @@ fn a_kept_state_opens_as_itself_alone() {
 #[test]
 fn receipts() {
     let receipt = receipt();
-    snapshot!("receipt", pretty(&receipt));
+    vector("receipt.json", &pretty(&receipt));
     let verified = verify_receipt(&receipt, &verifiers()).expect("holds");
     assert_eq!(verified.statements.len(), 2);
     assert_eq!(verified.checkpoint.origin, ORIGIN);
 
     let proof = &receipt.to_proofs()[1];
     let text = proof.to_text();
-    snapshot!("proof", &text);
+    vector("proof.tlog-proof", &text);
     assert_eq!(&TlogProof::parse(&text).expect("reads"), proof);
     let leaf = merkle::leaf_hash(receipt.events[1].jws.as_bytes());
     proof.verify(&leaf, &verifiers()).expect("holds");
@@ -314,4 +321,79 @@ fn a_checkpoint_is_signed_under_the_origin() {
     ] {
         assert!(Checkpoint::from_text(bad).is_err(), "{bad}");
     }
+}
+
+/// The seed of the witness in the vectors, and the time it signs.
+const WITNESS: ([u8; 32], u64) = ([4; 32], 1_795_000_000);
+
+#[test]
+fn cosignatures_of_a_witness() {
+    let world = world(9);
+    let cosigner = note::Cosigner::new("witness.example/test", &WITNESS.0).expect("a name");
+    let (text, _) = world.note().rsplit_once("\n\n").expect("signatures");
+    let line = cosigner.line(&format!("{text}\n"), WITNESS.1);
+    let value = json!({
+        "seed": hex::encode(WITNESS.0),
+        "vkey": cosigner.verifier().to_string(),
+        "time": WITNESS.1,
+        "message": format!("cosignature/v1\ntime {}\n{text}\n", WITNESS.1),
+        "line": line,
+        "note": format!("{}{line}", world.note()),
+    });
+    vector("cosignature.json", &pretty(&value));
+}
+
+fn committed(name: &str) -> serde_json::Value {
+    let text = std::fs::read_to_string(path(name)).expect("a committed vector");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn text<'a>(value: &'a serde_json::Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_else(|| panic!("no {member}"))
+}
+
+/// What another implementation does with the files, with this one's means of verification.
+#[test]
+fn the_committed_vectors_hold() {
+    let checkpoint = committed("checkpoint.json");
+    let key = note::NoteVerifier::parse(text(&checkpoint, "vkey")).expect("a key");
+    let head = Checkpoint::from_note(text(&checkpoint, "checkpoint"), std::slice::from_ref(&key));
+    let head = head.expect("signed");
+    let leaves: Vec<merkle::Hash> =
+        serde_json::from_value(checkpoint["leaf_hashes"].clone()).expect("hashes");
+    assert_eq!(merkle::tree_root(head.size, leaves.as_slice()).expect("whole"), head.root);
+    let jwk = serde_json::from_value(checkpoint["jwk"].clone()).expect("a JWK");
+    let public = jws::PublicKey::from_jwk(&jwk).expect("a key");
+    assert_eq!(public.to_bytes(), key.key());
+
+    for (name, position) in [("statement_genesis.json", 0), ("statement_sealed.json", 7)] {
+        let vector = committed(name);
+        let parts = jws::parse_compact(text(&vector, "jws")).expect("a compact JWS");
+        public.verify(&parts.header, &parts.statement, &parts.signature).expect("signed");
+        assert_eq!(parts.statement, text(&vector, "statement").as_bytes());
+        assert_eq!(parts.header, text(&vector, "header").as_bytes());
+        let leaf = merkle::leaf_hash(text(&vector, "jws").as_bytes());
+        assert_eq!(leaf.to_string(), text(&vector, "leaf_hash"));
+        assert_eq!(leaf, leaves[position]);
+        let statement = Statement::parse(&parts.statement).expect("a statement");
+        let payload = hex::decode(text(&vector, "payload")).expect("hexadecimal");
+        assert_eq!(statement.payload.sha256, audit::statement::Digest::of(&payload));
+        assert_eq!(statement.payload.size, payload.len() as u64);
+    }
+
+    let receipt: Receipt = serde_json::from_value(committed("receipt.json")).expect("a receipt");
+    let verified = verify_receipt(&receipt, std::slice::from_ref(&key)).expect("holds");
+    assert_eq!(verified.statements.len(), 2);
+    let proof = std::fs::read_to_string(path("proof.tlog-proof")).expect("a proof file");
+    let proof = TlogProof::parse(&proof).expect("reads");
+    let leaf = merkle::leaf_hash(receipt.events[1].jws.as_bytes());
+    proof.verify(&leaf, std::slice::from_ref(&key)).expect("holds");
+
+    let cosignature = committed("cosignature.json");
+    let witness = note::NoteVerifier::parse(text(&cosignature, "vkey")).expect("a key");
+    let known = [key, witness];
+    let opened = note::open(text(&cosignature, "note"), &known).expect("holds");
+    assert_eq!(opened.signed_by, known);
+    let later = text(&cosignature, "note").replace(&head.size.to_string(), "10");
+    assert!(note::open(&later, &known[1..]).is_err());
 }

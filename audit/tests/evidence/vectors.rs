@@ -1,4 +1,18 @@
-//! Vectors others published.
+//! Vectors others published: accepted or refused exactly as they say.
+//!
+//! | folder | from | consumed by |
+//! | --- | --- | --- |
+//! | `merkle/inclusion`, `merkle/consistency` | transparency-dev | every file, here |
+//! | `tlog/tessera-log` | Tessera | every checkpoint, tile and bundle, here |
+//! | `tlog/skylight` | Sunlight | checkpoint, cosignatures of witness and mirror, hash tiles, here |
+//! | `wycheproof/ed25519_test`, `aes_gcm_test` | C2SP | here (AES-GCM with the format's 256-bit keys and 96-bit nonces) |
+//! | `wycheproof/hmac_sha256_test` | C2SP | `commands/tests/ledger/vectors.rs`, whose crate has the keyed hash |
+//! | `cctv/ed25519vectors` | C2SP | every case, here |
+//!
+//! What does not apply: the mirror's bundles of entries, which hold a placeholder; `merkle/subtreeinclusion` and `merkle/subtreeconsistency` are proofs of draft
+//! Merkle-tree certificates about ranges of a log, which this format has not. Of Wycheproof, ChaCha20-Poly1305,
+//! XChaCha20-Poly1305, AES-GCM-SIV, HKDF, X25519 and ECDSA are algorithms that neither format nor product use; a
+//! verifier key with another algorithm than Ed25519 is refused where it is read.
 
 use std::path::{Path, PathBuf};
 
@@ -164,6 +178,31 @@ fn a_cosigned_checkpoint_of_sunlight() {
     assert!(Checkpoint::from_note(&note, std::slice::from_ref(&witness)).is_err());
     let changed = note.replacen("300", "301", 1);
     assert!(note::open(&changed, &[witness]).is_err());
+}
+
+#[test]
+fn the_mirrored_log_of_sunlight() {
+    let Some(folder) = folder("tlog/skylight/witness/mirror") else { return };
+    let log = folder.join("000de184301123b9278c086a7d9f68c9577e83872224c197058fd90784ea9706");
+    let settings: serde_json::Value = read(&folder.join("mirror.v0.json"));
+    let vkey = settings["verifier_keys"][0].as_str().expect("a key");
+    let mirror = NoteVerifier::parse(vkey).expect("a mirror's key");
+    let note = std::fs::read_to_string(log.join("checkpoint")).expect("a note");
+    let opened = note::open(&note, std::slice::from_ref(&mirror)).expect("cosigned");
+    let checkpoint = Checkpoint::from_text(opened.text).expect("a checkpoint");
+    assert_eq!(checkpoint.size, 300);
+    let mut tiles = audit::tiles::TileBuilder::new();
+    let mut complete = Vec::new();
+    for (index, width) in [(0, 256), (1, 44)] {
+        let path = log.join(audit::tiles::tile_path("tile/0", index, width));
+        let leaves = hashes_from_bytes(&std::fs::read(path).expect("a tile")).expect("hashes");
+        assert_eq!(leaves.len(), width);
+        complete.extend(tiles.append(&leaves));
+    }
+    assert_eq!(tiles.compact_range().expect("a tree").root(), checkpoint.root);
+    assert_eq!(complete.len(), 1);
+    let above = std::fs::read(log.join("tile/1/000.p/1")).expect("a tile");
+    assert_eq!(hashes_from_bytes(&above), Some(tiles.partial()[1].clone()));
 }
 
 #[derive(Deserialize)]

@@ -73,6 +73,7 @@ pub(crate) struct Inner {
     pub(crate) aggregates: Arc<Cache<(&'static str, Uuid), Cached>>,
     pub(crate) memory: Memory,
     pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl fmt::Debug for Ledger {
@@ -95,7 +96,8 @@ impl Ledger {
     /// sequencer.
     ///
     /// # Errors
-    /// When the database fails, holds another log, or holds one that is not as this ledger signed it.
+    /// When the database fails, holds another log, one that is not as this ledger signed it, or one that is
+    /// older than what was published of it.
     pub async fn open(
         pool: PgPool,
         keys: Keys,
@@ -120,6 +122,8 @@ impl Ledger {
             opened.sealer.origin.clone(),
             config.snapshot_every,
         ));
+        let keeper =
+            opened.folder.map(|folder| crate::checkpoints::keep(folder, sequencer.subscribe()));
         let inner = Inner {
             pool,
             keys,
@@ -131,6 +135,7 @@ impl Ledger {
             aggregates,
             memory,
             snapshots,
+            keeper: Mutex::new(keeper),
         };
         Ok(Ledger { inner: Arc::new(inner) })
     }
@@ -450,14 +455,17 @@ impl Ledger {
         self.inner.sequencer.is_open()
     }
 
-    /// Takes no more commands, finishes those that wait, and returns when the last is durable.
+    /// Takes no more commands, finishes those that wait, and returns when the last is durable and its
+    /// checkpoint is kept outside the database.
     pub async fn close(self) {
         self.inner.sequencer.close();
-        let task = self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the sequencer ended badly");
+        for task in [&self.inner.task, &self.inner.keeper] {
+            let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = task
+                && let Err(error) = task.await
+            {
+                tracing::error!(%error, "a task of the ledger ended badly");
+            }
         }
         self.inner.snapshots.finish().await;
     }

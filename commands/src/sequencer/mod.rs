@@ -92,6 +92,11 @@ impl Handle {
         self.published.borrow().clone()
     }
 
+    /// The checkpoints to come. Ends when the sequencer has ended.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Published> {
+        self.published.clone()
+    }
+
     /// Whether there is still somebody to take commands.
     pub(crate) fn is_open(&self) -> bool {
         !self.closing.is_cancelled() && !self.queue.is_closed()

@@ -441,3 +441,25 @@ pub struct WoundPage {
     /// Give it as `after` for the next page; absent on the last.
     pub next: Option<String>,
 }
+
+/// A JWK Set.
+#[derive(ToSchema)]
+pub struct JwkSet {
+    /// The keys, in the order of their activation.
+    pub keys: Vec<Jwk>,
+}
+
+/// An Ed25519 public key.
+#[derive(ToSchema)]
+pub struct Jwk {
+    /// `OKP`.
+    #[schema(example = "OKP")]
+    pub kty: String,
+    /// `Ed25519`.
+    #[schema(example = "Ed25519")]
+    pub crv: String,
+    /// The key, base64url.
+    pub x: String,
+    /// Its RFC 7638 thumbprint.
+    pub kid: String,
+}

@@ -140,3 +140,35 @@ pub struct CommandPath {
     /// The id of the command: its `Idempotency-Key`, or the `command_id` of its receipt.
     pub command_id: Uuid,
 }
+
+/// Which position, in the log of which size.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct InclusionQuery {
+    /// The position.
+    pub position: u64,
+    /// The size of a checkpoint the log has signed; the newest without it.
+    pub size: Option<u64>,
+}
+
+/// Between which sizes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ConsistencyQuery {
+    /// The older size, at least 1.
+    pub old: u64,
+    /// The newer size; that of the newest checkpoint without it.
+    pub new: Option<u64>,
+}
+
+/// Which tile.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct TilePath {
+    /// The level of a hash tile, or `entries`.
+    #[param(example = "0")]
+    pub level: String,
+    /// The index, in groups of three digits, and for a part of a tile its width.
+    #[param(example = "000.p/17")]
+    pub index: String,
+}

@@ -23,7 +23,12 @@ impl Process {
         Process::spawn(instance, instance.command(["worker"]), "worker")
     }
 
-    fn spawn(instance: &Instance, mut command: std::process::Command, name: &str) -> Process {
+    /// A command of the binary, which goes on until it is killed.
+    pub(crate) fn spawn(
+        instance: &Instance,
+        mut command: std::process::Command,
+        name: &str,
+    ) -> Process {
         let path = instance.logs().join(format!("{name}.log"));
         let log = OpenOptions::new().create(true).append(true).open(path).expect("a log file");
         let same = log.try_clone().expect("the log file again");
