@@ -209,8 +209,7 @@ pub(crate) async fn ledger_clients(ledger: &Ledger, count: usize) -> anyhow::Res
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..count {
         let (ledger, id) = (ledger.clone(), ledger.new_id());
-        let context = context();
-        ledger.execute::<Patient>(id, register(id)?, &context).await?;
+        ledger.execute::<Patient>(id, register(id)?, &context()).await?;
         let mut turn = 0;
         clients.push(Box::new(move || {
             turn += 1;

@@ -77,6 +77,14 @@ fn steps(round: u64, point: &str) -> Vec<Step> {
         (0, rename(first, "Beispiel")),
         (1, disclose(&[first, third])),
     ];
+    if point.starts_with("landing") {
+        // Who is alone for a while commits one batch while it looks for the next.
+        asked.iter_mut().take(3).for_each(|(ledger, _)| *ledger = 0);
+    }
+    if point.starts_with("catch-up") {
+        // Who has once seen another append reads what it appends from then on.
+        asked.extend([0, 1, 0, 1].map(|ledger| (ledger, disclose(&[first]))));
+    }
     if point.starts_with("write.tiles") {
         asked.push((0, disclose(&[first; 256])));
     }
