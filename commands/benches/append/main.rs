@@ -12,7 +12,8 @@
 //!
 //! Then come a steady pace, long streams, two writers, and the log at 10,000 and at 1,000,000 events.
 //! Postgres runs with `fsync` and `synchronous_commit` on, which is checked and printed. `--quick` does a
-//! little of everything, to show that it runs; `--no-million` leaves out the large log.
+//! little of everything, to show that it runs; `--no-million` leaves out the large log; `--contenders` compares and
+//! writes nothing.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -33,8 +34,8 @@ use stores::{BATCH, Stores};
 /// Commands in flight.
 pub(crate) const IN_FLIGHT: usize = 64;
 
-/// Clients of the append path alone: while one batch commits, the next is staged.
-const SEALED_IN_FLIGHT: usize = 2 * BATCH;
+/// Clients of the append path alone, so many that its batches are full.
+const SEALED_IN_FLIGHT: usize = 4 * BATCH;
 
 /// How much is done.
 struct Effort {
@@ -71,6 +72,10 @@ async fn run() -> anyhow::Result<()> {
     let url = std::env::var("DATABASE_URL").context("set DATABASE_URL, or run `make bench`")?;
     let stores = Stores::make(&url).await?;
     let mut summary = BTreeMap::new();
+    if asked("--contenders") {
+        contenders(&stores, &effort, &mut summary).await?;
+        return Ok(());
+    }
     let mut small = at_size(&stores, &effort, effort.sizes[0]).await?;
     contenders(&stores, &effort, &mut summary).await?;
     growth::history(&stores, effort.lengths, &mut summary).await?;
@@ -173,6 +178,7 @@ async fn contenders(
         }
         summary.insert(format!("commands_vs_{name}"), ours / rate);
     }
+    println!("the append path's batches had {:.0} events", stores.batch_size().await?);
     println!("at 1,000 commands a second: p50 {:.2} ms, p99 {:.2} ms", at(0.5), at(0.99));
     for (name, figure) in [
         ("append_vs_raw_batch", sealed.rate() / batched.rate()),

@@ -23,11 +23,11 @@ pub(crate) const BATCH: usize = 64;
 pub(crate) struct Stores {
     pub(crate) ledger: Ledger,
     pub(crate) log: PgPool,
-    pub(crate) log_url: String,
     pub(crate) emmett_url: String,
     pub(crate) keys: Keys,
     /// A ledger whose batches are as large as the batched inserts it is compared with.
     sealed: Ledger,
+    sealed_log: PgPool,
     stock: PgPool,
     bare: PgPool,
     pub(crate) settings: String,
@@ -80,15 +80,16 @@ impl Stores {
             ..LedgerConfig::new(ORIGIN)
         };
         let pool = database::connect(&urls[3]).await?;
+        let sealed_log = pool.clone();
         let sealed = Ledger::open(pool, Keys::ephemeral(), Clock::system(), config).await?;
         let stock = wide().connect(&urls[1]).await?;
         stock.execute(STOCK_TABLE).await?;
         database::migrate(&urls[2]).await?;
         let bare = wide().connect(&urls[2]).await?;
         bare.execute("CREATE SEQUENCE bare_position MINVALUE 0 CACHE 1").await?;
-        let [log_url, _, _, _, emmett_url] =
+        let [.., emmett_url]: [String; 5] =
             urls.try_into().map_err(|_| anyhow::anyhow!("five databases"))?;
-        Ok(Stores { ledger, log, log_url, emmett_url, keys, sealed, stock, bare, settings })
+        Ok(Stores { ledger, log, emmett_url, keys, sealed, sealed_log, stock, bare, settings })
     }
 
     pub(crate) async fn ledger_clients(&self, count: usize) -> anyhow::Result<Vec<Client>> {
@@ -186,6 +187,13 @@ impl Stores {
         Ok(clients)
     }
 
+    /// How many events a batch of the append path had, on average.
+    pub(crate) async fn batch_size(&self) -> anyhow::Result<f64> {
+        let query =
+            "SELECT (SELECT count(*) FROM events)::float8 / (SELECT count(*) FROM checkpoints)";
+        Ok(sqlx::query_scalar(query).fetch_one(&self.sealed_log).await?)
+    }
+
     pub(crate) async fn verify(&self) -> anyhow::Result<(u64, bool)> {
         let trust = audit::verify::Trust::parse(&self.ledger.verifier_key())?;
         let options = audit::verify::Options::default();
@@ -236,16 +244,20 @@ const STOCK_TABLE: &str = "CREATE TABLE events (
     PRIMARY KEY (aggregate_type, aggregate_id, sequence))";
 
 async fn insert(pool: &PgPool, row: &Row, count: usize) -> anyhow::Result<()> {
+    // Every row is sent whole, as rows that differ have to be.
     let ids: Vec<Uuid> = (0..count).map(|_| Uuid::now_v7()).collect();
     sqlx::query(
         "INSERT INTO events SELECT nextval('bare_position'), id, 'patient', id, 1, 'PatientContactsEdited',
-             '1', id, id, now(), $2, $3, decode(repeat('ab', 64), 'hex'), $4, decode(repeat('cd', 32), 'hex')
-         FROM UNNEST($1::uuid[]) AS id",
+             '1', id, id, now(), header, statement, signature, payload, leaf
+         FROM UNNEST($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
+              AS row(id, header, statement, signature, payload, leaf)",
     )
     .bind(&ids)
-    .bind(&row.header)
-    .bind(&row.statement)
-    .bind(&row.payload)
+    .bind(vec![row.header.as_slice(); count])
+    .bind(vec![row.statement.as_slice(); count])
+    .bind(vec![[0xab; 64].as_slice(); count])
+    .bind(vec![row.payload.as_slice(); count])
+    .bind(vec![[0xcd; 32].as_slice(); count])
     .execute(pool)
     .await?;
     Ok(())

@@ -143,6 +143,21 @@ impl Sequencer {
                     break;
                 }
             }
+            // A batch costs round trips, however small it is. While one commits, the next waits until it is
+            // as large, or until that one has ended.
+            while let Some(enough) = self.flight.as_ref().map(|flight| flight.batch.len())
+                && queue.len() < enough
+            {
+                let room = enough - queue.len();
+                tokio::select! {
+                    taken = waiting.recv_many(&mut queue, room) => if taken == 0 {
+                        self.settle().await;
+                    },
+                    landed = landing(&mut self.flight) => if let Some(batch) = self.landed(landed) {
+                        self.complete(batch).await;
+                    },
+                }
+            }
             metrics::gauge!("ledger_queue_depth").set(waiting.len() as f64);
             let batch = self.take_batch(&mut queue);
             metrics::histogram!("ledger_batch_commands").record(batch.len() as f64);
