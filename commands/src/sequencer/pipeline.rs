@@ -204,9 +204,11 @@ impl Sequencer {
                 Some(commit) => {
                     self.launch(batch, staged.outcomes, commit, staged.connection, started);
                 }
+                // A commit would have shown that nobody else appended. Without one, the refusals may come
+                // of what this process remembers and is not so any more: they are decided under the lock.
                 None => {
                     self.idle.push(staged.connection);
-                    self.answer(batch, staged.outcomes);
+                    self.complete(batch).await;
                 }
             },
             Ok(mut staged) => {

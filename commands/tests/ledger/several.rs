@@ -54,6 +54,25 @@ async fn two_processes_append_to_one_log(_: PgPoolOptions, options: PgConnectOpt
 }
 
 #[sqlx::test(migrations = "../migrations")]
+async fn what_another_process_did_to_a_stream_is_no_reason_to_refuse(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let first = Clinic::open(options.clone()).await;
+    let second = Clinic::open_with(options, first.keys.clone(), Clock::system()).await;
+    let id = first.register("S-1").await;
+    for (turn, name) in ["Eins", "Zwei", "Drei", "Vier"].into_iter().enumerate() {
+        second.ledger.execute::<Patient>(id, rename(name), &context()).await.expect("renamed");
+        // The state is read anew, while the sequencer still remembers the version it wrote itself.
+        let loaded = first.ledger.load::<Patient>(id).await.expect("readable").expect("there");
+        assert_eq!(loaded.version, 2 + 2 * turn as u64);
+        let done = first.ledger.execute::<Patient>(id, rename("Mustermann"), &context()).await;
+        assert_eq!(done.expect("renamed back").version, loaded.version + 1);
+    }
+    first.assert_sound().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
 async fn a_lost_connection_costs_at_most_a_retry(_: PgPoolOptions, options: PgConnectOptions) {
     let clinic = Clinic::open(options.clone()).await;
     let id = clinic.register("A-1").await;
