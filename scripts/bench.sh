@@ -28,9 +28,12 @@ if have npm && have node; then
     mkdir -p "$peer"
     cp commands/benches/emmett/{package.json,package-lock.json,peer.mjs} "$peer"
     say "Installing Emmett, for comparison"
-    (cd "$peer" && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
-    EMMETT_PEER=$(cd "$peer" && pwd)
-    export EMMETT_PEER
+    if (cd "$peer" && npm ci --no-audit --no-fund --loglevel=error >/dev/null); then
+        EMMETT_PEER=$(cd "$peer" && pwd)
+        export EMMETT_PEER
+    else
+        say "Emmett could not be installed and is left out"
+    fi
 else
     say "Node.js is not installed: Emmett is left out"
 fi
