@@ -411,6 +411,9 @@ pub enum CaptureError {
     /// The container cannot be read.
     #[error("the bundle is not a readable tar archive")]
     Archive(#[source] std::io::Error),
+    /// A packed file cannot be unpacked.
+    #[error("the gzipped file is damaged")]
+    Gzip(#[source] std::io::Error),
     /// The container holds something that does not belong there.
     #[error("entry {index} of the bundle is refused: {reason}")]
     Entry {
@@ -526,7 +529,7 @@ impl CaptureError {
         match self {
             Self::MediaType => "capture-media-type",
             Self::TooLarge { .. } => "capture-too-large",
-            Self::Archive(_) | Self::Entry { .. } => "capture-archive",
+            Self::Archive(_) | Self::Gzip(_) | Self::Entry { .. } => "capture-archive",
             Self::Missing { .. } => "capture-part-missing",
             Self::Document { .. } | Self::Table { .. } | Self::Unsupported { .. } => {
                 "capture-document"

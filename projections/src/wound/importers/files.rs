@@ -33,7 +33,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ImportError>
 pub(super) fn gunzip(packed: &[u8]) -> Result<Vec<u8>, CaptureError> {
     let mut bytes = Vec::new();
     let mut unpacked = flate2::read::GzDecoder::new(packed).take(CAPTURE_BYTES_MAX as u64 + 1);
-    unpacked.read_to_end(&mut bytes).map_err(CaptureError::Archive)?;
+    unpacked.read_to_end(&mut bytes).map_err(CaptureError::Gzip)?;
     if bytes.len() > CAPTURE_BYTES_MAX {
         return Err(CaptureError::TooLarge { bytes: bytes.len() });
     }
