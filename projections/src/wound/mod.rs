@@ -9,6 +9,7 @@ pub mod capture;
 pub mod decode;
 pub mod geometry;
 pub mod importers;
+mod metadata;
 pub mod network;
 pub mod phantom;
 pub mod pipeline;
