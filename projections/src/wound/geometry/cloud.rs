@@ -46,6 +46,22 @@ pub(crate) struct Cloud {
     pub(crate) inside_confident: usize,
 }
 
+/// Colour pixels per depth pixel, across and down.
+pub(crate) fn pixel_scale(frame: &Frame) -> [f64; 2] {
+    let (width, height) = frame.image().dimensions();
+    let depth = frame.depth();
+    [
+        f64::from(width) / f64::from(depth.width()),
+        f64::from(height) / f64::from(depth.height()),
+    ]
+}
+
+/// The solid angle of a depth pixel, as the area it covers on a plane across at distance one.
+pub(crate) fn opening(frame: &Frame) -> f64 {
+    let [across, down] = pixel_scale(frame);
+    across * down / (frame.intrinsics().fx * frame.intrinsics().fy)
+}
+
 /// Collects the points inside the boundary and up to `reach` colour pixels around it.
 pub(crate) fn collect(frame: &Frame, boundary: &Polygon, reach: f64) -> Cloud {
     let depth = frame.depth();

@@ -6,12 +6,12 @@
 //! unrolls into a plane with coordinates `u` (around) and `v` (along) in millimetres, in which
 //! lengths and areas are nearly those on the skin; [`Skin::metric`] says what remains.
 
-use nalgebra::{Matrix3, Rotation3, SMatrix, SVector, Unit, Vector3};
+use nalgebra::{DMatrix, DVector, Matrix3, Rotation3, SMatrix, SVector, Unit, Vector3};
 
 use super::relief::Relief;
 
 /// Offset, two tilts, turn of the axis, curvature × [`LENGTH_MM`].
-pub(crate) const PARAMETERS: usize = 5;
+const PARAMETERS: usize = 5;
 /// Makes the curvature a number of the size of the others.
 const LENGTH_MM: f64 = 20.0;
 /// Tightest limb (a toe) and tightest hollow.
@@ -19,10 +19,12 @@ const CURVATURE_MAX: f64 = 1.0 / 8.0;
 const CURVATURE_MIN: f64 = -1.0 / 40.0;
 const ROUNDS: usize = 4;
 const STEPS: usize = 4;
-/// Fewer points than this define no surface; more than this define it no better, as neighbours
-/// are related.
+/// Fewer points than this define no surface.
 const POINTS_MIN: usize = 24;
-const POINTS_MAX: usize = 900;
+/// So many points decide between the starts, and so many the fit: more make it no better, as
+/// neighbours are related.
+const START_POINTS_MAX: usize = 300;
+const POINTS_MAX: usize = 3000;
 /// Share of the points (nearest to the wound) that a start is taken from, and its curvature if it
 /// is not to be that of the points.
 const STARTS: [(f64, Option<f64>); 4] =
@@ -52,8 +54,19 @@ pub(crate) struct Fit {
     pub(crate) skin: Skin,
     /// Scatter of the points about the surface, mm.
     pub(crate) sigma: f64,
-    /// Lower-triangular root of the parameters' covariance, before noise correlation.
-    pub(crate) root: SMatrix<f64, PARAMETERS, PARAMETERS>,
+    /// Columns are one standard deviation along each independent direction of the fit's error, as
+    /// if the points were unrelated: the cylinder's, or the relief's where there is one.
+    root: DMatrix<f64>,
+}
+
+impl Fit {
+    /// The skins that might as well be the true one: one standard deviation away along each
+    /// independent direction. `related` is how many points carry as much as one unrelated point.
+    pub(crate) fn doubts(&self, related: f64) -> Vec<Skin> {
+        let width = related.sqrt();
+        let columns = self.root.column_iter();
+        columns.map(|column| self.skin.shifted(&(column * width))).collect()
+    }
 }
 
 /// A place relative to the skin.
@@ -138,8 +151,11 @@ impl Skin {
     }
 
     /// The skin with its parameters shifted, for asking how much the figures depend on them.
-    pub(crate) fn shifted(&self, by: &Parameters) -> Self {
-        self.with(by)
+    fn shifted(&self, by: &DVector<f64>) -> Self {
+        if self.relief.is_none() {
+            return self.with(&Parameters::from_iterator(by.iter().copied()));
+        }
+        Self { relief: self.relief.shifted(by), ..self.clone() }
     }
 
     fn with(&self, by: &Parameters) -> Self {
@@ -167,20 +183,21 @@ pub(crate) fn fit(ring: &[(Vector3<f64>, f64)], sight: &Vector3<f64>) -> Option<
     // Skin next to the wound comes first: farther out there may be another surface behind it.
     let mut ordered: Vec<&(Vector3<f64>, f64)> = ring.iter().collect();
     ordered.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let stride = ring.len().div_ceil(POINTS_MAX);
-    let points: Vec<Vector3<f64>> =
-        ordered.into_iter().step_by(stride).map(|(point, _)| *point).collect();
+    let every = |stride: usize| -> Vec<Vector3<f64>> {
+        ordered.iter().step_by(stride).map(|(point, _)| *point).collect()
+    };
+    let few = every(ring.len().div_ceil(START_POINTS_MAX));
     // On a narrow limb a start may slide into the table behind it, so there are several, and the
     // surface that carries most of the points wins.
     let starts = STARTS.iter().filter_map(|(share, curvature)| {
-        let inner = ((points.len() as f64 * share) as usize).max(POINTS_MIN).min(points.len());
-        let skin = start(&points[..inner], sight)?;
+        let inner = ((few.len() as f64 * share) as usize).max(POINTS_MIN).min(few.len());
+        let skin = start(&few[..inner], sight)?;
         let skin = Skin { curvature: curvature.unwrap_or(skin.curvature), ..skin };
-        let (skin, sigma) = refine(&points[..inner], skin, START_SIGMA_MM, ROUNDS)?;
-        refine(&points, skin, sigma, ROUNDS)
+        let (skin, sigma) = refine(&few[..inner], skin, START_SIGMA_MM, ROUNDS)?;
+        refine(&few, skin, sigma, ROUNDS)
     });
     let (mut skin, sigma) = starts.min_by(|a, b| {
-        let off = |skin: &Skin| points.iter().map(|point| strangeness(skin, point)).sum::<f64>();
+        let off = |skin: &Skin| few.iter().map(|point| strangeness(skin, point)).sum::<f64>();
         off(&a.0).total_cmp(&off(&b.0))
     })?;
     // The origin moves to where the middle of the wound was, so that `u` and `v` are small there.
@@ -188,15 +205,23 @@ pub(crate) fn fit(ring: &[(Vector3<f64>, f64)], sight: &Vector3<f64>) -> Option<
     let (normal, across) = (skin.normal(u), skin.along.cross(&skin.normal(u)));
     skin = Skin { origin: sight * depth, normal, across, ..skin };
 
-    let (normal_matrix, _) = equations(&points, &skin, sigma);
+    let stride = ring.len().div_ceil(POINTS_MAX);
+    let points = every(stride);
+    let (mut skin, sigma) = refine(&points, skin, sigma, 1)?;
+    let places: Vec<Place> = points.iter().map(|point| skin.base_place(point)).collect();
+    let (relief, scatter) = Relief::fit(&places, sigma, TUKEY);
+    let sigma = scatter.max(SIGMA_MIN_MM);
+    let normal_matrix = if relief.is_none() {
+        let (matrix, _) = equations(&points, &skin, sigma);
+        DMatrix::from_iterator(PARAMETERS, PARAMETERS, matrix.iter().copied())
+    } else {
+        relief.normal_matrix(&places, sigma, TUKEY)
+    };
     // As if all points had been used: the relation between neighbours is counted elsewhere.
     let covariance = normal_matrix.try_inverse()? * (sigma.powi(2) / stride as f64);
     let root = covariance.cholesky()?.l();
-
-    let places: Vec<Place> = points.iter().map(|point| skin.base_place(point)).collect();
-    let (relief, scatter) = Relief::fit(&places, sigma, TUKEY);
     skin.relief = relief;
-    Some(Fit { skin, sigma: scatter.max(SIGMA_MIN_MM), root })
+    Some(Fit { skin, sigma, root })
 }
 
 /// Gauss-Newton steps with weights that follow the scatter; gives the skin and its scatter.
