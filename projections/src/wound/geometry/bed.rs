@@ -9,9 +9,12 @@
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
 use super::polygon::Polygon;
+use crate::wound::random::Random;
 
 /// The sensor's smoothing as standard deviation, in depth pixels.
 pub(crate) const SENSOR_BLUR_PIXELS: f64 = 0.85;
+/// Beyond this many of its deviations the smoothing is nothing.
+const BLUR_REACH: f64 = 3.2;
 /// Fine cells per depth pixel and axis on which the smoothing is summed, for wounds up to and from
 /// [`LARGE_PIXELS`].
 const FINE: [usize; 2] = [4, 2];
@@ -24,6 +27,8 @@ const SPACING: (f64, f64) = (0.5, 8.0);
 const PRIOR_SHARE: f64 = 0.16;
 /// The bed is taken from nodes with at least this share of the deepest ones.
 const DEEPEST_SHARE: f64 = 0.05;
+/// Draws of noise that show how much the choice of the deepest nodes gains by it.
+const SELECTION_DRAWS: u32 = 24;
 /// Strengths of the roughness prior that are tried, as exponents of the root of ten: every fourth
 /// first, then those next to the best.
 const STRENGTHS: [i32; 4] = [-6, -2, 2, 6];
@@ -90,27 +95,56 @@ pub(crate) fn fit(
     }
     let (_, Solved { root, bed, .. }) = best;
 
-    // The mean of the deepest few nodes: less drawn up by noise than the deepest alone.
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by(|a, b| bed[*b].total_cmp(&bed[*a]));
-    let taken = ((count as f64 * DEEPEST_SHARE).round() as usize).max(1);
+    let top = deepest_nodes(&bed);
+    let share = 1.0 / top.len() as f64;
     let mut pick = DVector::<f64>::zeros(count);
     let mut deepest = [0.0; 2];
-    for &index in &order[..taken] {
-        let share = 1.0 / taken as f64;
+    for &index in &top {
         pick[index] = share;
         let place = lattice.place(index);
         deepest = [deepest[0] + share * place[0], deepest[1] + share * place[1]];
     }
+    let depth = bed.dot(&pick);
+    let drawn_out = selection(&equations, &root, &bed, depth);
     let weights = lattice.pixels();
     let sd = |of: &DVector<f64>| root.l_dirty().solve_lower_triangular(of).map_or(f64::NAN, |half| half.norm());
     Some(Bed {
-        depth: bed.dot(&pick),
+        depth: depth - drawn_out,
         depth_sd: sd(&pick),
         deepest,
         volume: root.solve(&equations.missing).dot(&weights),
         volume_sd: sd(&weights) * pixel_mm2,
     })
+}
+
+/// The deepest few nodes; their mean is less drawn out by noise than the deepest alone.
+fn deepest_nodes(bed: &DVector<f64>) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..bed.len()).collect();
+    order.sort_by(|a, b| bed[*b].total_cmp(&bed[*a]));
+    order.truncate(((bed.len() as f64 * DEEPEST_SHARE).round() as usize).max(1));
+    order
+}
+
+/// How much too deep the deepest nodes are because noise had a say in which they are: what the
+/// same choice gains when noise like the sensor's is added to the bed once more.
+fn selection(
+    equations: &Equations,
+    root: &Cholesky<f64, Dyn>,
+    bed: &DVector<f64>,
+    depth: f64,
+) -> f64 {
+    let count = bed.len();
+    let ridge = 1e-9 * equations.fit.trace() / count as f64;
+    let noise = &equations.fit + DMatrix::<f64>::identity(count, count) * ridge;
+    let Some(noise) = noise.cholesky() else { return 0.0 };
+    let mut random = Random::new(0x5E1E);
+    let gains = (0..SELECTION_DRAWS).map(|_| {
+        let drawn = DVector::from_fn(count, |_, _| random.normal());
+        let again = bed + root.solve(&(noise.l_dirty().lower_triangle() * drawn));
+        let top = deepest_nodes(&again);
+        top.iter().map(|index| again[*index]).sum::<f64>() / top.len() as f64 - depth
+    });
+    (gains.sum::<f64>() / f64::from(SELECTION_DRAWS)).max(0.0)
 }
 
 /// Normal equations of the smoothed bed against the samples, in units of the noise.
@@ -243,8 +277,8 @@ impl Lattice {
         // Cells within reach of one axis, with their weights; the whole kernel's weight is one,
         // also where it lies outside the wound.
         let window = |middle: f64, limit: usize| {
-            let from = (middle - 2.6 * width).floor().max(0.0) as usize;
-            let to = ((middle + 2.6 * width).ceil().max(0.0) as usize).min(limit);
+            let from = (middle - BLUR_REACH * width).floor().max(0.0) as usize;
+            let to = ((middle + BLUR_REACH * width).ceil().max(0.0) as usize).min(limit);
             let weight = move |cell: usize| {
                 let off = (cell as f64 + 0.5 - middle) / width;
                 (cell, (-0.5 * off * off).exp() / (std::f64::consts::TAU.sqrt() * width))
@@ -265,23 +299,29 @@ impl Lattice {
         any
     }
 
+    /// Adds `weight` to the nodes around a place, in units of the spacing. A place at the boundary
+    /// is as deep as the nodes it has: a wall may be steep there. False if it has none.
     fn interpolate(&self, x: f64, y: f64, weight: f64, row: &mut [f64]) -> bool {
         let (left, top) = (x.floor(), y.floor());
         let (fx, fy) = (x - left, y - top);
-        let mut any = false;
-        for (dx, dy, share) in [
-            (0, 0, (1.0 - fx) * (1.0 - fy)),
-            (1, 0, fx * (1.0 - fy)),
-            (0, 1, (1.0 - fx) * fy),
-            (1, 1, fx * fy),
-        ] {
-            let place = (top as usize + dy) * self.columns + left as usize + dx;
-            if let Some(node) = self.index.get(place).copied().flatten() {
-                row[node] += weight * share;
-                any = true;
-            }
+        let first = top as usize * self.columns + left as usize;
+        let shares = [
+            (first, (1.0 - fx) * (1.0 - fy)),
+            (first + 1, fx * (1.0 - fy)),
+            (first + self.columns, (1.0 - fx) * fy),
+            (first + self.columns + 1, fx * fy),
+        ];
+        let nodes = shares.map(|(place, share)| {
+            self.index.get(place).copied().flatten().map(|node| (node, share))
+        });
+        let total: f64 = nodes.iter().flatten().map(|(_, share)| share).sum();
+        if total <= 0.0 {
+            return false;
         }
-        any
+        for (node, share) in nodes.into_iter().flatten() {
+            row[node] += weight * share / total;
+        }
+        true
     }
 
     fn node(&self, column: i64, row: i64) -> Option<usize> {
