@@ -5,7 +5,9 @@ use nalgebra::{Matrix3, Vector3};
 use rstar::RTree;
 use rstar::primitives::GeomWithData;
 
+use super::bed::SENSOR_BLUR_PIXELS;
 use super::polygon::Polygon;
+use super::skin::Skin;
 use crate::wound::capture::Frame;
 
 /// Neighbours that decide whether a point belongs to a surface.
@@ -14,6 +16,8 @@ const NEIGHBOURS: usize = 9;
 const NEIGHBOURS_NORMAL: usize = 28;
 /// A point whose neighbours are this many times farther off than usual flies.
 const FLYING: f64 = 2.5;
+/// More than this the smoothing does to no skin that is seen well enough.
+const SHARPEN_MAX_MM: f64 = 1.5;
 /// Points at which the surface is seen under less than this (cosine) are not trusted.
 const FACING_MIN: f64 = 0.25;
 
@@ -101,6 +105,26 @@ pub(crate) fn collect(frame: &Frame, boundary: &Polygon, reach: f64) -> Cloud {
     }
     mark_unsound(&mut cloud.points);
     cloud
+}
+
+/// Takes back what the sensor's smoothing does to a curved skin: it deepens a limb the more the
+/// flatter it is seen, which would make the limb too round. By the skin as it was found without.
+pub(crate) fn sharpen(frame: &Frame, points: &mut [Point], skin: &Skin) {
+    let [across, down] = pixel_scale(frame);
+    let seen = |pixel: [f64; 2], dx: f64, dy: f64| {
+        let ray = frame.intrinsics().ray(pixel[0] + dx * across, pixel[1] + dy * down);
+        skin.meet(&ray).map(|(depth, ..)| depth)
+    };
+    for point in points {
+        let around = [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0)];
+        let around: Option<Vec<f64>> =
+            around.iter().map(|(dx, dy)| seen(point.pixel, *dx, *dy)).collect();
+        if let (Some(around), Some(here)) = (around, seen(point.pixel, 0.0, 0.0)) {
+            let bend = around.iter().sum::<f64>() - 4.0 * here;
+            let deepened = 0.5 * SENSOR_BLUR_PIXELS.powi(2) * bend;
+            point.position *= 1.0 - deepened.clamp(0.0, SHARPEN_MAX_MM) / point.position.z;
+        }
+    }
 }
 
 type Entry = GeomWithData<[f64; 3], usize>;

@@ -1,7 +1,5 @@
 //! One frame and one boundary in, all figures with their standard deviations out.
 
-use nalgebra::Vector3;
-
 use super::bed::{self, Sample};
 use super::cloud::{self, Cloud, Point};
 use super::doubt;
@@ -94,16 +92,18 @@ pub fn measure_frame(
     let radius: f64 = (boundary.area() / std::f64::consts::PI).sqrt() * distance / focal;
     let ring = (RING_SHARE * radius).clamp(RING_MM.0, RING_MM.1) * focal / distance;
 
-    let cloud = cloud::collect(frame, boundary, gap + ring);
+    let mut cloud = cloud::collect(frame, boundary, gap + ring);
     check_cloud(&cloud, distance)?;
-    let around: Vec<&Point> =
-        cloud.points.iter().filter(|point| point.sound && point.beyond >= gap).collect();
-    check_ring(boundary, &around)?;
+    check_ring(boundary, &around(&cloud, gap))?;
     let middle = boundary.centroid();
     let sight = frame.intrinsics().ray(middle[0], middle[1]);
-    let skin_points: Vec<(Vector3<f64>, f64)> =
-        around.iter().map(|point| (point.position, point.beyond)).collect();
-    let fit = skin::fit(&skin_points, &sight).ok_or(ScanRejection::Inconsistent)?;
+    let ring = |cloud: &Cloud| {
+        let points = around(cloud, gap).into_iter().map(|point| (point.position, point.beyond));
+        skin::Ring::new(points.collect())
+    };
+    let found = skin::find(&ring(&cloud), &sight).ok_or(ScanRejection::Inconsistent)?;
+    cloud::sharpen(frame, &mut cloud.points, &found.0);
+    let fit = skin::fit(&ring(&cloud), found).ok_or(ScanRejection::Inconsistent)?;
     if fit.sigma > SCATTER_MAX_MM {
         return Err(ScanRejection::Inconsistent);
     }
@@ -113,7 +113,7 @@ pub fn measure_frame(
     let exact = boundary.densified(0.5 * depth_pixel);
     let lifted = doubt::on_skin(frame, &exact, &fit.skin);
     let (flat, head_to_toe) = lifted.ok_or(ScanRejection::TooOblique { degrees: 90 })?;
-    let related = doubt::relation(&around, &fit);
+    let related = doubt::relation(&around(&cloud, gap), &fit);
     let doubts = fit.doubts(related);
     let spread = doubt::spread(frame, &traced, &fit.skin, &doubts, error)
         .ok_or(ScanRejection::TooOblique { degrees: 90 })?;
@@ -140,6 +140,11 @@ pub fn measure_frame(
         head_to_toe,
         outline: boundary.points().to_vec(),
     })
+}
+
+/// The points of skin around the wound, beyond what the sensor smears.
+fn around(cloud: &Cloud, gap: f64) -> Vec<&Point> {
+    cloud.points.iter().filter(|point| point.sound && point.beyond >= gap).collect()
 }
 
 fn check_boundary(frame: &Frame, boundary: &Polygon) -> Result<(), ScanRejection> {

@@ -174,19 +174,30 @@ impl Skin {
     }
 }
 
-/// Fits the skin to points around a wound whose middle is seen along `sight`; each comes with its
-/// distance from the wound. None if the points lie so that no surface follows from them.
-pub(crate) fn fit(ring: &[(Vector3<f64>, f64)], sight: &Vector3<f64>) -> Option<Fit> {
-    if ring.len() < POINTS_MIN {
+/// Points around a wound, each with its distance from it, nearest first.
+pub(crate) struct Ring(Vec<(Vector3<f64>, f64)>);
+
+impl Ring {
+    /// Skin next to the wound comes first: farther out there may be another surface behind it.
+    pub(crate) fn new(mut points: Vec<(Vector3<f64>, f64)>) -> Self {
+        points.sort_by(|a, b| a.1.total_cmp(&b.1));
+        Self(points)
+    }
+
+    /// Evenly chosen points, at most so many, and which share that is: every how manieth.
+    fn some(&self, most: usize) -> (Vec<Vector3<f64>>, usize) {
+        let stride = self.0.len().div_ceil(most).max(1);
+        (self.0.iter().step_by(stride).map(|(point, _)| *point).collect(), stride)
+    }
+}
+
+/// Finds the cylinder that carries most of the ring around a wound whose middle is seen along
+/// `sight`, and the scatter about it. None if the points lie so that no surface follows from them.
+pub(crate) fn find(ring: &Ring, sight: &Vector3<f64>) -> Option<(Skin, f64)> {
+    let (few, _) = ring.some(START_POINTS_MAX);
+    if few.len() < POINTS_MIN {
         return None;
     }
-    // Skin next to the wound comes first: farther out there may be another surface behind it.
-    let mut ordered: Vec<&(Vector3<f64>, f64)> = ring.iter().collect();
-    ordered.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let every = |stride: usize| -> Vec<Vector3<f64>> {
-        ordered.iter().step_by(stride).map(|(point, _)| *point).collect()
-    };
-    let few = every(ring.len().div_ceil(START_POINTS_MAX));
     // On a narrow limb a start may slide into the table behind it, so there are several, and the
     // surface that carries most of the points wins.
     let starts = STARTS.iter().filter_map(|(share, curvature)| {
@@ -205,9 +216,13 @@ pub(crate) fn fit(ring: &[(Vector3<f64>, f64)], sight: &Vector3<f64>) -> Option<
     let (normal, across) = (skin.normal(u), skin.along.cross(&skin.normal(u)));
     skin = Skin { origin: sight * depth, normal, across, ..skin };
 
-    let stride = ring.len().div_ceil(POINTS_MAX);
-    let points = every(stride);
-    let (mut skin, sigma) = refine(&points, skin, sigma, 1)?;
+    Some((skin, sigma))
+}
+
+/// Fits the skin that was found to the whole ring, with the relief that the ring demands.
+pub(crate) fn fit(ring: &Ring, found: (Skin, f64)) -> Option<Fit> {
+    let (points, stride) = ring.some(POINTS_MAX);
+    let (mut skin, sigma) = refine(&points, found.0, found.1, 1)?;
     let places: Vec<Place> = points.iter().map(|point| skin.base_place(point)).collect();
     let (relief, scatter) = Relief::fit(&places, sigma, TUKEY);
     let sigma = scatter.max(SIGMA_MIN_MM);
