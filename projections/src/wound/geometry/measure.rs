@@ -102,7 +102,7 @@ pub fn measure_frame(
         skin::Ring::new(points.collect())
     };
     let found = skin::find(&ring(&cloud), &sight).ok_or(ScanRejection::Inconsistent)?;
-    cloud::sharpen(frame, &mut cloud.points, &found.0);
+    cloud::sharpen(frame, &mut cloud.points, &found.skin);
     let fit = skin::fit(&ring(&cloud), found).ok_or(ScanRejection::Inconsistent)?;
     if fit.sigma > SCATTER_MAX_MM {
         return Err(ScanRejection::Inconsistent);

@@ -29,6 +29,11 @@ const POINTS_MAX: usize = 3000;
 /// is not to be that of the points.
 const STARTS: [(f64, Option<f64>); 4] =
     [(0.5, None), (0.25, None), (0.35, Some(1.0 / 35.0)), (0.35, Some(1.0 / 70.0))];
+/// Shares of the ring that are tried, and by how much a wider one may scatter more before it is
+/// taken for two surfaces.
+const RING_SHARES: [f64; 3] = [1.0, 0.6, 0.35];
+const SCATTER_GROWTH: f64 = 1.4;
+const RING_POINTS_MIN: usize = 150;
 const START_SIGMA_MM: f64 = 2.5;
 /// A point this far off the surface does not belong to it.
 const STRANGE_MM: f64 = 3.0;
@@ -184,17 +189,26 @@ impl Ring {
         Self(points)
     }
 
-    /// Evenly chosen points, at most so many, and which share that is: every how manieth.
-    fn some(&self, most: usize) -> (Vec<Vector3<f64>>, usize) {
-        let stride = self.0.len().div_ceil(most).max(1);
-        (self.0.iter().step_by(stride).map(|(point, _)| *point).collect(), stride)
+    /// Evenly chosen points of the nearest share, at most so many, and how many each stands for.
+    fn some(&self, share: f64, most: usize) -> (Vec<Vector3<f64>>, usize) {
+        let near = ((self.0.len() as f64 * share).ceil() as usize).min(self.0.len());
+        let stride = near.div_ceil(most).max(1);
+        (self.0[..near].iter().step_by(stride).map(|(point, _)| *point).collect(), stride)
     }
 }
 
+/// A cylinder through the ring, before the fit to all its points.
+pub(crate) struct Found {
+    pub(crate) skin: Skin,
+    sigma: f64,
+    /// The nearest points that lie on it: what is farther out may be another surface.
+    share: f64,
+}
+
 /// Finds the cylinder that carries most of the ring around a wound whose middle is seen along
-/// `sight`, and the scatter about it. None if the points lie so that no surface follows from them.
-pub(crate) fn find(ring: &Ring, sight: &Vector3<f64>) -> Option<(Skin, f64)> {
-    let (few, _) = ring.some(START_POINTS_MAX);
+/// `sight`. None if the points lie so that no surface follows from them.
+pub(crate) fn find(ring: &Ring, sight: &Vector3<f64>) -> Option<Found> {
+    let (few, _) = ring.some(1.0, START_POINTS_MAX);
     if few.len() < POINTS_MIN {
         return None;
     }
@@ -216,13 +230,22 @@ pub(crate) fn find(ring: &Ring, sight: &Vector3<f64>) -> Option<(Skin, f64)> {
     let (normal, across) = (skin.normal(u), skin.along.cross(&skin.normal(u)));
     skin = Skin { origin: sight * depth, normal, across, ..skin };
 
-    Some((skin, sigma))
+    // The widest ring that does not scatter more than the narrower ones.
+    let rings = RING_SHARES.iter().filter_map(|share| {
+        let (points, _) = ring.some(*share, START_POINTS_MAX);
+        let enough = points.len() >= RING_POINTS_MIN || *share == 1.0;
+        let (skin, sigma) = refine(&points, skin.clone(), sigma, ROUNDS).filter(|_| enough)?;
+        Some(Found { skin, sigma, share: *share })
+    });
+    let rings: Vec<Found> = rings.collect();
+    let least = rings.iter().map(|found| found.sigma).fold(f64::MAX, f64::min);
+    rings.into_iter().find(|found| found.sigma <= SCATTER_GROWTH * least)
 }
 
 /// Fits the skin that was found to the whole ring, with the relief that the ring demands.
-pub(crate) fn fit(ring: &Ring, found: (Skin, f64)) -> Option<Fit> {
-    let (points, stride) = ring.some(POINTS_MAX);
-    let (mut skin, sigma) = refine(&points, found.0, found.1, 1)?;
+pub(crate) fn fit(ring: &Ring, found: Found) -> Option<Fit> {
+    let (points, stride) = ring.some(found.share, POINTS_MAX);
+    let (mut skin, sigma) = refine(&points, found.skin, found.sigma, 1)?;
     let places: Vec<Place> = points.iter().map(|point| skin.base_place(point)).collect();
     let (relief, scatter) = Relief::fit(&places, sigma, TUKEY);
     let sigma = scatter.max(SIGMA_MIN_MM);
