@@ -14,3 +14,4 @@ pub mod phantom;
 pub mod pipeline;
 pub mod ply;
 mod random;
+pub mod trial;

@@ -81,13 +81,13 @@ pub(crate) fn fit(
     let shallow = 1.0 / ((PRIOR_SHARE * radius_mm).powi(2) * count as f64);
     let solve = |exponent: i32| {
         let strength = 10_f64.powf(f64::from(exponent) / 2.0);
-        let posterior = &equations.fit
-            + &rough * strength
-            + DMatrix::<f64>::identity(count, count) * shallow;
+        let posterior =
+            &equations.fit + &rough * strength + DMatrix::<f64>::identity(count, count) * shallow;
         let prior = roughness.iter().map(|value| (value.max(0.0) * strength + shallow).ln());
         equations.solve(posterior, prior.sum()).map(|solved| (exponent, solved))
     };
-    let better = |a: (i32, Solved), b: (i32, Solved)| if b.1.evidence > a.1.evidence { b } else { a };
+    let better =
+        |a: (i32, Solved), b: (i32, Solved)| if b.1.evidence > a.1.evidence { b } else { a };
     let mut best = STRENGTHS.into_iter().filter_map(solve).reduce(better)?;
     for step in [2, 1] {
         let around = [best.0 - step, best.0 + step];
@@ -107,7 +107,9 @@ pub(crate) fn fit(
     let depth = bed.dot(&pick);
     let drawn_out = selection(&equations, &root, &bed, depth);
     let weights = lattice.pixels();
-    let sd = |of: &DVector<f64>| root.l_dirty().solve_lower_triangular(of).map_or(f64::NAN, |half| half.norm());
+    let sd = |of: &DVector<f64>| {
+        root.l_dirty().solve_lower_triangular(of).map_or(f64::NAN, |half| half.norm())
+    };
     Some(Bed {
         depth: depth - drawn_out,
         depth_sd: sd(&pick),

@@ -54,10 +54,7 @@ pub(crate) struct Cloud {
 pub(crate) fn pixel_scale(frame: &Frame) -> [f64; 2] {
     let (width, height) = frame.image().dimensions();
     let depth = frame.depth();
-    [
-        f64::from(width) / f64::from(depth.width()),
-        f64::from(height) / f64::from(depth.height()),
-    ]
+    [f64::from(width) / f64::from(depth.width()), f64::from(height) / f64::from(depth.height())]
 }
 
 /// The solid angle of a depth pixel, as the area it covers on a plane across at distance one.

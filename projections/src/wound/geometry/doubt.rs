@@ -60,9 +60,8 @@ pub(crate) fn relation(around: &[&Point], fit: &Fit) -> f64 {
     // Each neighbour has its opposite, so half of them are asked.
     let reach = RELATED_REACH;
     let beside = (1..=reach).map(mean).sum::<f64>();
-    let below = (1..=reach).flat_map(|row| {
-        (0..=2 * reach).map(move |column| row * width + column - reach)
-    });
+    let below =
+        (1..=reach).flat_map(|row| (0..=2 * reach).map(move |column| row * width + column - reach));
     let sum = 1.0 + 2.0 * (beside + below.map(mean).sum::<f64>()) / power;
     sum.clamp(1.0, RELATED_MAX)
 }

@@ -1,5 +1,6 @@
 //! One frame and one boundary in, all figures with their standard deviations out.
 
+use super::alignment;
 use super::bed::{self, Sample};
 use super::cloud::{self, Cloud, Point};
 use super::doubt;
@@ -124,6 +125,7 @@ pub fn measure_frame(
     let samples = samples(frame, &cloud, &fit.skin, gap);
     let outline = in_depth_pixels(frame, &traced).ok_or(ScanRejection::Outline)?;
     let sigma = fit.sigma * related.sqrt();
+    alignment::check(frame, boundary, &cloud, &fit.skin, sigma, distance)?;
     let pixel_mm2 = flat.area / outline.area();
     let bed = bed::fit(&samples, &outline, sigma, pixel_mm2, radius)
         .ok_or(ScanRejection::Inconsistent)?;

@@ -41,9 +41,9 @@ impl Relief {
     /// How firmly the points hold the coefficients.
     pub(crate) fn normal_matrix(&self, places: &[Place], sigma: f64, tukey: f64) -> DMatrix<f64> {
         let terms = self.coefficients.len();
-        let near = places.iter().filter(|place| {
-            (place.height - self.value(place.u, place.v)).abs() < tukey * sigma
-        });
+        let near = places
+            .iter()
+            .filter(|place| (place.height - self.value(place.u, place.v)).abs() < tukey * sigma);
         near.fold(DMatrix::identity(terms, terms) * 1e-3, |matrix, place| {
             let row = terms_at(place, terms);
             matrix + &row * row.transpose()

@@ -113,8 +113,11 @@ impl WoundShape {
             let values = boundary.iter().map(|point| point[axis]);
             values.clone().fold(f64::MIN, f64::max) - values.fold(f64::MAX, f64::min)
         };
-        let (area_mm2, volume_mm3) =
-            if pose.domed { self.on_sphere(pose.curvature) } else { self.on_cylinder(pose.curvature) };
+        let (area_mm2, volume_mm3) = if pose.domed {
+            self.on_sphere(pose.curvature)
+        } else {
+            self.on_cylinder(pose.curvature)
+        };
         Truth {
             area_mm2,
             perimeter_mm,
