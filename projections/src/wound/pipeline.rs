@@ -23,8 +23,10 @@ const SECOND_WOUND_SHARE: f64 = 0.3;
 const WOUND_CELLS_MIN: f64 = 6.0;
 /// The network's contour is smoothed over about this many cells.
 const CONTOUR_SMOOTHING_CELLS: f64 = 0.7;
-/// Error of the network's contour, in cells, as standard deviations.
-const NETWORK_ERROR_CELLS: BoundaryError = BoundaryError { offset: 0.35, ragged: 0.6 };
+/// Error of the network's contour, in cells, as standard deviations: as the example `wound_trial`
+/// measures it against the true outlines of phantoms 10,000 to 10,039. To be measured anew with
+/// every new network.
+const NETWORK_ERROR_CELLS: BoundaryError = BoundaryError { offset: 0.73, ragged: 0.60 };
 /// Error of a drawn outline, in pixels of the image.
 const OUTLINE_ERROR: BoundaryError = BoundaryError { offset: 0.4, ragged: 0.6 };
 /// Points of a recorded outline.

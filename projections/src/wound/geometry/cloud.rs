@@ -2,6 +2,7 @@
 //! intrinsics, freed of what the sensor itself doubts and of points that no surface carries.
 
 use nalgebra::{Matrix3, Vector3};
+use rayon::prelude::*;
 use rstar::RTree;
 use rstar::primitives::GeomWithData;
 
@@ -112,7 +113,7 @@ pub(crate) fn sharpen(frame: &Frame, points: &mut [Point], skin: &Skin) {
         let ray = frame.intrinsics().ray(pixel[0] + dx * across, pixel[1] + dy * down);
         skin.meet(&ray).map(|(depth, ..)| depth)
     };
-    for point in points {
+    points.par_iter_mut().for_each(|point| {
         let around = [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0)];
         let around: Option<Vec<f64>> =
             around.iter().map(|(dx, dy)| seen(point.pixel, *dx, *dy)).collect();
@@ -121,7 +122,7 @@ pub(crate) fn sharpen(frame: &Frame, points: &mut [Point], skin: &Skin) {
             let deepened = 0.5 * SENSOR_BLUR_PIXELS.powi(2) * bend;
             point.position *= 1.0 - deepened.clamp(0.0, SHARPEN_MAX_MM) / point.position.z;
         }
-    }
+    });
 }
 
 type Entry = GeomWithData<[f64; 3], usize>;
@@ -137,39 +138,32 @@ fn mark_unsound(points: &mut [Point]) {
     if entries.len() <= NEIGHBOURS_NORMAL {
         return;
     }
-    let tree = RTree::bulk_load(entries);
-    let mut spacing: Vec<(usize, f64)> = Vec::new();
-    let mut turned_away = Vec::new();
-    let mut around = Vec::with_capacity(NEIGHBOURS_NORMAL);
-    for entry in &tree {
-        let index = entry.data;
-        let position = points[index].position;
-        around.clear();
-        around.extend(
-            tree.nearest_neighbor_iter([position.x, position.y, position.z])
+    let tree = RTree::bulk_load(entries.clone());
+    let known = &*points;
+    let looked_at: Vec<(usize, f64, f64)> = entries
+        .par_iter()
+        .map(|entry| {
+            let position = known[entry.data].position;
+            let around: Vec<Vector3<f64>> = tree
+                .nearest_neighbor_iter([position.x, position.y, position.z])
                 .take(NEIGHBOURS_NORMAL)
-                .map(|neighbour| points[neighbour.data].position),
-        );
-        // The nearest is the point itself. Points spread with distance, so the spacing is
-        // compared as an angle.
-        let near = &around[1..=NEIGHBOURS];
-        let mean =
-            near.iter().map(|other| (other - position).norm()).sum::<f64>() / NEIGHBOURS as f64;
-        spacing.push((index, mean / position.z));
-        let facing = normal(&around).dot(&position.normalize()).abs();
-        if facing < FACING_MIN {
-            turned_away.push(index);
-        }
-    }
-    let mut sorted: Vec<f64> = spacing.iter().map(|(_, mean)| *mean).collect();
+                .map(|neighbour| known[neighbour.data].position)
+                .collect();
+            // The nearest is the point itself. Points spread with distance, so the spacing is
+            // compared as an angle.
+            let near = &around[1..=NEIGHBOURS];
+            let mean =
+                near.iter().map(|other| (other - position).norm()).sum::<f64>() / NEIGHBOURS as f64;
+            let facing = normal(&around).dot(&position.normalize()).abs();
+            (entry.data, mean / position.z, facing)
+        })
+        .collect();
+    let mut sorted: Vec<f64> = looked_at.iter().map(|(_, mean, _)| *mean).collect();
     let middle = sorted.len() / 2;
     let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
     let limit = FLYING * *median;
-    for (index, mean) in spacing {
-        points[index].sound &= mean <= limit;
-    }
-    for index in turned_away {
-        points[index].sound = false;
+    for (index, mean, facing) in looked_at {
+        points[index].sound &= mean <= limit && facing >= FACING_MIN;
     }
 }
 

@@ -92,30 +92,38 @@ fn body_axis(frame: &Frame, middle: [f64; 2], skin: &Skin) -> Option<[f64; 2]> {
     (length > 0.0).then(|| [(u1 - u0) / length, (v1 - v0) / length])
 }
 
-/// Standard deviations of the lengths and the area.
+/// Standard deviations of the lengths and the area, and the part of the area's that the outline
+/// alone is the cause of.
 pub(crate) fn spread(
     frame: &Frame,
     outline: &Polygon,
     skin: &Skin,
     doubts: &[Skin],
     error: BoundaryError,
-) -> Option<Planimetry> {
+) -> Option<(Planimetry, f64)> {
     let list = |of: Planimetry| [of.area, of.perimeter, of.length, of.width];
     let base = list(on_skin(frame, outline, skin)?.0);
     let mut squares = [2.0, 1.0, 1.0, 1.0];
     for (square, value) in squares.iter_mut().zip(base) {
         *square = (*square * SCALE_SD * value).powi(2);
     }
-    let other_skins = doubts.iter().map(|doubt| on_skin(frame, outline, doubt));
-    let other_outlines =
-        wavered(outline, error).into_iter().map(|other| on_skin(frame, &other, skin));
-    for (other, _) in other_skins.chain(other_outlines).flatten() {
+    let mut add = |other: Planimetry| {
         for ((square, value), reference) in squares.iter_mut().zip(list(other)).zip(base) {
             *square += (value - reference).powi(2);
         }
+        (other.area - base[0]).powi(2)
+    };
+    for (other, _) in doubts.iter().filter_map(|doubt| on_skin(frame, outline, doubt)) {
+        add(other);
     }
+    let other_outlines = wavered(outline, error);
+    let by_outline: f64 = other_outlines
+        .iter()
+        .filter_map(|other| on_skin(frame, other, skin))
+        .map(|(other, _)| add(other))
+        .sum();
     let [area, perimeter, length, width] = squares.map(f64::sqrt);
-    Some(Planimetry { area, perimeter, length, width })
+    Some((Planimetry { area, perimeter, length, width }, by_outline.sqrt()))
 }
 
 /// The outline moved as its error might have moved it: in or out as a whole, and in waves.

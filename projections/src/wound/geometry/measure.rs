@@ -36,6 +36,8 @@ const BED_MODEL_SD: (f64, f64) = (0.15, 0.02);
 /// How far out or in the wall of the modelled bed may stand, all around, mm: the sensor's smoothing
 /// hides how it falls. On phantoms without noise the volume is off by this much of its wall.
 const WALL_MODEL_SD_MM: f64 = 0.1;
+/// How deep a strip along the outline is, as a share of the mean depth: half in a bowl with walls.
+const STRIP_DEPTH: f64 = 0.5;
 /// Points per outline; enough for any curve the sensor can see.
 const OUTLINE_POINTS: usize = 400;
 const OUTLINE_POINTS_MAX: usize = 4096;
@@ -119,7 +121,7 @@ pub fn measure_frame(
     let (flat, head_to_toe) = lifted.ok_or(ScanRejection::TooOblique { degrees: 90 })?;
     let related = doubt::relation(&around(&cloud, gap), &fit);
     let doubts = fit.doubts(related);
-    let spread = doubt::spread(frame, &traced, &fit.skin, &doubts, error)
+    let (spread, outline_sd) = doubt::spread(frame, &traced, &fit.skin, &doubts, error)
         .ok_or(ScanRejection::TooOblique { degrees: 90 })?;
 
     let samples = samples(frame, &cloud, &fit.skin, gap);
@@ -136,6 +138,7 @@ pub fn measure_frame(
     let volume_sd = bed.volume_sd.hypot(skin_error.volume);
     let volume_sd = volume_sd.hypot(3.0 * doubt::SCALE_SD * bed.volume);
     let volume_sd = volume_sd.hypot(WALL_MODEL_SD_MM * flat.perimeter * depth);
+    let volume_sd = volume_sd.hypot(STRIP_DEPTH * bed.volume * outline_sd / flat.area);
 
     Ok(Figures {
         area_mm2: Figure { value: flat.area, sd: spread.area },
