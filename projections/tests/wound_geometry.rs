@@ -303,12 +303,12 @@ fn a_picture_without_one_wound_is_refused() {
     let phantom = made(&small(PhantomSpec::default()));
     let capture = Capture::from(phantom.capture);
     let of = |seen: &Segmentation| pipeline::measure(&capture, Boundary::Network(seen));
-    assert!(of(&seen(&[[40.0, 30.0, 6.0]], 0.9)).is_ok());
+    assert!(of(&seen(&[[40.0, 30.0, 2.8]], 0.9)).is_ok());
     assert_eq!(of(&seen(&[], 0.9)), Err(ScanRejection::NoWound));
-    assert_eq!(of(&seen(&[[40.0, 30.0, 6.0]], 0.1)), Err(ScanRejection::NoWound));
-    let two = seen(&[[30.0, 30.0, 6.0], [50.0, 30.0, 5.0]], 0.9);
+    assert_eq!(of(&seen(&[[40.0, 30.0, 2.8]], 0.1)), Err(ScanRejection::NoWound));
+    let two = seen(&[[34.0, 30.0, 2.8], [46.0, 30.0, 2.5]], 0.9);
     assert_eq!(of(&two), Err(ScanRejection::SeveralWounds { count: 2 }));
-    assert_eq!(of(&seen(&[[78.0, 30.0, 6.0]], 0.9)), Err(ScanRejection::CutOff));
+    assert_eq!(of(&seen(&[[78.5, 30.0, 2.8]], 0.9)), Err(ScanRejection::CutOff));
     // A person's choice settles which of them is meant.
     assert!(pipeline::measure(&capture, Boundary::Outline(&phantom.outline)).is_ok());
 }

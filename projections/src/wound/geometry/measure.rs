@@ -29,6 +29,8 @@ const SECTORS_MIN: usize = 8;
 const SKIN_POINTS_MIN: usize = 40;
 /// Skin whose points scatter more than this is none, mm at any distance.
 const SCATTER_MAX_MM: f64 = 5.0;
+/// So much of the ring must lie on the skin, within two deviations.
+const CARRIED_MIN: f64 = 0.5;
 /// The share of the wound that may lack depth or confidence.
 const LACKING_MAX: f64 = 0.5;
 /// What the smooth model of the bed and the choice of its deepest part leave open: mm, and share.
@@ -110,7 +112,7 @@ pub fn measure_frame(
     let found = skin::find(&ring(&cloud), &sight).ok_or(ScanRejection::Inconsistent)?;
     cloud::sharpen(frame, &mut cloud.points, &found.skin);
     let fit = skin::fit(&ring(&cloud), found).ok_or(ScanRejection::Inconsistent)?;
-    if fit.sigma > SCATTER_MAX_MM {
+    if fit.sigma > SCATTER_MAX_MM || fit.carried < CARRIED_MIN {
         return Err(ScanRejection::Inconsistent);
     }
     let traced = boundary.resampled(OUTLINE_POINTS);
@@ -244,8 +246,13 @@ fn check_angle(frame: &Frame, traced: &Polygon, fit: &Fit) -> Result<(), ScanRej
         .iter()
         .filter_map(|[x, y]| {
             let ray = frame.intrinsics().ray(*x, *y);
-            let (_, u, _) = fit.skin.meet(&ray)?;
-            Some((-ray.dot(&fit.skin.normal(u)) / ray.norm()).clamp(-1.0, 1.0).acos().to_degrees())
+            let (_, u, v) = fit.skin.meet(&ray)?;
+            Some(
+                (-ray.dot(&fit.skin.normal(u, v)) / ray.norm())
+                    .clamp(-1.0, 1.0)
+                    .acos()
+                    .to_degrees(),
+            )
         })
         .collect();
     let mean = angles.iter().sum::<f64>() / angles.len().max(1) as f64;

@@ -1,8 +1,8 @@
 //! The healthy skin a wound lies in: the surface that was there before.
 //!
 //! Limbs are near to cylinders, so the surface fitted to a ring of skin around the wound is a
-//! cylinder (or plane, or hollow: its curvature may be anything), plus, where the ring demands it,
-//! a low polynomial on top for a heel or a sacrum that curves both ways. On the cylinder the skin
+//! cylinder (or plane, or hollow: its curvature may be anything), where the ring demands it bent
+//! along as well, as a heel is, and with a low polynomial on top for what is left, as on a sacrum. On the cylinder the skin
 //! unrolls into a plane with coordinates `u` (around) and `v` (along) in millimetres, in which
 //! lengths and areas are nearly those on the skin; [`Skin::metric`] says what remains.
 
@@ -10,8 +10,18 @@ use nalgebra::{DMatrix, DVector, Matrix3, Rotation3, SMatrix, SVector, Unit, Vec
 
 use super::relief::Relief;
 
-/// Offset, two tilts, turn of the axis, curvature × [`LENGTH_MM`].
-const PARAMETERS: usize = 5;
+/// Offset, two tilts, turn of the axis, curvature and bend × [`LENGTH_MM`].
+const PARAMETERS: usize = 6;
+/// The fall along the skin is an arc only so far from its top.
+const SAG_MAX: f64 = 0.97;
+/// Newton's steps from the cylinder to the skin.
+const MEET_STEPS: usize = 12;
+/// A bend that is to be found starts as the curvature, or as this, 1/mm.
+const BEND_START: f64 = 1.0 / 80.0;
+/// How clearly the scatter must fall for a bend to be believed, and how many neighbours carry as
+/// much as one point.
+const BEND_CAUTION: f64 = 3.0;
+const POINTS_PER_EVIDENCE: f64 = 10.0;
 /// Makes the curvature a number of the size of the others.
 const LENGTH_MM: f64 = 20.0;
 /// Tightest limb (a toe) and tightest hollow.
@@ -50,6 +60,8 @@ pub(crate) struct Skin {
     along: Vector3<f64>,
     normal: Vector3<f64>,
     curvature: f64,
+    /// Curvature along, where the skin curves both ways; with the curvature's own value a sphere.
+    bend: f64,
     relief: Relief,
 }
 
@@ -59,6 +71,8 @@ pub(crate) struct Fit {
     pub(crate) skin: Skin,
     /// Scatter of the points about the surface, mm.
     pub(crate) sigma: f64,
+    /// The share of the ring that lies on it, within two deviations.
+    pub(crate) carried: f64,
     /// Columns are one standard deviation along each independent direction of the fit's error, as
     /// if the points were unrelated: the cylinder's, or the relief's where there is one.
     root: DMatrix<f64>,
@@ -99,7 +113,21 @@ impl Skin {
         let distance = (k * x).hypot(1.0 + k * z);
         let height = (2.0 * z + k * (x * x + z * z)) / (1.0 + distance);
         let u = if k.abs() < 1e-9 { x } else { (k * x).atan2(1.0 + k * z) / k };
-        Place { u, v: y, height }
+        Place { u, v: y, height: height + self.sag(y).0 }
+    }
+
+    /// How far the skin lies below the cylinder at `v`, and its slope there: an arc's fall.
+    fn sag(&self, v: f64) -> (f64, f64) {
+        let turn = (self.bend * v).clamp(-SAG_MAX, SAG_MAX);
+        let rest = (1.0 - turn * turn).sqrt();
+        (v * turn / (1.0 + rest), turn / rest)
+    }
+
+    /// Height over the cylinder and its slopes along u and v.
+    fn over_cylinder(&self, u: f64, v: f64) -> (f64, f64, f64) {
+        let (height, slope_u, slope_v) = self.relief.with_slopes(u, v);
+        let (sag, fall) = self.sag(v);
+        (height - sag, slope_u, slope_v - fall)
     }
 
     /// Where a point lies relative to the skin.
@@ -109,9 +137,22 @@ impl Skin {
     }
 
     /// The outward normal of the cylinder at `u`.
-    pub(crate) fn normal(&self, u: f64) -> Vector3<f64> {
+    fn cylinder_normal(&self, u: f64) -> Vector3<f64> {
         let angle = u * self.curvature;
         self.across * angle.sin() + self.normal * angle.cos()
+    }
+
+    /// The outward normal at `(u, v)`.
+    pub(crate) fn normal(&self, u: f64, v: f64) -> Vector3<f64> {
+        self.gradient(u, v).normalize()
+    }
+
+    /// How the height above the skin grows in space.
+    fn gradient(&self, u: f64, v: f64) -> Vector3<f64> {
+        let normal = self.cylinder_normal(u);
+        let (height, slope_u, slope_v) = self.over_cylinder(u, v);
+        let around = self.along.cross(&normal) / (1.0 + self.curvature * height);
+        normal - around * slope_u - self.along * slope_v
     }
 
     /// Where the ray (third component 1) from the camera first meets the skin: depth, u, v.
@@ -133,8 +174,11 @@ impl Skin {
             return None;
         }
         let mut place = self.place(&(ray * depth));
-        for _ in 0..4 {
-            let slope = ray.dot(&self.normal(place.u));
+        for _ in 0..MEET_STEPS {
+            if place.height.abs() < 1e-6 {
+                break;
+            }
+            let slope = ray.dot(&self.gradient(place.u, place.v));
             if slope.abs() < 1e-3 {
                 return None;
             }
@@ -147,7 +191,7 @@ impl Skin {
     /// Squared length on the skin of a small step `(du, dv)` at `(u, v)`, and the area of a small
     /// square there, both relative to the unrolled plane.
     pub(crate) fn metric(&self, u: f64, v: f64, step: [f64; 2]) -> (f64, f64) {
-        let (height, slope_u, slope_v) = self.relief.with_slopes(u, v);
+        let (height, slope_u, slope_v) = self.over_cylinder(u, v);
         let widened = 1.0 + self.curvature * height;
         let rise = slope_u * step[0] + slope_v * step[1];
         let squared = (widened * step[0]).powi(2) + step[1].powi(2) + rise * rise;
@@ -158,7 +202,9 @@ impl Skin {
     /// The skin with its parameters shifted, for asking how much the figures depend on them.
     fn shifted(&self, by: &DVector<f64>) -> Self {
         if self.relief.is_none() {
-            return self.with(&Parameters::from_iterator(by.iter().copied()));
+            let mut all = Parameters::zeros();
+            all.rows_mut(0, by.len()).copy_from(by);
+            return self.with(&all);
         }
         Self { relief: self.relief.shifted(by), ..self.clone() }
     }
@@ -174,8 +220,14 @@ impl Skin {
             along: turn * (tilt * self.along),
             normal,
             curvature: (self.curvature + by[4] / LENGTH_MM).clamp(CURVATURE_MIN, CURVATURE_MAX),
+            bend: (self.bend + by[5] / LENGTH_MM).clamp(CURVATURE_MIN, CURVATURE_MAX),
             relief: self.relief.clone(),
         }
+    }
+
+    /// How many parameters are free: a cylinder has no bend.
+    fn free(&self) -> usize {
+        if self.bend == 0.0 { PARAMETERS - 1 } else { PARAMETERS }
     }
 }
 
@@ -221,14 +273,16 @@ pub(crate) fn find(ring: &Ring, sight: &Vector3<f64>) -> Option<Found> {
         let (skin, sigma) = refine(&few[..inner], skin, START_SIGMA_MM, ROUNDS)?;
         refine(&few, skin, sigma, ROUNDS)
     });
-    let (mut skin, sigma) = starts.min_by(|a, b| {
+    let (skin, sigma) = starts.min_by(|a, b| {
         let off = |skin: &Skin| few.iter().map(|point| strangeness(skin, point)).sum::<f64>();
         off(&a.0).total_cmp(&off(&b.0))
     })?;
+    let (skin, sigma) = bent(&few, skin, sigma);
     // The origin moves to where the middle of the wound was, so that `u` and `v` are small there.
-    let (depth, u, _) = skin.meet(sight)?;
-    let (normal, across) = (skin.normal(u), skin.along.cross(&skin.normal(u)));
-    skin = Skin { origin: sight * depth, normal, across, ..skin };
+    let (depth, u, v) = skin.meet(sight)?;
+    let normal = skin.normal(u, v);
+    let along = (skin.along - normal * skin.along.dot(&normal)).normalize();
+    let skin = Skin { origin: sight * depth, normal, along, across: along.cross(&normal), ..skin };
 
     // The widest ring that does not scatter more than the narrower ones.
     let rings = RING_SHARES.iter().filter_map(|share| {
@@ -251,7 +305,8 @@ pub(crate) fn fit(ring: &Ring, found: Found) -> Option<Fit> {
     let sigma = scatter.max(SIGMA_MIN_MM);
     let normal_matrix = if relief.is_none() {
         let (matrix, _) = equations(&points, &skin, sigma);
-        DMatrix::from_iterator(PARAMETERS, PARAMETERS, matrix.iter().copied())
+        let free = skin.free();
+        DMatrix::from_fn(free, free, |row, column| matrix[(row, column)])
     } else {
         relief.normal_matrix(&places, sigma, TUKEY)
     };
@@ -259,7 +314,26 @@ pub(crate) fn fit(ring: &Ring, found: Found) -> Option<Fit> {
     let covariance = normal_matrix.try_inverse()? * (sigma.powi(2) / stride as f64);
     let root = covariance.cholesky()?.l();
     skin.relief = relief;
-    Some(Fit { skin, sigma, root })
+    let near = points.iter().filter(|point| skin.place(point).height.abs() < 2.0 * sigma).count();
+    Some(Fit { carried: near as f64 / points.len() as f64, skin, sigma, root })
+}
+
+/// The skin with a bend along, as on a heel, where that carries the points clearly better.
+fn bent(points: &[Vector3<f64>], skin: Skin, sigma: f64) -> (Skin, f64) {
+    let carried = |skin: &Skin| points.iter().map(|point| strangeness(skin, point)).sum::<f64>();
+    let starts = [BEND_START, skin.curvature, -BEND_START].into_iter().filter_map(|bend| {
+        let start = Skin { bend, ..skin.clone() };
+        refine(points, start, START_SIGMA_MM, ROUNDS).filter(|(skin, _)| skin.bend != 0.0)
+    });
+    let Some((other, other_sigma)) = starts.min_by(|a, b| carried(&a.0).total_cmp(&carried(&b.0)))
+    else {
+        return (skin, sigma);
+    };
+    // By how much each explains the points, all others being as strange as a point can be.
+    let evidence = points.len() as f64 / POINTS_PER_EVIDENCE;
+    let misfit = |skin: &Skin| (carried(skin) / points.len() as f64).max(1e-6);
+    let gain = evidence * (misfit(&skin) / misfit(&other)).ln();
+    if gain > BEND_CAUTION * evidence.ln() { (other, other_sigma) } else { (skin, sigma) }
 }
 
 /// Gauss-Newton steps with weights that follow the scatter; gives the skin and its scatter.
@@ -339,6 +413,7 @@ fn start(points: &[Vector3<f64>], sight: &Vector3<f64>) -> Option<Skin> {
         along: normal.cross(&across),
         normal,
         curvature: eigen.eigenvalues[most].clamp(CURVATURE_MIN, CURVATURE_MAX),
+        bend: 0.0,
         relief: Relief::none(),
     })
 }
@@ -362,9 +437,10 @@ fn equations(
     skin: &Skin,
     sigma: f64,
 ) -> (SMatrix<f64, PARAMETERS, PARAMETERS>, Parameters) {
-    const STEP: [f64; PARAMETERS] = [1e-3, 1e-5, 1e-5, 1e-4, 1e-4];
-    const PULL: [f64; PARAMETERS] = [1e-6, 1e-4, 1e-4, 4.0, 1.0];
-    let moved: Vec<(Skin, f64)> = (0..PARAMETERS)
+    const STEP: [f64; PARAMETERS] = [1e-3, 1e-5, 1e-5, 1e-4, 1e-4, 1e-4];
+    const PULL: [f64; PARAMETERS] = [1e-6, 1e-4, 1e-4, 4.0, 1.0, 1.0];
+    let free = skin.free();
+    let moved: Vec<(Skin, f64)> = (0..free)
         .map(|i| {
             let mut by = Parameters::zeros();
             by[i] = STEP[i];
@@ -399,7 +475,7 @@ fn solve(
 ) -> Option<Parameters> {
     let mut step = matrix.cholesky()?.solve(gradient);
     // A step too long for the linearisation is shortened.
-    const LIMIT: [f64; PARAMETERS] = [10.0, 0.2, 0.2, 0.4, 0.4];
+    const LIMIT: [f64; PARAMETERS] = [10.0, 0.2, 0.2, 0.4, 0.4, 0.4];
     let excess = (0..PARAMETERS).map(|i| step[i].abs() / LIMIT[i]).fold(1.0, f64::max);
     step /= excess;
     Some(step)
