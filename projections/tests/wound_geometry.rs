@@ -245,7 +245,10 @@ fn what_cannot_be_trusted_is_refused_with_its_reason() {
     let far = changed(frame, |metres, _| metres.iter_mut().for_each(|z| *z *= 4.0));
     assert!(matches!(of(&far, &outline), Err(ScanRejection::TooFar { .. })));
     let rough = changed(frame, |metres, _| {
-        metres.iter_mut().zip(0_u32..).for_each(|(z, i)| *z += ((i.wrapping_mul(2_654_435_761) >> 16) % 61) as f32 / 1000.0);
+        metres
+            .iter_mut()
+            .zip(0_u32..)
+            .for_each(|(z, i)| *z += ((i.wrapping_mul(2_654_435_761) >> 16) % 61) as f32 / 1000.0);
     });
     assert_eq!(of(&rough, &outline), Err(ScanRejection::Inconsistent));
 
