@@ -240,6 +240,15 @@ fn what_cannot_be_trusted_is_refused_with_its_reason() {
     assert_eq!(of(&no_depth, &outline), Err(ScanRejection::DepthMissing { percent: 100 }));
     let doubtful = changed(frame, |_, confidence| confidence.fill(0));
     assert_eq!(of(&doubtful, &outline), Err(ScanRejection::LowConfidence { percent: 100 }));
+    let lonely = changed(frame, |_, confidence| {
+        for (index, value) in (0_u32..).zip(confidence) {
+            let (column, row) = (f64::from(index % 256), f64::from(index / 256));
+            if !outline.contains(frame.depth_to_image(column, row)) {
+                *value = 0;
+            }
+        }
+    });
+    assert_eq!(of(&lonely, &outline), Err(ScanRejection::SkinMissing));
     let near = changed(frame, |metres, _| metres.iter_mut().for_each(|z| *z *= 0.25));
     assert!(matches!(of(&near, &outline), Err(ScanRejection::TooClose { .. })));
     let far = changed(frame, |metres, _| metres.iter_mut().for_each(|z| *z *= 4.0));
