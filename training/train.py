@@ -67,10 +67,10 @@ def rate(step, options):
     return 0.01 + 0.99 * 0.5 * (1 - math.cos(math.pi * left / options.decay))
 
 
-def sample(pools, side, rng, photographs_only):
+def sample(pools, side, rng, phantoms, woundless):
     """One picture to learn from, as the network is to see it this time."""
     draw = rng.random()
-    pool = pools[0 if photographs_only or draw < 0.86 else 1 if draw < 0.93 else 2]
+    pool = pools[2 if draw < woundless else 1 if draw < woundless + phantoms else 0]
     picture = pool[rng.integers(len(pool))]
     image, mask = data.look(picture, side, rng, rng.random() < 0.65)
     return data.normalise(data.recolour(image, rng)), mask.astype(np.float32)
@@ -120,7 +120,9 @@ def work(rank, options, pools):
         rng = np.random.default_rng([options.seed, step, rank])
         late = options.steps - step <= options.late
         side, count = (options.late_side, options.late_batch) if late else (options.side, options.batch)
-        samples = [sample(pools, side, rng, step < options.made_from) for _ in range(count)]
+        made = step >= options.made_from
+        shares = (options.phantoms, options.woundless) if made else (0.0, 0.0)
+        samples = [sample(pools, side, rng, *shares) for _ in range(count)]
         images = torch.from_numpy(np.stack([s[0] for s in samples])).permute(0, 3, 1, 2)
         truth = torch.from_numpy(np.stack([s[1] for s in samples]))[:, None]
         for group in groups:
@@ -181,6 +183,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photographs", required=True, help="folder with images/ and labels/")
     parser.add_argument("--made", help="what `ledger model material` wrote")
+    parser.add_argument("--phantoms", type=float, default=0.07, help="share of the pictures")
+    parser.add_argument("--woundless", type=float, default=0.07, help="likewise, of made ones")
     parser.add_argument("--made-from", type=int, default=0, help="step from which it is seen")
     parser.add_argument("--encoder", required=True, help="efficientnet-lite0-*.pth")
     parser.add_argument("--start", help="weights of the program (.bpk) to go on from")
