@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use domain::wound::Measurement;
-use projections::wound::bundle;
-use projections::wound::capture::{CAPTURE_BYTES_MAX, Capture};
-use projections::wound::importers::{ScannerAppFrame, scanner_app};
+use projections::wound::capture::{CAPTURE_BYTES_MAX, Capture, Intrinsics};
+use projections::wound::importers::{ImportError, Imported, Options, import};
 use projections::wound::phantom::{self, PhantomSpec, Truth, WoundSpec};
-use projections::wound::pipeline::{WoundAnalyzer, decode};
+use projections::wound::pipeline::WoundAnalyzer;
+use projections::wound::{bundle, ply};
 use serde::Serialize;
 
 use super::Verdict;
@@ -21,6 +21,8 @@ pub(super) enum Scan {
     Phantom(Phantom),
     /// Measure a capture
     Measure(Measure),
+    /// Turn a capture of any kind into the form that is handed in
+    Import(Import),
 }
 
 /// Makes a capture of a phantom: a limb or flat skin with a wound of known figures, seen by a camera with
@@ -56,16 +58,50 @@ pub(super) struct Phantom {
     file: PathBuf,
 }
 
-/// Measures a capture: a capture bundle (.tar), a PLY surface (.ply), or a frame of a 3D Scanner App
-/// export (`frame_N.json` with its images beside it).
+/// A capture of any kind: a capture bundle (.tar), a PLY or OBJ surface, a TrueDepth recording (.ply), the
+/// folder of a 3D Scanner App scan, a Record3D export or a Stray Scanner recording, or a folder with one
+/// picture and its depth. docs/captures.md describes them.
+#[derive(Debug, Args)]
+pub(super) struct Source {
+    /// Which frame, where a folder holds several
+    #[arg(long, value_name = "N")]
+    frame: Option<u32>,
+    /// The camera in pixels of the picture, where the capture does not say it: fx,fy,cx,cy
+    #[arg(long, value_name = "FX,FY,CX,CY", value_parser = intrinsics)]
+    intrinsics: Option<Intrinsics>,
+    /// The capture, a file or a folder
+    #[arg(value_name = "CAPTURE")]
+    capture: PathBuf,
+}
+
+/// Measures a capture of any kind.
 #[derive(Debug, Args)]
 pub(super) struct Measure {
     /// Measure inside this polygon instead of the network's outline: JSON, [[x, y], …] in image pixels
     #[arg(long, value_name = "FILE")]
     outline: Option<PathBuf>,
-    /// The capture
-    #[arg(value_name = "CAPTURE")]
-    capture: PathBuf,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Turns a capture of any kind into what is handed in: a frame becomes a capture bundle (.tar), a
+/// surface a PLY (.ply). Nothing that says where or with which device it was taken is carried over.
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    #[command(flatten)]
+    source: Source,
+    /// Where it goes, ending in .tar for a frame and in .ply for a surface
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct MadeImport<'a> {
+    kind: String,
+    frame: Option<u32>,
+    file: &'a Path,
+    media_type: &'static str,
+    bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -103,6 +139,7 @@ impl Scan {
         match self {
             Scan::Phantom(phantom) => phantom.run(output),
             Scan::Measure(measure) => measure.run(output),
+            Scan::Import(import) => import.run(output),
         }
     }
 }
@@ -167,12 +204,38 @@ impl Phantom {
     }
 }
 
+impl Source {
+    fn import(&self) -> Result<Imported, ImportError> {
+        import(&self.capture, Options { frame: self.frame, intrinsics: self.intrinsics })
+    }
+
+    /// Tells why a capture is refused: for its content that is a finding, else a failure.
+    fn refused(&self, error: ImportError, output: &Output) -> anyhow::Result<Verdict> {
+        if !matches!(
+            error,
+            ImportError::Capture(_) | ImportError::NoDepth { .. } | ImportError::Video { .. }
+        ) {
+            return Err(error).with_context(|| self.capture.display().to_string());
+        }
+        let reason = error.code();
+        let detail = crate::http::chain(&error);
+        let said = serde_json::json!({ "rejected": reason, "detail": detail });
+        output.result(&said, |output| {
+            output.line(format!("refused: {detail} [{reason}]"));
+        })?;
+        Ok(Verdict::Findings)
+    }
+}
+
 impl Measure {
     fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         let outline = self.outline.as_deref().map(read_outline).transpose()?;
-        let capture = read_capture(&self.capture)?;
+        let imported = match self.source.import() {
+            Ok(imported) => imported,
+            Err(error) => return self.source.refused(error, output),
+        };
         let analyzer = WoundAnalyzer::embedded()?;
-        match analyzer.measure(&capture, outline.as_deref()) {
+        match analyzer.measure(&imported.capture, outline.as_deref()) {
             Ok(measurement) => {
                 output.result(&measurement, |output| print_measurement(&measurement, output))?;
                 Ok(Verdict::InOrder)
@@ -187,6 +250,47 @@ impl Measure {
                 Ok(Verdict::Findings)
             }
         }
+    }
+}
+
+impl Import {
+    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+        let imported = match self.source.import() {
+            Ok(imported) => imported,
+            Err(error) => return self.source.refused(error, output),
+        };
+        let (bytes, media_type, ending) = match &imported.capture {
+            Capture::Frame(frame) => (bundle::write(frame)?, bundle::MEDIA_TYPE, "tar"),
+            Capture::Surface(surface) => (ply::write(surface)?, bundle::PLY_MEDIA_TYPE, "ply"),
+        };
+        if self.file.extension().is_none_or(|found| found != ending) {
+            let kind = imported.kind;
+            bail!("a {kind} becomes a .{ending} file: name it so, not {}", self.file.display());
+        }
+        std::fs::write(&self.file, &bytes)
+            .with_context(|| format!("cannot write {}", self.file.display()))?;
+        let said = MadeImport {
+            kind: imported.kind.to_string(),
+            frame: imported.frame,
+            file: &self.file,
+            media_type,
+            bytes: bytes.len(),
+        };
+        output.result(&said, |output| {
+            let frame = said.frame.map(|number| format!(", frame {number}")).unwrap_or_default();
+            let file = self.file.display();
+            output
+                .line(format!("Wrote {file} ({} bytes) from a {}{frame}.", said.bytes, said.kind));
+        })?;
+        Ok(Verdict::InOrder)
+    }
+}
+
+fn intrinsics(text: &str) -> Result<Intrinsics, String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|word| word.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok([fx, fy, cx, cy]) => Ok(Intrinsics { fx: *fx, fy: *fy, cx: *cx, cy: *cy }),
+        _ => Err("give four numbers, as in 1597.9,1597.9,955.4,717.7".to_owned()),
     }
 }
 
@@ -208,37 +312,6 @@ fn read_outline(file: &Path) -> anyhow::Result<Vec<[f64; 2]>> {
     serde_json::from_slice(&text).with_context(|| {
         format!("{} is no outline: give JSON [[x, y], …] in image pixels", file.display())
     })
-}
-
-fn read_capture(file: &Path) -> anyhow::Result<Capture> {
-    let kind = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let media_type = match kind {
-        "tar" => bundle::MEDIA_TYPE,
-        "ply" => bundle::PLY_MEDIA_TYPE,
-        "json" => return Ok(Capture::from(read_scanner_app(file)?)),
-        _ => bail!("a capture is a .tar bundle, a .ply surface, or a 3D Scanner App frame_N.json"),
-    };
-    decode(&read_file(file)?, media_type)
-        .with_context(|| format!("{} cannot be measured", file.display()))
-}
-
-fn read_scanner_app(document: &Path) -> anyhow::Result<projections::wound::capture::Frame> {
-    let name = document.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let number = name.strip_prefix("frame_").context("the document must be named frame_N.json")?;
-    let beside =
-        |prefix: &str, ending: &str| document.with_file_name(format!("{prefix}_{number}.{ending}"));
-    let image = read_file(&beside("frame", "jpg"))?;
-    let depth = read_file(&beside("depth", "png"))?;
-    let confidence = beside("conf", "png");
-    let confidence = confidence.exists().then(|| read_file(&confidence)).transpose()?;
-    let text = read_file(document)?;
-    let files = ScannerAppFrame {
-        image: &image,
-        document: &text,
-        depth: &depth,
-        confidence: confidence.as_deref(),
-    };
-    scanner_app(&files).with_context(|| format!("{} cannot be measured", document.display()))
 }
 
 fn read_file(file: &Path) -> anyhow::Result<Vec<u8>> {

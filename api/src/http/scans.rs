@@ -12,7 +12,7 @@ use commands::{CommandError, Receipt};
 use domain::wound::{CaptureRef, MediaType, RecordScan};
 use domain::{ScanId, Stream as _, WoundCommand, WoundEpisode};
 use jiff::Timestamp;
-use projections::wound::capture::{Capture, CaptureError};
+use projections::wound::capture::CaptureError;
 use projections::wound::{bundle, ply};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -39,6 +39,9 @@ const CAPTURED_AT: HeaderName = HeaderName::from_static("captured-at");
 ///
 /// The capture is decoded and checked first; then it is encrypted and stored; then the event that
 /// names it is recorded. The measurement follows as an event of its own, seen in the wound's document.
+/// A bundle is stored as it was sent, or refused where it says more than a capture may (EXIF, a
+/// comment, an owner). A PLY is stored written anew, with vertices, faces and colours and nothing else;
+/// the recorded digest and size are of that.
 #[utoipa::path(
     post, path = "/v1/wounds/{id}/scans", tag = "wounds",
     params(
@@ -78,11 +81,11 @@ pub(super) async fn hand_in(
     // Decoding takes far more memory than the bytes do.
     let Ok(_permit) = state.uploads.acquire().await else { return Err(Problem::overloaded()) };
 
-    let sent = bytes.clone();
+    let content = bytes.clone();
     let declared = declared_digests(&headers)?;
-    let digest = blocking(move || <[u8; 32]>::from(Sha256::digest(&sent))).await?;
+    let sent = blocking(move || <[u8; 32]>::from(Sha256::digest(&content))).await?;
     for (name, declared) in declared {
-        if declared != digest {
+        if declared != sent {
             let reason = "the body's SHA-256 is another: the capture was damaged on its way";
             return Err(Problem::unprocessable("digest-mismatch", reason).at(name));
         }
@@ -91,14 +94,14 @@ pub(super) async fn hand_in(
 
     let scan_id = ScanId::from_uuid(call.new_id(&state, "scan", None));
     let context = call.context();
+    let Taken { bytes, captured_at, digest } = take(kind.clone(), bytes, sent).await?;
     if call.command_id.is_some()
         && let Some(receipt) = repeated(&state, &call, id, scan_id, digest).await?
     {
         return Ok(created(&receipt, id, scan_id));
     }
 
-    let taken = check(kind.clone(), bytes.clone()).await?;
-    let captured_at = match taken {
+    let captured_at = match captured_at {
         Some(at) => at,
         None => header_time(&headers)?.unwrap_or_else(|| state.clock.now()),
     };
@@ -182,18 +185,31 @@ async fn repeated(
     Ok(Some(receipt))
 }
 
-/// Decodes the capture, only to see that it is one, and answers when it says it was taken.
-async fn check(kind: String, bytes: Bytes) -> Result<Option<Timestamp>, Problem> {
+/// What is stored of a capture.
+struct Taken {
+    bytes: Bytes,
+    /// When it says it was taken.
+    captured_at: Option<Timestamp>,
+    /// SHA-256 of `bytes`.
+    digest: [u8; 32],
+}
+
+/// Decodes the capture, to see that it is one and holds nothing else; `sent` is the digest of the bytes
+/// that came.
+async fn take(kind: String, bytes: Bytes, sent: [u8; 32]) -> Result<Taken, Problem> {
     let decode = move || match kind.as_str() {
-        bundle::PLY_MEDIA_TYPE => ply::read(&bytes).map(Capture::from),
-        _ => bundle::read(&bytes).map(Capture::from),
+        bundle::PLY_MEDIA_TYPE => {
+            // Its comments, further properties and elements can say anything.
+            let bytes = Bytes::from(ply::write(&ply::read(&bytes)?)?);
+            let digest = Sha256::digest(&bytes).into();
+            Ok(Taken { bytes, captured_at: None, digest })
+        }
+        _ => {
+            let captured_at = bundle::read(&bytes)?.captured_at();
+            Ok(Taken { bytes, captured_at, digest: sent })
+        }
     };
-    let decoded = blocking(decode).await?;
-    match decoded {
-        Ok(Capture::Frame(frame)) => Ok(frame.captured_at()),
-        Ok(Capture::Surface(_)) => Ok(None),
-        Err(error) => Err(refused(&error)),
-    }
+    blocking(decode).await?.map_err(|error: CaptureError| refused(&error))
 }
 
 /// 422 naming the entry and the reason, with the reasons below it. None of them quotes the capture; the

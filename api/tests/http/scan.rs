@@ -11,10 +11,10 @@ use domain::value::Digest;
 use domain::wound::{Axis, Boundary, Measurement, MeasurementParts};
 use projections::event::EventLog;
 use projections::worker::{InferenceWorker, ScanAnalyzer, ScanRejection};
-use projections::wound::bundle;
 use projections::wound::phantom::{PhantomSpec, generate};
+use projections::wound::{bundle, ply};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
@@ -132,6 +132,12 @@ async fn a_scan_is_taken_measured_and_confirmed(_: PgPoolOptions, options: PgCon
     let path = format!("{wound}/measurements/{id}/confirm");
     let confirmed = clinician.post(&path, &json!({})).await.expect_status(200);
     app.verify(&confirmed.body);
+    let course = clinician.get(&format!("{wound}/healing")).await.expect_status(200);
+    assert_eq!(course.body["points"][0]["area_um2"], 400_000_000);
+    assert_eq!(course.body["outlook"], Value::Null, "one scan foretells nothing");
+    let chart = clinician.get(&format!("{wound}/healing.svg")).await.expect_status(200);
+    assert_eq!(chart.header("content-type"), "image/svg+xml");
+    assert_eq!(chart.text.matches("<circle").count(), 1);
     let unknown = format!("{wound}/measurements/{}/confirm", Uuid::now_v7());
     let unknown = clinician.post(&unknown, &json!({})).await;
     assert_eq!((unknown.status, unknown.code()), (404, "not-found"));
@@ -175,6 +181,13 @@ async fn a_bad_capture_leaves_nothing(_: PgPoolOptions, options: PgConnectOption
         ),
         ("a surface without vertices", "application/ply", no_vertex.to_vec(), 422, "capture-ply"),
         ("no surface", "application/ply", b"plx".to_vec(), 422, "capture-ply"),
+        (
+            "a word behind the end",
+            tar,
+            [good.as_slice(), b"52.516275N"].concat(),
+            422,
+            "capture-archive",
+        ),
         ("too large", tar, vec![0; 32 * 1024 * 1024 + 1], 413, "body-too-large"),
     ];
     for (name, kind, bytes, status, code) in cases {
@@ -205,5 +218,48 @@ async fn a_bad_capture_leaves_nothing(_: PgPoolOptions, options: PgConnectOption
     let known = hand_in(&app.clinician(), &wound, tar, &good).await;
     assert_eq!((known.status, known.code()), (409, "capture-already-recorded"));
     assert_eq!(app.footprint().await.3, 1, "the refused copy is gone");
+    app.stop().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_surface_is_stored_without_what_its_file_says_beside(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let app = TestApp::start(options).await;
+    let wound = open_wound(&app).await;
+    let surface = |words: &str| {
+        format!(
+            "ply\nformat ascii 1.0\n{words}element vertex 3\nproperty float x\nproperty float y\n\
+             property float z\nelement face 1\nproperty list uchar int vertex_indices\nend_header\n\
+             0 0 0\n0.5 0 0\n0 0.5 0\n3 0 1 2\n"
+        )
+    };
+    let sent = surface("comment GPS 52.516275N 13.377704E iPhone of A\n");
+    let key = Uuid::now_v7();
+    let declared = STANDARD.encode(Sha256::digest(sent.as_bytes()));
+    let clinician = app
+        .clinician()
+        .with("Content-Digest", format!("sha-256=:{declared}:"))
+        .with("Idempotency-Key", key);
+    let kind = "application/ply";
+    let recorded = hand_in(&clinician, &wound, kind, sent.as_bytes()).await.expect_status(201);
+    let again = hand_in(&clinician, &wound, kind, sent.as_bytes()).await.expect_status(201);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+
+    // The store checks what it keeps against the recorded digest: that of the bare surface.
+    let bare = ply::write(&ply::read(sent.as_bytes()).expect("a surface")).expect("written");
+    assert!(!bare.windows(9).any(|window| window == b"52.516275"));
+    let reader = app.clinician().with("Ledger-Min-Position", recorded.position());
+    let seen = reader.get(&wound).await.expect_status(200);
+    let capture = &seen.body["scans"][0]["capture"];
+    assert_eq!(capture["size"], bare.len());
+    assert_eq!(capture["sha256"], hex::encode(Sha256::digest(&bare)));
+
+    // So the same surface is known, whatever else its file says.
+    let other = surface("comment of another day\n");
+    let known = hand_in(&app.clinician(), &wound, kind, other.as_bytes()).await;
+    assert_eq!((known.status, known.code()), (409, "capture-already-recorded"));
+    assert_eq!(app.footprint().await.3, 1, "one capture");
     app.stop().await;
 }

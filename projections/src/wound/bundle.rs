@@ -7,8 +7,10 @@
 //! | `depth.png` | 16-bit grey, millimetres along the optical axis, 0 = nothing measured |
 //! | `confidence.png` | 8-bit grey, 0 low, 1 medium, 2 high; optional |
 //!
-//! Anything else in the archive is refused, and so is a key that `capture.json` does not know, or
-//! a JPEG with EXIF: there is no place where a position or a device could hide.
+//! Anything else in the archive is refused: another entry, a key that `capture.json` does not know,
+//! EXIF, a comment, a colour profile, a text chunk, the name of the file's owner, bytes between
+//! and behind the entries. So there is no place where a position or a device could hide.
+//! `docs/captures.md` describes the format for those who write it.
 
 use std::io::{Cursor, Read};
 
@@ -18,7 +20,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use serde::{Deserialize, Serialize};
 
 use super::capture::{CAPTURE_BYTES_MAX, CaptureError, Frame, FrameParts, Intrinsics};
-use super::decode;
+use super::{decode, metadata};
 
 /// The media type of a bundle.
 pub const MEDIA_TYPE: &str = "application/vnd.coherency.capture+tar";
@@ -33,6 +35,12 @@ const FORMAT: &str = "coherency-capture";
 const VERSION: u32 = 1;
 const DOCUMENT_BYTES_MAX: u64 = 64 << 10;
 const ENTRIES_MAX: usize = 4;
+const TAR_BLOCK: usize = 512;
+/// Where a tar header holds a link's target, the names of user and group, and what follows the
+/// numbers of devices.
+const LINK: std::ops::Range<usize> = 157..257;
+const OWNER: std::ops::Range<usize> = 265..329;
+const PREFIX: std::ops::Range<usize> = 345..512;
 /// JPEG quality of written images: no visible loss, a tenth of the raw size.
 const QUALITY: u8 = 92;
 
@@ -169,18 +177,20 @@ pub fn read(bytes: &[u8]) -> Result<Frame, CaptureError> {
     }
     let intrinsics = document.intrinsics.ok_or(CaptureError::Intrinsics { reason: "missing" })?;
     let picture = entries.image.ok_or(CaptureError::Missing { entry: IMAGE })?;
-    let depth = entries.depth.ok_or(CaptureError::Missing { entry: DEPTH })?;
+    let depth_picture = entries.depth.ok_or(CaptureError::Missing { entry: DEPTH })?;
 
-    refuse_metadata(IMAGE, &picture)?;
     let image = decode::rgb_jpeg(IMAGE, &picture)?;
+    metadata::refuse_in_jpeg(IMAGE, &picture)?;
     expect_size(IMAGE, image.dimensions(), (document.image.width, document.image.height))?;
-    let depth = decode::depth_png(DEPTH, &depth)?;
+    let depth = decode::depth_png(DEPTH, &depth_picture)?;
+    metadata::refuse_in_png(DEPTH, &depth_picture)?;
     let said = (document.depth.width, document.depth.height);
     expect_size(DEPTH, (depth.width(), depth.height()), said)?;
     let confidence = match entries.confidence {
         None => None,
         Some(picture) => {
             let (width, height, values) = decode::confidence_png(CONFIDENCE, &picture)?;
+            metadata::refuse_in_png(CONFIDENCE, &picture)?;
             expect_size(CONFIDENCE, (width, height), said)?;
             Some(values)
         }
@@ -212,6 +222,7 @@ fn unpack(bytes: &[u8]) -> Result<Entries, CaptureError> {
         return Err(CaptureError::TooLarge { bytes: bytes.len() });
     }
     let mut entries = Entries::default();
+    let (mut count, mut end) = (0, 0);
     let mut archive = tar::Archive::new(Cursor::new(bytes));
     // Raw: extension headers (long names, attributes) are entries too, and refused as such.
     let raw = archive.entries().map_err(CaptureError::Archive)?.raw(true);
@@ -223,6 +234,9 @@ fn unpack(bytes: &[u8]) -> Result<Entries, CaptureError> {
         }
         if entry.header().entry_type() != tar::EntryType::Regular {
             return refuse("it is not a plain file");
+        }
+        if !nameless(entry.header()) {
+            return refuse("its header names an owner, a link or a folder");
         }
         let name = entry.path_bytes().into_owned();
         let (slot, limit) = match std::str::from_utf8(&name) {
@@ -244,25 +258,29 @@ fn unpack(bytes: &[u8]) -> Result<Entries, CaptureError> {
         if content.len() as u64 != size {
             return refuse("it ends early");
         }
+        // Between its content and the next entry there are only zeros.
+        let start = entry.raw_file_position() as usize + content.len();
+        end = start.next_multiple_of(TAR_BLOCK);
+        if !zeros(bytes.get(start..end).unwrap_or_default()) {
+            return refuse("something is hidden behind its content");
+        }
         *slot = Some(content);
+        count = index + 1;
+    }
+    if !zeros(bytes.get(end..).unwrap_or_default()) {
+        let reason = "something follows the last entry";
+        return Err(CaptureError::Entry { index: count, reason });
     }
     Ok(entries)
 }
 
-/// Refuses a JPEG with application segments other than JFIF, ICC profile and Adobe's colour
-/// transform, or with comments: those hold EXIF, XMP and the like.
-fn refuse_metadata(entry: &'static str, jpeg: &[u8]) -> Result<(), CaptureError> {
-    let mut at = 2;
-    while let Some([0xFF, marker, high, low]) = jpeg.get(at..at + 4) {
-        match marker {
-            // Start of scan: from here on there are only pixels.
-            0xDA => return Ok(()),
-            0xE0 | 0xE2 | 0xEE => {}
-            0xE1..=0xEF | 0xFE => return Err(CaptureError::Metadata { entry }),
-            _ => {}
-        }
-        at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
-    }
-    // Whatever this is, the decoder will say.
-    Ok(())
+/// Whether a header names nothing but its entry: neither link nor owner nor device.
+fn nameless(header: &tar::Header) -> bool {
+    let bytes = header.as_bytes();
+    let filled = |field: std::ops::Range<usize>| !zeros(&bytes[field]);
+    !(filled(LINK) || filled(OWNER) || filled(PREFIX))
+}
+
+fn zeros(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }

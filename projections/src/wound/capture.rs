@@ -9,6 +9,7 @@ use std::fmt;
 use image::RgbImage;
 
 use crate::wound::decode::DecodeError;
+use crate::wound::importers::ObjError;
 use crate::wound::ply::PlyError;
 
 /// The most bytes a capture may have, in any format.
@@ -74,6 +75,24 @@ impl Intrinsics {
     #[must_use]
     pub fn project(&self, point: &nalgebra::Vector3<f64>) -> [f64; 2] {
         [self.cx + self.fx * point.x / point.z, self.cy + self.fy * point.y / point.z]
+    }
+
+    /// From a camera matrix, row by row.
+    ///
+    /// # Errors
+    /// It is none, or was written column by column, or its pixels are askew.
+    pub fn from_row_major(matrix: &[f64; 9]) -> Result<Self, CaptureError> {
+        let [fx, skew, cx, zero_a, fy, cy, zero_b, zero_c, one] = *matrix;
+        // A matrix in the other order has its principal point in the last row.
+        if zero_a != 0.0 || zero_b != 0.0 || zero_c != 0.0 || (one - 1.0).abs() > 1e-9 {
+            return Err(CaptureError::Intrinsics {
+                reason: "not a camera matrix, or in the wrong order",
+            });
+        }
+        if skew.abs() > 1e-3 * fx.abs() {
+            return Err(CaptureError::Intrinsics { reason: "skewed pixels are not supported" });
+        }
+        Ok(Self { fx, fy, cx, cy })
     }
 
     fn check(&self, width: u32, height: u32) -> Result<(), CaptureError> {
@@ -329,6 +348,38 @@ impl fmt::Debug for Surface {
     }
 }
 
+impl Surface {
+    /// A body part is smaller than this in metres, and larger in millimetres.
+    const METRES_OR_MILLIMETRES: f64 = 10.0;
+
+    /// Turns vertices of a file without unit into metres: a span of 10 and more is taken to be
+    /// millimetres, less to be metres. Says whether they then span what a body part can.
+    pub(crate) fn to_metres(&mut self) -> bool {
+        let mut low = [f64::MAX; 3];
+        let mut high = [f64::MIN; 3];
+        for vertex in &self.vertices {
+            for axis in 0..3 {
+                if !vertex[axis].is_finite() {
+                    return false;
+                }
+                low[axis] = low[axis].min(vertex[axis]);
+                high[axis] = high[axis].max(vertex[axis]);
+            }
+        }
+        let span = (0..3).map(|axis| (high[axis] - low[axis]).powi(2)).sum::<f64>().sqrt();
+        if span <= 0.0 || !span.is_finite() {
+            return false;
+        }
+        if span >= Self::METRES_OR_MILLIMETRES {
+            for vertex in &mut self.vertices {
+                *vertex = vertex.map(|value| value / 1000.0);
+            }
+        }
+        // So that metres, once written, are not taken for millimetres when they are read again.
+        span < 1000.0 * Self::METRES_OR_MILLIMETRES
+    }
+}
+
 /// Refuses a colour image that is too small to hold a wound or too large to decode.
 pub(crate) fn check_image_size(
     entry: &'static str,
@@ -360,6 +411,9 @@ pub enum CaptureError {
     /// The container cannot be read.
     #[error("the bundle is not a readable tar archive")]
     Archive(#[source] std::io::Error),
+    /// A packed file cannot be unpacked.
+    #[error("the gzipped file is damaged")]
+    Gzip(#[source] std::io::Error),
     /// The container holds something that does not belong there.
     #[error("entry {index} of the bundle is refused: {reason}")]
     Entry {
@@ -383,6 +437,14 @@ pub enum CaptureError {
         #[source]
         source: serde_json::Error,
     },
+    /// A table of numbers has a wrong form.
+    #[error("{entry}: row {row} is not as expected")]
+    Table {
+        /// The table.
+        entry: &'static str,
+        /// From 0, the heading included.
+        row: usize,
+    },
     /// A document says a version or unit this reader does not know.
     #[error("{entry}: {field} is not supported")]
     Unsupported {
@@ -401,7 +463,10 @@ pub enum CaptureError {
         source: DecodeError,
     },
     /// A picture carries metadata, which may say where and with which device it was taken.
-    #[error("{entry} carries metadata (EXIF or the like), which a capture must not hold")]
+    #[error(
+        "{entry} carries more than pixels (EXIF, a comment, a colour profile or the like), which a \
+         capture must not hold"
+    )]
     Metadata {
         /// The picture.
         entry: &'static str,
@@ -452,6 +517,9 @@ pub enum CaptureError {
     /// The surface file is refused.
     #[error("the PLY file is refused")]
     Ply(#[source] PlyError),
+    /// The surface file is refused.
+    #[error("the OBJ file is refused")]
+    Obj(#[source] ObjError),
 }
 
 impl CaptureError {
@@ -461,15 +529,18 @@ impl CaptureError {
         match self {
             Self::MediaType => "capture-media-type",
             Self::TooLarge { .. } => "capture-too-large",
-            Self::Archive(_) | Self::Entry { .. } => "capture-archive",
+            Self::Archive(_) | Self::Gzip(_) | Self::Entry { .. } => "capture-archive",
             Self::Missing { .. } => "capture-part-missing",
-            Self::Document { .. } | Self::Unsupported { .. } => "capture-document",
+            Self::Document { .. } | Self::Table { .. } | Self::Unsupported { .. } => {
+                "capture-document"
+            }
             Self::Decode { .. } | Self::Metadata { .. } => "capture-picture",
             Self::Size { .. } | Self::Length { .. } | Self::Aspect { .. } => "capture-size",
             Self::Intrinsics { .. } => "capture-intrinsics",
             Self::Confidence { .. } => "capture-confidence",
             Self::BodyAxis => "capture-body-axis",
             Self::Ply(_) => "capture-ply",
+            Self::Obj(_) => "capture-obj",
         }
     }
 
@@ -479,6 +550,7 @@ impl CaptureError {
         match self {
             Self::Missing { entry }
             | Self::Document { entry, .. }
+            | Self::Table { entry, .. }
             | Self::Unsupported { entry, .. }
             | Self::Decode { entry, .. }
             | Self::Metadata { entry }

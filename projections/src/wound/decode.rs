@@ -18,6 +18,9 @@ pub enum DecodeError {
     /// The decoder refuses them.
     #[error("the picture is damaged or has another format")]
     Image(#[from] image::ImageError),
+    /// The reader of EXR files refuses them.
+    #[error("the EXR file is damaged or of a kind that is not read")]
+    Exr(#[source] exr::error::Error),
     /// The picture holds another kind of pixel.
     #[error("the picture has pixels of another kind than {expected}")]
     Pixels {
@@ -32,6 +35,15 @@ pub enum DecodeError {
 /// Damaged bytes, or a size out of bounds.
 pub fn rgb_jpeg(entry: &'static str, bytes: &[u8]) -> Result<RgbImage, CaptureError> {
     rgb(entry, bytes, ImageFormat::Jpeg)
+}
+
+/// Decodes a JPEG or PNG, told by its first bytes, into 8-bit RGB.
+///
+/// # Errors
+/// Damaged bytes, or a size out of bounds.
+pub fn rgb_picture(entry: &'static str, bytes: &[u8]) -> Result<RgbImage, CaptureError> {
+    let format = if bytes.starts_with(b"\x89PNG") { ImageFormat::Png } else { ImageFormat::Jpeg };
+    rgb(entry, bytes, format)
 }
 
 fn rgb(entry: &'static str, bytes: &[u8], format: ImageFormat) -> Result<RgbImage, CaptureError> {
@@ -56,6 +68,60 @@ pub fn depth_png(entry: &'static str, bytes: &[u8]) -> Result<DepthMap, CaptureE
         .map(|mm| if mm == u16::MAX { 0.0 } else { f32::from(mm) / 1000.0 })
         .collect();
     DepthMap::try_new(width, height, metres)
+}
+
+/// Decodes an EXR file of metres into a depth map: one channel of half or single floats, in scan
+/// lines, without loss. What is no distance (0, negative, infinite, no number) means "nothing
+/// measured".
+///
+/// # Errors
+/// Damaged bytes, another kind of file or pixel, or a size out of bounds.
+pub fn depth_exr(entry: &'static str, bytes: &[u8]) -> Result<DepthMap, CaptureError> {
+    use exr::meta::BlockDescription;
+    use exr::prelude::{Compression, FlatSamples, ReadChannels as _, ReadLayers as _};
+
+    let refused = |source| CaptureError::Decode { entry, source: DecodeError::Exr(source) };
+    // Reads the header only.
+    let file = exr::block::read(Cursor::new(bytes), true).map_err(refused)?;
+    let [header] = file.headers() else { return Err(pixels(entry, "one layer")) };
+    let (width, height) = (header.layer_size.width(), header.layer_size.height());
+    let sides = 1..=DEPTH_SIDE_MAX as usize;
+    if !sides.contains(&width) || !sides.contains(&height) {
+        let side = |pixels| u32::try_from(pixels).unwrap_or(u32::MAX);
+        return Err(CaptureError::Size { entry, width: side(width), height: side(height) });
+    }
+    let [channel] = header.channels.list.as_slice() else {
+        return Err(pixels(entry, "one channel"));
+    };
+    let plain = header.blocks == BlockDescription::ScanLines
+        && !header.deep
+        && channel.sampling == exr::math::Vec2(1, 1)
+        && matches!(
+            header.compression,
+            Compression::Uncompressed | Compression::RLE | Compression::ZIP1 | Compression::ZIP16
+        );
+    if !plain {
+        return Err(pixels(entry, "plain scan lines, uncompressed or zipped"));
+    }
+    let image = exr::image::read::read()
+        .no_deep_data()
+        .largest_resolution_level()
+        .all_channels()
+        .first_valid_layer()
+        .all_attributes()
+        .non_parallel()
+        .pedantic()
+        .from_chunks(file)
+        .map_err(refused)?;
+    let metres = match image.layer_data.channel_data.list.into_iter().next() {
+        Some(channel) => match channel.sample_data {
+            FlatSamples::F16(values) => values.into_iter().map(f32::from).collect(),
+            FlatSamples::F32(values) => values,
+            FlatSamples::U32(_) => return Err(pixels(entry, "floats")),
+        },
+        None => return Err(pixels(entry, "one channel")),
+    };
+    DepthMap::try_new(width as u32, height as u32, metres)
 }
 
 /// Decodes an 8-bit PNG of confidence values and says how large it was.

@@ -3,10 +3,14 @@
 //!
 //! A reader of our own, because the file comes from outside: counts are checked against the bytes
 //! that are there before anything is reserved, and a file whose depth sits in elements other than
-//! `vertex` (some `TrueDepth` recordings) is told apart from a damaged one.
+//! `vertex` ([`recording`]) is told apart from a damaged one.
 
 mod body;
 mod header;
+pub(super) mod recording;
+mod write;
+
+pub use self::write::write;
 
 use self::body::Body;
 use self::header::{Element, Header, Property};
@@ -16,8 +20,6 @@ use crate::wound::capture::{CAPTURE_BYTES_MAX, CaptureError, Surface};
 pub const PLY_ELEMENTS_MAX: usize = 2_000_000;
 /// A face with more corners than this is no face of a scan.
 const CORNERS_MAX: usize = 64;
-/// A body part is smaller than this in metres, and larger in millimetres.
-const METRES_OR_MILLIMETRES: f64 = 10.0;
 
 /// Why a PLY file was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -29,7 +31,9 @@ pub enum PlyError {
         reason: &'static str,
     },
     /// There is no `vertex` element, so there is no surface.
-    #[error("there is no element `vertex`; depth in other elements is not read")]
+    #[error(
+        "there is no element `vertex`, so no surface; a recording of depth must be imported first"
+    )]
     NoVertex,
     /// `vertex` lacks coordinates.
     #[error("element `vertex` has no x, y and z")]
@@ -51,8 +55,8 @@ pub enum PlyError {
         /// From 0.
         row: usize,
     },
-    /// Coordinates are not finite, or all the same point.
-    #[error("the vertices span no surface")]
+    /// Coordinates are not finite, all the same point, or larger than any body.
+    #[error("the vertices span no surface of a body")]
     Degenerate,
 }
 
@@ -97,8 +101,7 @@ fn parse(bytes: &[u8]) -> Result<Surface, PlyError> {
         let bad = |face: &[u32; 3]| face.iter().any(|index| *index as usize >= count);
         return Err(PlyError::Face { row: surface.faces.iter().position(bad).unwrap_or(0) });
     }
-    to_metres(&mut surface)?;
-    Ok(surface)
+    if surface.to_metres() { Ok(surface) } else { Err(PlyError::Degenerate) }
 }
 
 fn colour_columns(element: &Element) -> Option<[usize; 3]> {
@@ -180,30 +183,6 @@ fn skip(body: &mut Body<'_>, element: &Element) -> Result<(), PlyError> {
     for row in 0..element.count {
         let damaged = PlyError::Damaged { element: "other", row };
         body.row(element, &mut values, &mut lists).ok_or(damaged)?;
-    }
-    Ok(())
-}
-
-fn to_metres(surface: &mut Surface) -> Result<(), PlyError> {
-    let mut low = [f64::MAX; 3];
-    let mut high = [f64::MIN; 3];
-    for vertex in &surface.vertices {
-        for axis in 0..3 {
-            if !vertex[axis].is_finite() {
-                return Err(PlyError::Degenerate);
-            }
-            low[axis] = low[axis].min(vertex[axis]);
-            high[axis] = high[axis].max(vertex[axis]);
-        }
-    }
-    let span = (0..3).map(|axis| (high[axis] - low[axis]).powi(2)).sum::<f64>().sqrt();
-    if span <= 0.0 || !span.is_finite() {
-        return Err(PlyError::Degenerate);
-    }
-    if span >= METRES_OR_MILLIMETRES {
-        for vertex in &mut surface.vertices {
-            *vertex = vertex.map(|value| value / 1000.0);
-        }
     }
     Ok(())
 }

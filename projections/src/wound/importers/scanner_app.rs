@@ -1,10 +1,9 @@
-//! Captures of other programs. Only the keys that are needed are read, so a position or a device
-//! name in their files goes no further than this page.
+//! 3D Scanner App: a folder with the frames of a scan.
 
 use serde::Deserialize;
 
-use super::capture::{CaptureError, Frame, FrameParts, Intrinsics};
-use super::decode;
+use crate::wound::capture::{CaptureError, Frame, FrameParts, Intrinsics};
+use crate::wound::decode;
 
 /// The most bytes a frame's description may have.
 const DOCUMENT_BYTES_MAX: usize = 1 << 20;
@@ -40,19 +39,10 @@ pub fn scanner_app(files: &ScannerAppFrame<'_>) -> Result<Frame, CaptureError> {
     let document: ScannerAppDocument = serde_json::from_slice(files.document)
         .map_err(|source| CaptureError::Document { entry, source })?;
     let matrix = document.intrinsics.ok_or(CaptureError::Intrinsics { reason: "missing" })?;
-    let intrinsics = row_major(&matrix)?;
+    let intrinsics = Intrinsics::from_row_major(&matrix)?;
     let image = decode::rgb_jpeg("frame.jpg", files.image)?;
     let depth = decode::depth_png("depth.png", files.depth)?;
-    let confidence = match files.confidence {
-        None => None,
-        Some(bytes) => {
-            let (width, height, values) = decode::confidence_png("conf.png", bytes)?;
-            if (width, height) != (depth.width(), depth.height()) {
-                return Err(CaptureError::Size { entry: "conf.png", width, height });
-            }
-            Some(values)
-        }
-    };
+    let confidence = super::confidence(&depth, "conf.png", files.confidence)?;
     // Its clock counts from the phone's start, so it does not say when the frame was taken.
     Frame::try_new(FrameParts {
         image,
@@ -62,16 +52,4 @@ pub fn scanner_app(files: &ScannerAppFrame<'_>) -> Result<Frame, CaptureError> {
         captured_at: None,
         body_axis: None,
     })
-}
-
-fn row_major(matrix: &[f64; 9]) -> Result<Intrinsics, CaptureError> {
-    let [fx, skew, cx, zero_a, fy, cy, zero_b, zero_c, one] = *matrix;
-    // A transposed matrix (column-major) has its principal point in the last row.
-    if zero_a != 0.0 || zero_b != 0.0 || zero_c != 0.0 || (one - 1.0).abs() > 1e-9 {
-        return Err(CaptureError::Intrinsics { reason: "not a row-major camera matrix" });
-    }
-    if skew.abs() > 1e-3 * fx.abs() {
-        return Err(CaptureError::Intrinsics { reason: "skewed pixels are not supported" });
-    }
-    Ok(Intrinsics { fx, fy, cx, cy })
 }
