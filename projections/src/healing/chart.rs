@@ -263,13 +263,14 @@ mod tests {
 
     #[test]
     fn a_course_is_drawn() {
-        insta::assert_snapshot!(svg(&course(&[
-            (0, 12.0),
-            (7, 9.9),
-            (14, 8.3),
-            (21, 6.6),
-            (28, 5.3)
-        ])));
+        let course = course(&[(0, 12.0), (7, 9.9), (14, 8.3), (21, 6.6), (28, 5.3)]);
+        insta::with_settings!({
+            snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/../snapshots/projections"),
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, {
+            insta::assert_snapshot!("healing_chart", svg(&course));
+        });
     }
 
     #[test]
