@@ -289,8 +289,7 @@ mod tests {
     fn the_embedded_weights_load_and_answer_on_the_pictures_own_shape() {
         let segmenter = segmenter();
         assert_eq!(segmenter.digest_hex().len(), 64);
-        for (size, shape) in
-            [((400, 300), (256, 192)), ((30, 90), (85, 256)), ((1, 1), (256, 256))]
+        for (size, shape) in [((400, 300), (256, 192)), ((30, 90), (85, 256)), ((1, 1), (256, 256))]
         {
             let picture = RgbImage::from_pixel(size.0, size.1, image::Rgb([120, 120, 120]));
             let segmentation = segmenter.segment(&picture);
