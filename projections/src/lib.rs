@@ -7,12 +7,14 @@
 //! | [`read_models`] | the Mongo documents, and the queries over them |
 //! | [`cache`] | what is hot, in Redis, by position |
 //! | [`worker`] | the projectors that answer with commands: wound inference, and the purge after an erasure |
+//! | [`healing`] | a wound's course and outlook, and their chart |
 //! | [`wound`] | from a capture to figures: decoding, segmentation, measurement |
 //!
 //! Nothing here writes to the log. The workers, which must, are handed small traits.
 
 pub mod cache;
 pub mod event;
+pub mod healing;
 pub mod read_models;
 pub mod runtime;
 pub mod worker;

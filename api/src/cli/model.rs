@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use projections::wound::network::{
-    EvaluateConfig, Segmenter, Split, TrainConfig, WOUND_THRESHOLD, evaluate, train,
+    EvaluateConfig, ImportConfig, Segmenter, Split, Start, TrainConfig, WOUND_THRESHOLD, evaluate,
+    import, train, write_material,
 };
 
 use super::Verdict;
@@ -14,8 +15,44 @@ use super::output::Output;
 pub(super) enum Model {
     /// Train the network; an interrupted run goes on where it was
     Train(Train),
+    /// Take over weights that were trained elsewhere, checked against what they gave there
+    Import(Import),
+    /// Write the made pictures that training uses beside the photographs
+    Material(Material),
     /// Score weights against masks that people drew
     Evaluate(Evaluate),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// What `training/train.py` wrote: weights, an input and their output for it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Photographs, to calibrate on those held out
+    #[arg(long, value_name = "FOLDER")]
+    images: PathBuf,
+    /// Their masks, paired by stem
+    #[arg(long, value_name = "FOLDER")]
+    masks: PathBuf,
+    /// Where the weights go
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Material {
+    /// Where the folders `images` and `labels` go
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+    /// Phantoms with a wound; a third as many healthy ones come with them
+    #[arg(long, value_name = "N", default_value_t = 360)]
+    phantoms: usize,
+    /// Drawings without a wound
+    #[arg(long, value_name = "N", default_value_t = 360)]
+    drawings: usize,
+    /// Everything that is left to chance follows from it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(Debug, Args)]
@@ -26,9 +63,12 @@ pub(super) struct Train {
     /// Their masks, paired by stem
     #[arg(long, value_name = "FOLDER")]
     masks: PathBuf,
-    /// `EfficientNet-Lite0`'s `ImageNet` weights (`.pth`)
-    #[arg(long, value_name = "FILE")]
-    encoder: PathBuf,
+    /// Begin with `EfficientNet-Lite0`'s `ImageNet` weights (`.pth`)
+    #[arg(long, value_name = "FILE", required_unless_present = "start")]
+    encoder: Option<PathBuf>,
+    /// Go on from weights of this network (`.bpk`)
+    #[arg(long, value_name = "FILE", conflicts_with = "encoder")]
+    start: Option<PathBuf>,
     /// Where the weights go
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
@@ -81,14 +121,55 @@ impl Model {
     pub(super) fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         match self {
             Model::Train(asked) => asked.run(output),
+            Model::Import(asked) => asked.run(output),
+            Model::Material(asked) => asked.run(output),
             Model::Evaluate(asked) => asked.run(output),
         }
     }
 }
 
+impl Import {
+    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+        let report = import(&ImportConfig {
+            file: self.file,
+            images: self.images,
+            masks: self.masks,
+            output: self.output,
+        })?;
+        output.result(&report, |output| {
+            output.line(format!("weights     {}", report.weights.display()));
+            output.line(format!("digest      {}", report.digest));
+            output.line(format!(
+                "difference  {:.6} of a logit from the reference, {:.4} of a probability in half precision",
+                report.logit_difference, report.half_difference
+            ));
+            output.line(format!(
+                "Dice        {:.4} pooled, {:.4} mean, on what was held out",
+                report.figures.photographs.dice_pooled, report.figures.photographs.dice_mean
+            ));
+        })?;
+        Ok(Verdict::InOrder)
+    }
+}
+
+impl Material {
+    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+        let count = write_material(&self.folder, self.seed, self.phantoms, self.drawings)?;
+        output.result(&count, |output| {
+            output.line(format!("pictures  {count} in {}", self.folder.display()));
+        })?;
+        Ok(Verdict::InOrder)
+    }
+}
+
 impl Train {
     fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        let mut config = TrainConfig::new(self.images, self.masks, self.encoder, self.output);
+        let start = match (self.start, self.encoder) {
+            (Some(weights), _) => Start::Weights(weights),
+            (None, Some(encoder)) => Start::Encoder(encoder),
+            (None, None) => anyhow::bail!("give --encoder, or --start to go on from weights"),
+        };
+        let mut config = TrainConfig::new(self.images, self.masks, start, self.output);
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.frozen_epochs = self.frozen_epochs.unwrap_or(config.frozen_epochs);
         config.seed = self.seed.unwrap_or(config.seed);

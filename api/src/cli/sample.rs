@@ -1,5 +1,7 @@
 //! `ledger sample`: the sample clinic.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use clap::Subcommand;
 use jiff::Zoned;
@@ -25,18 +27,28 @@ pub(super) enum Sample {
         /// The password
         #[arg(long, env = "LEDGER_ADMIN_PASSWORD", hide = true, hide_env_values = true)]
         password: Option<SecretString>,
+        /// Write the wounds' healing charts into this folder, as healing-1.svg, healing-2.svg, …
+        #[arg(long, value_name = "FOLDER")]
+        charts: Option<PathBuf>,
     },
 }
 
 impl Sample {
     pub(super) async fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        let Sample::Load { url, login, password } = self;
+        let Sample::Load { url, login, password, charts } = self;
         let password =
             password.context("set LEDGER_ADMIN_PASSWORD to the administrator's password")?;
         let password = password.expose_secret();
         let say = |text: &str| output.line(text);
         let today = Zoned::now().date();
         let tour = sample::load(&url, (&login, password), password, today, &say).await?;
+        if let Some(folder) = charts {
+            for (number, healing) in (1..).zip(&tour.healing) {
+                let file = folder.join(format!("healing-{number}.svg"));
+                std::fs::write(&file, &healing.chart)
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
+        }
         output.result(&tour, |output| print(&tour, output))?;
         Ok(Verdict::InOrder)
     }
@@ -71,6 +83,20 @@ fn print_healing(healing: &Healing, output: &Output) {
             figures.width_cm,
             figures.max_depth_mm,
             figures.volume_cm3,
+        ));
+    }
+    if let Some(outlook) = &healing.outlook {
+        let weeks = &outlook.four_week_reduction_permille;
+        let percent = |permille: i64| permille as f64 / 10.0;
+        let closure = outlook.closure_days.as_ref().map_or_else(
+            || "no day of closure is certain".to_owned(),
+            |days| format!("closes about day {} ({} to {})", days.value, days.low, days.high),
+        );
+        output.line(format!(
+            "four weeks: {:.0} % smaller ({:.0} to {:.0}); {closure}",
+            percent(weeks.value),
+            percent(weeks.low),
+            percent(weeks.high)
         ));
     }
 }

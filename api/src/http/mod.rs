@@ -120,6 +120,8 @@ fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(appointments::entered_in_error))
         .routes(routes!(wounds::open))
         .routes(routes!(wounds::show))
+        .routes(routes!(wounds::healing))
+        .routes(routes!(wounds::healing_chart))
         .routes(routes!(wounds::reject_scan))
         .routes(routes!(wounds::confirm_measurement))
         .routes(routes!(wounds::close))

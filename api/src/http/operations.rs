@@ -88,6 +88,8 @@ operations! {
     POST "/v1/appointments/{id}/entered-in-error" Needs(P::CorrectAppointment), Appointment;
     POST "/v1/wounds" Needs(P::ManageWounds), Nobody;
     GET "/v1/wounds/{id}" Needs(P::ReadWounds), Wound;
+    GET "/v1/wounds/{id}/healing" Needs(P::ReadWounds), Wound;
+    GET "/v1/wounds/{id}/healing.svg" Needs(P::ReadWounds), Wound;
     POST "/v1/wounds/{id}/scans" Needs(P::RecordScan), Wound;
     POST "/v1/wounds/{id}/scans/{scan_id}/reject" Needs(P::RejectScan), Wound;
     POST "/v1/wounds/{id}/measurements/{measurement_id}/confirm" Needs(P::ConfirmMeasurement), Wound;

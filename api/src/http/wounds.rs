@@ -1,12 +1,15 @@
 //! Episodes of wounds: opening, looking, judging scans and measurements, closing.
 
 use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use domain::disclosure::DisclosureOutcome;
 use domain::value::Note;
 use domain::wound::{CloseWound, ConfirmMeasurement, OpenWound, RejectScan, RejectionReason};
 use domain::{PatientId, WoundCommand, WoundEpisode};
-use projections::read_models::ReadModel;
+use projections::healing::{self, HealingCourse};
+use projections::read_models::{ReadModel, WoundDocument};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -54,12 +57,52 @@ pub(super) async fn show(
     call: Call,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let seen = read::reach(&state, &call, ReadModel::Wounds).await?;
+    let wound = shown(&state, &call, id).await?;
+    answer::document(&wound, wound.version)
+}
+
+/// How a wound heals: its course, and the outlook where the measurements allow one.
+#[utoipa::path(
+    get, path = "/v1/wounds/{id}/healing", tag = "wounds",
+    params(schema::WoundPath, schema::PurposeOfUse, schema::LedgerMinPosition),
+    responses((status = 200, description = "Course and outlook", body = schema::HealingCourse))
+)]
+pub(super) async fn healing(
+    State(state): State<AppState>,
+    call: Call,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    let wound = shown(&state, &call, id).await?;
+    answer::document(&HealingCourse::of(&wound), wound.version)
+}
+
+/// The healing course as a chart. It shows areas and days, and nothing of whose wound it is.
+#[utoipa::path(
+    get, path = "/v1/wounds/{id}/healing.svg", tag = "wounds",
+    params(schema::WoundPath, schema::PurposeOfUse, schema::LedgerMinPosition),
+    responses(
+        (status = 200, description = "The chart", body = String, content_type = "image/svg+xml"),
+    )
+)]
+pub(super) async fn healing_chart(
+    State(state): State<AppState>,
+    call: Call,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    const SVG: HeaderValue = HeaderValue::from_static("image/svg+xml");
+    let wound = shown(&state, &call, id).await?;
+    let chart = healing::svg(&HealingCourse::of(&wound));
+    Ok(([(CONTENT_TYPE, SVG)], chart).into_response())
+}
+
+/// A wound that somebody looks at; that they do is recorded first.
+async fn shown(state: &AppState, call: &Call, id: Uuid) -> Result<WoundDocument, Problem> {
+    let seen = read::reach(state, call, ReadModel::Wounds).await?;
     let wound = state.read_models.wound(id.into(), seen).await?;
     let wound = wound.ok_or_else(|| Problem::not_found("wound"))?;
     let shown = [(wound.patient_id, vec![id])];
-    disclosure::record(&state, &call, "wound", DisclosureOutcome::Disclosed, shown).await?;
-    answer::document(&wound, wound.version)
+    disclosure::record(state, call, "wound", DisclosureOutcome::Disclosed, shown).await?;
+    Ok(wound)
 }
 
 /// The wounds of a patient.

@@ -117,6 +117,18 @@ impl Client {
         self.answer(Method::GET, path, response).await
     }
 
+    /// Reads a picture or another text as it is.
+    pub async fn read_text(&self, path: &str, position: u64) -> Result<String, ClientError> {
+        let request = self.request(Method::GET, path, None);
+        let response = request.header("Ledger-Min-Position", position).send().await?;
+        let status = response.status();
+        if !status.is_success() {
+            let (method, path) = (Method::GET, path.to_owned());
+            return Err(ClientError::Refused { method, path, status, problem: String::new() });
+        }
+        Ok(response.text().await?)
+    }
+
     async fn send(
         &self,
         method: Method,

@@ -10,4 +10,6 @@ mod tour;
 
 pub use client::{Answer, Client, ClientError};
 pub use clinic::{Clinic, Patient, Staff, Visit, WoundCase};
-pub use tour::{Healing, HealingVisit, Tour, TourError, VisitFigures, load};
+pub use tour::{
+    Healing, HealingBounds, HealingOutlook, HealingVisit, Tour, TourError, VisitFigures, load,
+};

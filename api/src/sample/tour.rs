@@ -57,6 +57,31 @@ pub struct Healing {
     pub wound: String,
     /// The visits, oldest first.
     pub visits: Vec<HealingVisit>,
+    /// What they say of the weeks to come, if anything.
+    pub outlook: Option<HealingOutlook>,
+    /// The course as a chart, SVG.
+    #[serde(skip)]
+    pub chart: String,
+}
+
+/// What the visits so far say of the weeks to come.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct HealingOutlook {
+    /// By how much the area has shrunk, or will have, four weeks after the first scan, in permille.
+    pub four_week_reduction_permille: HealingBounds,
+    /// When the wound closes, in days from the first scan.
+    pub closure_days: Option<HealingBounds>,
+}
+
+/// A figure and the bounds that hold it nine times in ten.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct HealingBounds {
+    /// The best guess.
+    pub value: i64,
+    /// The lower bound.
+    pub low: i64,
+    /// The upper bound.
+    pub high: i64,
 }
 
 /// One visit of a wound.
@@ -180,7 +205,10 @@ async fn wound(
     let document = measured(clinician, &path, position).await?;
     let kind = |member: &str| case.opening[member].as_str().unwrap_or_default().to_owned();
     let wound = format!("{} ({})", kind("etiology"), kind("site"));
-    Ok((Healing { wound, visits: course(document, &truths)? }, position))
+    let mut healing = clinician.read(&format!("{path}/healing"), position).await?.body;
+    let outlook = serde_json::from_value(healing["outlook"].take())?;
+    let chart = clinician.read_text(&format!("{path}/healing.svg"), position).await?;
+    Ok((Healing { wound, visits: course(document, &truths)?, outlook, chart }, position))
 }
 
 /// A capture of a phantom, as the phone's app would send it, and the true area.

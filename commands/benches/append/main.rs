@@ -8,12 +8,12 @@
 //! * **postgres-es**: the stock framework with the same aggregate and the same commands, 64 in flight;
 //! * **Emmett**: appends of its PostgreSQL event store at a known version, nothing read, 64 in flight;
 //! * **single-row inserts**: rows of the width of ours from 64 connections, nothing read, nothing signed;
-//! * **batched inserts**: 64 rows of that width a transaction, one connection: the limit of group commit.
+//! * **batched inserts**: 64 such rows a transaction, of as many streams, one connection: the limit of group commit.
 //!
 //! Then come a steady pace, long streams, two writers, and the log at 10,000 and at 1,000,000 events.
 //! Postgres runs with `fsync` and `synchronous_commit` on, which is checked and printed. `--quick` does a
-//! little of everything, to show that it runs; `--no-million` leaves out the large log; `--contenders` compares and
-//! writes nothing.
+//! little of everything, to show that it runs; `--no-million` leaves out the large log; `--contenders` only compares, and
+//! `--append` only the append path with batched inserts: these two write nothing.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -31,11 +31,15 @@ use emmett::Emmett;
 use measure::{Figures, measure, paced, quantile};
 use stores::{BATCH, Stores};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Commands in flight.
 pub(crate) const IN_FLIGHT: usize = 64;
 
 /// Clients of the append path alone, so many that its batches are full.
-const SEALED_IN_FLIGHT: usize = 4 * BATCH;
+pub(crate) const SEALED_IN_FLIGHT: usize = 4 * BATCH;
 
 /// How much is done.
 struct Effort {
@@ -50,8 +54,11 @@ fn main() -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run())
 }
 
+fn asked(flag: &str) -> bool {
+    std::env::args().any(|argument| argument == flag)
+}
+
 async fn run() -> anyhow::Result<()> {
-    let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
     let effort = if asked("--quick") {
         Effort {
             commands: 512,
@@ -72,7 +79,13 @@ async fn run() -> anyhow::Result<()> {
     let url = std::env::var("DATABASE_URL").context("set DATABASE_URL, or run `make bench`")?;
     let stores = Stores::make(&url).await?;
     let mut summary = BTreeMap::new();
-    if asked("--contenders") {
+    if asked("--contenders") || asked("--append") {
+        growth::fill(&stores, 1_000).await?;
+        let effort = if asked("--append") {
+            Effort { commands: 8 * effort.commands, rounds: 2, ..effort }
+        } else {
+            effort
+        };
         contenders(&stores, &effort, &mut summary).await?;
         return Ok(());
     }
@@ -143,17 +156,28 @@ async fn contenders(
     let (commands, clients) = (effort.commands, IN_FLIGHT);
     for round in 1..=effort.rounds {
         println!("round {round} of {}", effort.rounds);
-        measure(&mut ledger, commands, stores.ledger_clients(clients).await?).await?;
-        measure(&mut stock, commands / 4, stores.stock_clients(clients).await?).await?;
-        if let Some(emmett) = &mut emmett {
-            emmett.measure(&mut peer, commands / 4).await?;
+        if !asked("--append") {
+            measure(&mut ledger, commands, stores.ledger_clients(clients).await?).await?;
+            measure(&mut stock, commands / 4, stores.stock_clients(clients).await?).await?;
+            if let Some(emmett) = &mut emmett {
+                emmett.measure(&mut peer, commands / 4).await?;
+            }
+            measure(&mut single, commands, stores.single_clients(clients, &row).await?).await?;
         }
-        measure(&mut single, commands, stores.single_clients(clients, &row).await?).await?;
         let each = 2 * commands.div_ceil(SEALED_IN_FLIGHT);
         let before = stores.sealed_clients(SEALED_IN_FLIGHT, each).await?;
         measure(&mut sealed, commands, before).await?;
         let (rate, latencies) = stores.batches(commands, &row).await?;
         batched.take(rate, latencies);
+    }
+    if asked("--append") {
+        println!(
+            "append path {:.0}, batched inserts {:.0}: {:.3}",
+            sealed.rate(),
+            batched.rate(),
+            sealed.rate() / batched.rate()
+        );
+        return Ok(());
     }
     let paced = paced(stores.ledger_clients(256).await?, 1_000, effort.paced).await?;
     let at = |wanted| quantile(paced.clone(), wanted);

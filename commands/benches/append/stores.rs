@@ -137,22 +137,28 @@ impl Stores {
             payload: row.payload.clone(),
         });
         for _ in 0..count {
-            let (pool, row) = (self.bare.clone(), Arc::clone(&row));
+            let (pool, row, id) = (self.bare.clone(), Arc::clone(&row), Uuid::now_v7());
+            let mut turn = 0;
             clients.push(Box::new(move || {
+                turn += 1;
                 let (pool, row) = (pool.clone(), Arc::clone(&row));
-                Box::pin(async move { insert(&pool, &row, 1).await })
+                Box::pin(async move { insert(&pool, &row, &[id], turn).await })
             }));
         }
         Ok(clients)
     }
 
-    /// Batches of 64 rows, one after the other: rows a second, and how long each batch took.
+    /// Batches of 64 rows, one after the other, on as many streams as the append path has: rows a second,
+    /// and how long each batch took.
     pub(crate) async fn batches(&self, rows: usize, row: &Row) -> anyhow::Result<(f64, Vec<f64>)> {
+        let streams: Vec<Uuid> = (0..crate::SEALED_IN_FLIGHT).map(|_| Uuid::now_v7()).collect();
         let mut latencies = Vec::new();
         let begin = std::time::Instant::now();
-        for _ in 0..rows.div_ceil(BATCH) {
+        for batch in 0..rows.div_ceil(BATCH) {
+            let turn = batch * BATCH / streams.len();
+            let from = batch * BATCH % streams.len();
             let asked = std::time::Instant::now();
-            insert(&self.bare, row, BATCH).await?;
+            insert(&self.bare, row, &streams[from..from + BATCH], turn as i64 + 1).await?;
             latencies.push(asked.elapsed().as_secs_f64() * 1e3);
         }
         Ok((rows as f64 / begin.elapsed().as_secs_f64(), latencies))
@@ -243,16 +249,20 @@ const STOCK_TABLE: &str = "CREATE TABLE events (
     timestamp timestamptz DEFAULT CURRENT_TIMESTAMP,
     PRIMARY KEY (aggregate_type, aggregate_id, sequence))";
 
-async fn insert(pool: &PgPool, row: &Row, count: usize) -> anyhow::Result<()> {
+/// Inserts rows like ours: the next event of each of these streams.
+async fn insert(pool: &PgPool, row: &Row, streams: &[Uuid], sequence: i64) -> anyhow::Result<()> {
     // Every row is sent whole, as rows that differ have to be.
+    let count = streams.len();
     let ids: Vec<Uuid> = (0..count).map(|_| Uuid::now_v7()).collect();
     sqlx::query(
-        "INSERT INTO events SELECT nextval('bare_position'), id, 'patient', id, 1, 'PatientContactsEdited',
-             '1', id, id, now(), header, statement, signature, payload, leaf
-         FROM UNNEST($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
-              AS row(id, header, statement, signature, payload, leaf)",
+        "INSERT INTO events SELECT nextval('bare_position'), id, 'patient', stream, $3, 'PatientContactsEdited',
+             '1', stream, id, now(), header, statement, signature, payload, leaf
+         FROM UNNEST($1::uuid[], $2::uuid[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bytea[])
+              AS row(id, stream, header, statement, signature, payload, leaf)",
     )
     .bind(&ids)
+    .bind(streams)
+    .bind(sequence)
     .bind(vec![row.header.as_slice(); count])
     .bind(vec![row.statement.as_slice(); count])
     .bind(vec![[0xab; 64].as_slice(); count])

@@ -67,6 +67,12 @@ impl Append {
         self.events.iter().map(|event| event.payload.len() + 2 * event.statement.len() + 512).sum()
     }
 
+    /// The ids of which the database takes each once: the command's, and the subjects that get a data key.
+    pub(crate) fn unique_ids(&self) -> impl Iterator<Item = Uuid> {
+        let subjects = self.new_keys.iter().map(|key| key.subject);
+        std::iter::once(self.command_id).chain(subjects)
+    }
+
     /// Whether it must have a transaction to itself: what it changes is not among what one command of a
     /// batch shows the next.
     pub(crate) fn goes_alone(&self) -> bool {

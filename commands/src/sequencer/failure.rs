@@ -25,8 +25,10 @@ pub(super) enum BatchError {
     Commit(#[source] sqlx::Error),
     #[error("the transaction took longer than {seconds} s")]
     Timeout { seconds: u64 },
-    #[error("the commit was given up")]
+    #[error("the append was given up")]
     GivenUp,
+    #[error("the batch before it failed")]
+    Predecessor,
 }
 
 impl BatchError {
@@ -52,7 +54,7 @@ impl BatchError {
                 }
                 _ => false,
             },
-            BatchError::GivenUp => true,
+            BatchError::GivenUp | BatchError::Predecessor => true,
             _ => false,
         }
     }

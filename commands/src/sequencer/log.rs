@@ -1,16 +1,16 @@
-//! The statements the sequencer sends: lock, read, write. Each is one round trip for a whole batch.
+//! The head of the log, and what is read before a batch is decided. Each is one round trip for a whole batch.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{Executor, PgConnection, Row};
 use uuid::Uuid;
 
-use super::append::{Append, NewKey, Recorded, SealedEvent};
-use super::claims::{Change, Claims, Net, Resource};
+use super::append::{Append, Recorded};
+use super::claims::{Change, Claims};
 use super::decide::Facts;
-use super::edge::{signed, unsigned};
+use super::edge::unsigned;
 use crate::failpoints::failpoint;
 
 /// The locked right edge.
@@ -22,10 +22,13 @@ pub(crate) struct Head {
     pub(crate) epoch: i64,
 }
 
-/// Begins a transaction.
+/// Begins a transaction that writes while others of this process do.
+///
+/// A batch waits here for the one before it, which the database does not know. Two processes whose rows
+/// collide could so wait for each other; therefore nobody waits long for a row.
 pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     failpoint!("begin.before");
-    connection.execute("BEGIN").await?;
+    connection.execute("BEGIN; SET LOCAL lock_timeout = '250ms'").await?;
     failpoint!("begin.after");
     Ok(())
 }
@@ -235,192 +238,4 @@ fn at<T>(list: &[T], n: i64) -> Option<&T> {
 
 fn fixed(bytes: &[u8]) -> Result<[u8; 32], sqlx::Error> {
     bytes.try_into().map_err(|_| sqlx::Error::Decode("expected 32 bytes".into()))
-}
-
-/// Everything a batch writes.
-pub(crate) struct Write<'a> {
-    pub(crate) first: u64,
-    pub(crate) accepted: Vec<&'a Append>,
-    pub(crate) claims: Net,
-    pub(crate) tiles: Vec<audit::tiles::Tile>,
-    pub(crate) size: u64,
-    pub(crate) checkpoint: &'a str,
-}
-
-const WRITE_LOG: &str = "
-WITH written_commands AS (
-  INSERT INTO commands (command_id, request_mac, first_position, event_count, log_size)
-  SELECT command_id, request_mac, first_position, event_count, $20
-    FROM unnest($16::uuid[], $17::bytea[], $18::bigint[], $19::int[])
-         c(command_id, request_mac, first_position, event_count)
-), written_checkpoint AS (
-  INSERT INTO checkpoints (size, note) SELECT $20, $21 WHERE $20 > $1
-)
-INSERT INTO events (position, event_id, aggregate_type, aggregate_id, sequence, event_type,
-                      event_version, subject, command_id, recorded_at, header, statement,
-                      signature, payload, leaf_hash)
-  SELECT $1 + n - 1, event_id, stream_type, stream_id, sequence, event_type, event_version, subject,
-         command_id, recorded_at, header, statement, signature, payload, leaf_hash
-    FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::uuid[],
-                $9::uuid[], $10::timestamptz[], $11::bytea[], $12::bytea[], $13::bytea[],
-                $14::bytea[], $15::bytea[])
-         WITH ORDINALITY e(event_id, stream_type, stream_id, sequence, event_type, event_version,
-                           subject, command_id, recorded_at, header, statement, signature, payload,
-                           leaf_hash, n)";
-
-/// Writes the batch. Commits nothing yet.
-pub(crate) async fn write(
-    connection: &mut PgConnection,
-    write: &Write<'_>,
-) -> Result<(), sqlx::Error> {
-    write_keys(connection, &write.accepted).await?;
-    write_claims(connection, &write.claims, &write.accepted).await?;
-    write_tiles(connection, &write.tiles).await?;
-    let events: Vec<(&SealedEvent, Uuid)> = write
-        .accepted
-        .iter()
-        .flat_map(|append| append.events.iter().map(|event| (event, append.command_id)))
-        .collect();
-    let mut first_positions = Vec::with_capacity(write.accepted.len());
-    let mut next = write.first;
-    for append in &write.accepted {
-        first_positions.push(signed(next));
-        next += append.events.len() as u64;
-    }
-    let counts: Vec<i32> = write
-        .accepted
-        .iter()
-        .map(|append| i32::try_from(append.events.len()).unwrap_or(i32::MAX))
-        .collect();
-    macro_rules! column {
-        ($event:ident, $value:expr) => {
-            events.iter().map(|($event, _)| $value).collect::<Vec<_>>()
-        };
-    }
-    failpoint!("write.log.before");
-    sqlx::query(WRITE_LOG)
-        .bind(signed(write.first))
-        .bind(column!(event, event.event_id))
-        .bind(column!(event, event.stream_type))
-        .bind(column!(event, event.stream_id))
-        .bind(column!(event, signed(event.sequence)))
-        .bind(column!(event, event.event_type.as_str()))
-        .bind(column!(event, event.event_version.as_str()))
-        .bind(column!(event, event.subject))
-        .bind(events.iter().map(|(_, command_id)| *command_id).collect::<Vec<_>>())
-        .bind(column!(event, event.recorded_at.to_sqlx()))
-        .bind(column!(event, event.header.as_slice()))
-        .bind(column!(event, event.statement.as_slice()))
-        .bind(column!(event, event.signature.as_slice()))
-        .bind(column!(event, event.payload.as_slice()))
-        .bind(column!(event, event.leaf.as_bytes().as_slice()))
-        .bind(write.accepted.iter().map(|append| append.command_id).collect::<Vec<_>>())
-        .bind(write.accepted.iter().map(|append| append.request_mac.as_slice()).collect::<Vec<_>>())
-        .bind(first_positions)
-        .bind(counts)
-        .bind(signed(write.size))
-        .bind(write.checkpoint.as_bytes())
-        .execute(connection)
-        .await?;
-    failpoint!("write.log.after");
-    Ok(())
-}
-
-async fn write_keys(
-    connection: &mut PgConnection,
-    accepted: &[&Append],
-) -> Result<(), sqlx::Error> {
-    let keys: Vec<&NewKey> = accepted.iter().flat_map(|append| &append.new_keys).collect();
-    if keys.is_empty() {
-        return Ok(());
-    }
-    failpoint!("write.keys.before");
-    sqlx::query(
-        "INSERT INTO keyring.data_keys (key_id, subject, kek_id, wrapped)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[])",
-    )
-    .bind(keys.iter().map(|key| key.key_id).collect::<Vec<_>>())
-    .bind(keys.iter().map(|key| key.subject).collect::<Vec<_>>())
-    .bind(keys.iter().map(|key| key.kek_id.as_str()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|key| key.wrapped.as_slice()).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    failpoint!("write.keys.after");
-    Ok(())
-}
-
-async fn write_claims(
-    connection: &mut PgConnection,
-    net: &Net,
-    accepted: &[&Append],
-) -> Result<(), sqlx::Error> {
-    if net.deletes() {
-        failpoint!("write.claims.release.before");
-        sqlx::query(
-            "WITH busy AS (DELETE FROM claims_busy WHERE aggregate_id = ANY($1))
-             DELETE FROM claims_unique c USING unnest($2::text[], $3::bytea[]) q(kind, key)
-              WHERE c.kind = q.kind AND c.key = q.key",
-        )
-        .bind(&net.delete_busy)
-        .bind(net.delete_unique.iter().map(|(kind, _)| *kind).collect::<Vec<_>>())
-        .bind(net.delete_unique.iter().map(|(_, key)| key.as_slice()).collect::<Vec<_>>())
-        .execute(&mut *connection)
-        .await?;
-        failpoint!("write.claims.release.after");
-    }
-    if net.inserts() {
-        failpoint!("write.claims.take.before");
-        let types: HashMap<Uuid, &'static str> = accepted
-            .iter()
-            .flat_map(|append| &append.events)
-            .map(|event| (event.stream_id, event.stream_type))
-            .collect();
-        let type_of = |stream: &Uuid| types.get(stream).copied().unwrap_or_default();
-        let (unique, busy) = (&net.insert_unique, &net.insert_busy);
-        sqlx::query(
-            "WITH busy AS (
-               INSERT INTO claims_busy (resource_kind, resource_id, during, aggregate_type, aggregate_id)
-               SELECT kind, id, tstzrange(since, until), type, stream
-                 FROM unnest($5::text[], $6::uuid[], $7::timestamptz[], $8::timestamptz[],
-                             $9::text[], $10::uuid[]) b(kind, id, since, until, type, stream)
-             )
-             INSERT INTO claims_unique (kind, key, aggregate_type, aggregate_id)
-             SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::uuid[])",
-        )
-        .bind(unique.iter().map(|(kind, ..)| *kind).collect::<Vec<_>>())
-        .bind(unique.iter().map(|(_, key, _)| key.as_slice()).collect::<Vec<_>>())
-        .bind(unique.iter().map(|(.., stream)| type_of(stream)).collect::<Vec<_>>())
-        .bind(unique.iter().map(|(.., stream)| *stream).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(Resource { kind, .. }, ..)| *kind).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(Resource { id, .. }, ..)| *id).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(_, from, ..)| from.to_sqlx()).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(_, _, until, _)| until.to_sqlx()).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(.., stream)| type_of(stream)).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(.., stream)| *stream).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-        failpoint!("write.claims.take.after");
-    }
-    Ok(())
-}
-
-async fn write_tiles(
-    connection: &mut PgConnection,
-    tiles: &[audit::tiles::Tile],
-) -> Result<(), sqlx::Error> {
-    if tiles.is_empty() {
-        return Ok(());
-    }
-    failpoint!("write.tiles.before");
-    sqlx::query(
-        "INSERT INTO tiles (level, index, hashes)
-         SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])",
-    )
-    .bind(tiles.iter().map(|tile| i16::from(tile.level)).collect::<Vec<_>>())
-    .bind(tiles.iter().map(|tile| signed(tile.index)).collect::<Vec<_>>())
-    .bind(tiles.iter().map(audit::tiles::Tile::to_bytes).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    failpoint!("write.tiles.after");
-    Ok(())
 }

@@ -1,8 +1,8 @@
 //! The sequencer: the one task of a process that appends to the log.
 //!
 //! It takes whatever has queued up while the batch before it was written, and writes it in one
-//! transaction. Batches overlap: while one commits, the next is decided, hashed and inserted; the head of
-//! the log moves last, by a function that refuses if it is not where this process left it. So as long
+//! transaction. Batches overlap: while one commits, the next is inserted, and the one after it decided and
+//! hashed; the head of the log moves last, by a function that refuses if it is not where this process left it. So as long
 //! as nobody else appends, nothing is read and nothing waits but the commits. Where somebody else does,
 //! the head is locked first and everything is read under the lock. A crash at any point leaves the whole
 //! transaction or nothing of it.
@@ -13,8 +13,10 @@ mod decide;
 mod edge;
 mod erasure;
 mod failure;
+mod flight;
 mod log;
 mod pipeline;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! Batches, one after the other and overlapping: staged, that is decided and inserted; then committed.
+//! Batches, one after the other and overlapping: decided, written, committed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +10,6 @@ use audit::postgres::StoredKeyring;
 use jiff::Timestamp;
 use sqlx::{Executor, PgConnection, PgPool};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -18,7 +18,9 @@ use super::decide::{self, Facts, Rules, Verdict};
 use super::edge::Edge;
 use super::erasure::{self, Erasures};
 use super::failure::BatchError;
-use super::log::{self, Advance, Write};
+use super::flight::{self, Flight, Work};
+use super::log::{self, Advance};
+use super::write::{Statements, Write};
 use super::{Limits, Published};
 use crate::cache::Cache;
 use crate::failpoints::failpoint;
@@ -28,27 +30,38 @@ use crate::signing::Signing;
 /// How many batches lock the head first after somebody else was seen to append, or a batch was refused.
 const CAREFUL_BATCHES: u32 = 64;
 
+/// How many batches are under way at most: one commits, the others are written.
+const FLIGHTS: usize = 3;
+
 /// How many versions of streams are remembered, halved.
 const VERSIONS_HALF: usize = 32_768;
 
 /// No epoch of any log.
 const NO_EPOCH: i64 = -1;
 
-/// The right edge of the log, as it is once everything staged is committed.
+/// The right edge of the log, as it is once everything under way is committed.
 struct Tip {
     edge: Edge,
     last_recorded_at: Timestamp,
 }
 
-/// A batch whose rows are inserted; what is left is to move the head and to commit.
-struct Staged {
-    connection: PgConnection,
+/// A batch that is decided: what it answers once it is durable, and what makes it so.
+struct Plan {
     outcomes: Vec<Outcome>,
-    /// None if nothing of the batch was accepted: then there is no transaction either.
-    commit: Option<Commit>,
+    /// None if nothing of the batch was accepted: then there is nothing to write.
+    write: Option<Planned>,
 }
 
-struct Commit {
+/// A batch whose rows are written; what is left is to move the head and to commit.
+struct Written {
+    advance: Advance,
+    published: Published,
+    events: u64,
+    erased: Option<Uuid>,
+}
+
+struct Planned {
+    statements: Statements,
     advance: Advance,
     published: Published,
     events: u64,
@@ -56,19 +69,8 @@ struct Commit {
     erased: Option<Uuid>,
 }
 
-/// A batch whose commit is under way.
-struct Flight {
-    batch: Vec<Queued>,
-    outcomes: Vec<Outcome>,
-    published: Published,
-    events: u64,
-    has_claims: bool,
-    started: Instant,
-    task: JoinHandle<Result<PgConnection, BatchError>>,
-}
-
 /// What a committed batch answers, command by command.
-enum Outcome {
+pub(super) enum Outcome {
     Appended { first: u64, proofs: Vec<Vec<Hash>> },
     Rejected(Rejection),
     Same { as_index: usize },
@@ -87,7 +89,8 @@ pub(super) struct Sequencer {
     tip: Option<Tip>,
     /// The versions of streams as of the tip. Right as long as nobody else appends.
     versions: Cache<(&'static str, Uuid), u64>,
-    flight: Option<Flight>,
+    /// The batches under way, oldest first.
+    flights: VecDeque<Flight>,
     careful: u32,
     publish: watch::Sender<Published>,
 }
@@ -111,7 +114,7 @@ impl Sequencer {
             idle: Vec::new(),
             tip: None,
             versions: Cache::new(VERSIONS_HALF),
-            flight: None,
+            flights: VecDeque::new(),
             careful: 0,
             publish,
         }
@@ -128,10 +131,8 @@ impl Sequencer {
                 let limit = self.limits.batch_commands;
                 let taken = tokio::select! {
                     taken = waiting.recv_many(&mut queue, limit) => taken,
-                    landed = landing(&mut self.flight) => {
-                        if let Some(batch) = self.landed(landed) {
-                            self.complete(batch).await;
-                        }
+                    ended = landing(&mut self.flights) => {
+                        self.land(ended).await;
                         continue;
                     }
                     () = closing.cancelled(), if !waiting.is_closed() => {
@@ -143,9 +144,9 @@ impl Sequencer {
                     break;
                 }
             }
-            // A batch costs round trips, however small it is. While one commits, the next waits until it is
-            // as large, or until that one has ended.
-            while let Some(enough) = self.flight.as_ref().map(|flight| flight.batch.len())
+            // A batch costs round trips, however small it is. While others are under way, the next waits
+            // until it is as large as the last of them, or until they have ended.
+            while let Some(enough) = self.flights.back().map(|flight| flight.batch.len())
                 && queue.len() < enough
             {
                 let room = enough - queue.len();
@@ -153,9 +154,7 @@ impl Sequencer {
                     taken = waiting.recv_many(&mut queue, room) => if taken == 0 {
                         self.settle().await;
                     },
-                    landed = landing(&mut self.flight) => if let Some(batch) = self.landed(landed) {
-                        self.complete(batch).await;
-                    },
+                    ended = landing(&mut self.flights) => self.land(ended).await,
                 }
             }
             metrics::gauge!("ledger_queue_depth").set(waiting.len() as f64);
@@ -182,66 +181,65 @@ impl Sequencer {
         std::mem::replace(queue, rest)
     }
 
-    /// Stages a batch while the one before it commits, if they allow it, and sees it on its way.
+    /// Decides a batch upon those under way, if they allow it, and sees it on its way.
     async fn append(&mut self, batch: Vec<Queued>) {
+        while self.flights.len() >= FLIGHTS {
+            let ended = landing(&mut self.flights).await;
+            self.land(ended).await;
+        }
         if !self.may_overlap(&batch) {
             self.settle().await;
-        }
-        if self.careful > 0 || self.tip.is_none() || batch.iter().any(|q| q.append.goes_alone()) {
             return self.complete(batch).await;
         }
         let started = Instant::now();
-        let staged = self.stage(&batch, Reads::WhatIsUnknown).await;
-        let fallen = match self.flight {
-            Some(_) => {
-                let landed = landing(&mut self.flight).await;
-                self.landed(landed)
+        match self.plan_upon_memory(&batch).await {
+            Ok((connection, Plan { outcomes, write: Some(write) })) => {
+                let Planned { statements, advance, published, events, has_claims, .. } = write;
+                let before = self.flights.back().map(|flight| flight.progress.clone());
+                let work = Work { connection, statements, advance, before };
+                let (task, progress) = flight::launch(self.limits, work);
+                let unique = batch.iter().flat_map(|queued| queued.append.unique_ids()).collect();
+                self.flights.push_back(Flight {
+                    batch,
+                    outcomes,
+                    published,
+                    events,
+                    has_claims,
+                    unique,
+                    started,
+                    task,
+                    progress,
+                });
             }
-            None => None,
-        };
-        match staged {
-            Ok(staged) if fallen.is_none() => match staged.commit {
-                Some(commit) => {
-                    self.launch(batch, staged.outcomes, commit, staged.connection, started);
-                }
-                // A commit would have shown that nobody else appended. Without one, the refusals may come
-                // of what this process remembers and is not so any more: they are decided under the lock.
-                None => {
-                    self.idle.push(staged.connection);
-                    self.complete(batch).await;
-                }
-            },
-            Ok(mut staged) => {
-                // What it was staged upon has not become true. Its rows go first, or they would be in
-                // the way of those that now come before them.
-                if log::rollback(&mut staged.connection).await.is_ok() {
-                    self.idle.push(staged.connection);
-                }
-                self.forget_the_tip();
-                for batch in fallen.into_iter().chain([batch]) {
-                    self.complete(batch).await;
-                }
+            // A commit would have shown that nobody else appended. Without one, the refusals may come
+            // of what this process remembers and is not so any more: they are decided under the lock.
+            Ok((connection, Plan { write: None, .. })) => {
+                self.idle.push(connection);
+                self.settle().await;
+                self.complete(batch).await;
             }
             Err(error) => {
-                // Somebody else appended, a command was repeated, or the database failed: under the
-                // lock it shows which.
                 tracing::debug!(error = error.chain(), "a batch goes the careful way");
                 self.careful = CAREFUL_BATCHES;
+                self.settle().await;
                 self.forget_the_tip();
-                for batch in fallen.into_iter().chain([batch]) {
-                    self.complete(batch).await;
-                }
+                self.complete(batch).await;
             }
         }
     }
 
-    /// Whether a batch can be decided before the one under way is committed.
+    /// Whether a batch can be decided upon what this process knows, before the batches under way are
+    /// durable.
     fn may_overlap(&self, batch: &[Queued]) -> bool {
         let has_claims = || batch.iter().any(|queued| !queued.append.claims.is_empty());
-        match &self.flight {
-            None => true,
-            Some(flight) => self.careful == 0 && !(flight.has_claims && has_claims()),
-        }
+        self.careful == 0
+            && self.tip.is_some()
+            && !batch.iter().any(|queued| queued.append.goes_alone())
+            && !(self.flights.iter().any(|flight| flight.has_claims) && has_claims())
+            // The later one could be written first, and the earlier one wait for it in the database.
+            && !self.flights.iter().any(|flight| {
+                batch.iter().flat_map(|queued| queued.append.unique_ids()).any(|id| flight.unique.contains(&id))
+            })
     }
 
     /// Appends a batch by itself: everything is read under the head's lock.
@@ -276,79 +274,71 @@ impl Sequencer {
     }
 
     async fn attempt(&mut self, batch: &[Queued]) -> Result<Vec<Outcome>, BatchError> {
-        let staged = self.stage(batch, Reads::EverythingLocked).await;
-        let Staged { connection, outcomes, commit } = match staged {
-            Ok(staged) => staged,
-            Err(error) => {
-                self.forget_the_tip();
-                return Err(error);
+        let limit = self.limits.transaction;
+        let written = tokio::time::timeout(limit, self.write_locked(batch))
+            .await
+            .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() });
+        let outcome = match written.flatten() {
+            Ok((connection, outcomes, None)) => {
+                self.idle.push(connection);
+                return Ok(outcomes);
             }
-        };
-        let Some(commit) = commit else {
-            self.idle.push(connection);
-            return Ok(outcomes);
-        };
-        match commit_within(self.limits, connection, &commit.advance).await {
-            Ok(connection) => self.idle.push(connection),
-            Err(error) => {
-                self.forget_the_tip();
-                return Err(error);
+            Ok((connection, outcomes, Some(written))) => {
+                let Written { advance, published, events, erased } = written;
+                commit_within(self.limits, connection, &advance).await.map(|connection| {
+                    self.idle.push(connection);
+                    if let Some(subject) = erased {
+                        self.erasures.committed(subject);
+                    }
+                    if advance.moves_epoch {
+                        // The next batch must see what changed.
+                        self.forget_the_tip();
+                    }
+                    self.published(published, events);
+                    outcomes
+                })
             }
-        }
-        if let Some(subject) = commit.erased {
-            self.erasures.committed(subject);
-        }
-        if commit.advance.moves_epoch {
-            // The next batch must see what changed.
-            self.forget_the_tip();
-        }
-        self.published(commit.published, commit.events);
-        Ok(outcomes)
-    }
-
-    /// Sends the commit on its way.
-    fn launch(
-        &mut self,
-        batch: Vec<Queued>,
-        outcomes: Vec<Outcome>,
-        commit: Commit,
-        connection: PgConnection,
-        started: Instant,
-    ) {
-        let Commit { advance, published, events, has_claims, .. } = commit;
-        let limits = self.limits;
-        let task = tokio::spawn(async move { commit_within(limits, connection, &advance).await });
-        self.flight =
-            Some(Flight { batch, outcomes, published, events, has_claims, started, task });
+            Err(error) => Err(error),
+        };
+        outcome.inspect_err(|_| self.forget_the_tip())
     }
 
     /// Waits until nothing is under way.
     async fn settle(&mut self) {
-        if self.flight.is_some() {
-            let landed = landing(&mut self.flight).await;
-            if let Some(batch) = self.landed(landed) {
-                self.complete(batch).await;
-            }
+        while !self.flights.is_empty() {
+            let ended = landing(&mut self.flights).await;
+            self.land(ended).await;
         }
     }
 
-    /// The commit under way has ended: answers the batch, or gives it back to be appended once more.
-    fn landed(&mut self, landed: Result<PgConnection, BatchError>) -> Option<Vec<Queued>> {
-        let flight = self.flight.take()?;
-        match landed {
+    /// The oldest batch under way has ended: it is answered; or it and those decided upon it are appended
+    /// once more, in their order.
+    async fn land(&mut self, ended: Result<PgConnection, BatchError>) {
+        let ended = landed(ended).await;
+        let Some(flight) = self.flights.pop_front() else { return };
+        match ended {
             Ok(connection) => {
                 self.idle.push(connection);
                 metrics::histogram!("ledger_append_seconds")
                     .record(flight.started.elapsed().as_secs_f64());
                 self.published(flight.published, flight.events);
                 self.answer(flight.batch, flight.outcomes);
-                None
             }
             Err(error) => {
+                // Somebody else appended, a command was repeated, or the database failed: under the
+                // lock it shows which.
                 tracing::debug!(error = error.chain(), "a batch goes the careful way");
                 self.careful = CAREFUL_BATCHES;
                 self.forget_the_tip();
-                Some(flight.batch)
+                let mut fallen = vec![flight.batch];
+                while let Some(mut upon) = self.flights.pop_front() {
+                    // It rolls back by itself; until then its rows are in the way.
+                    let _ = (&mut upon.task).await;
+                    fallen.push(upon.batch);
+                }
+                for batch in fallen {
+                    self.complete(batch).await;
+                }
             }
         }
     }
@@ -363,32 +353,58 @@ impl Sequencer {
         self.publish.send_replace(published);
     }
 
-    /// Decides a batch and inserts its rows. After a failure the connection is not used again.
-    async fn stage(&mut self, batch: &[Queued], reads: Reads) -> Result<Staged, BatchError> {
-        let limit = self.limits.transaction;
-        let staging = self.stage_unbounded(batch, reads);
-        tokio::time::timeout(limit, staging)
-            .await
-            .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() })?
-    }
-
-    async fn stage_unbounded(
+    /// Decides a batch on what is in memory, and reads what is not. After a failure the connection is not
+    /// used again.
+    async fn plan_upon_memory(
         &mut self,
         batch: &[Queued],
-        reads: Reads,
-    ) -> Result<Staged, BatchError> {
-        let mut connection = match self.idle.pop() {
-            Some(connection) => connection,
-            None => connect(&self.pool).await?,
+    ) -> Result<(PgConnection, Plan), BatchError> {
+        let limit = self.limits.transaction;
+        let reading = async {
+            let mut connection = self.connection().await?;
+            let facts = self.facts(&mut connection, batch, false).await?;
+            Ok::<_, BatchError>((connection, facts))
         };
-        let locked = reads == Reads::EverythingLocked;
-        let mut tip = match self.tip.take() {
-            Some(tip) if !locked => tip,
-            tip => self.lock(&mut connection, tip).await?,
+        let (connection, facts) = tokio::time::timeout(limit, reading)
+            .await
+            .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() })??;
+        let tip = self.tip.take().ok_or(BatchError::GivenUp)?;
+        Ok((connection, self.plan(batch, facts, tip)?))
+    }
+
+    /// Decides a batch under the head's lock and writes its rows. Commits nothing yet.
+    async fn write_locked(
+        &mut self,
+        batch: &[Queued],
+    ) -> Result<(PgConnection, Vec<Outcome>, Option<Written>), BatchError> {
+        let mut connection = self.connection().await?;
+        let tip = self.tip.take();
+        let tip = self.lock(&mut connection, tip).await?;
+        let facts = self.facts(&mut connection, batch, true).await?;
+        let Plan { outcomes, write } = self.plan(batch, facts, tip)?;
+        let Some(write) = write else {
+            log::rollback(&mut connection).await?;
+            return Ok((connection, outcomes, None));
         };
+        let Planned { statements, advance, published, events, erased, .. } = write;
+        statements.execute(&mut connection).await?;
+        if let Some(subject) = erased {
+            erasure::destroy(&mut connection, subject).await?;
+        }
+        Ok((connection, outcomes, Some(Written { advance, published, events, erased })))
+    }
+
+    async fn connection(&mut self) -> Result<PgConnection, sqlx::Error> {
+        match self.idle.pop() {
+            Some(connection) => Ok(connection),
+            None => connect(&self.pool).await,
+        }
+    }
+
+    /// Decides a batch, and moves the tip to where the log will end with it.
+    fn plan(&mut self, batch: &[Queued], facts: Facts, mut tip: Tip) -> Result<Plan, BatchError> {
         let first = tip.edge.size();
         let appends: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
-        let facts = self.facts(&mut connection, &appends, locked).await?;
         let headers = self.keyring.keyring.headers(first);
         let rules = Rules {
             last_recorded_at: tip.last_recorded_at,
@@ -403,12 +419,11 @@ impl Sequencer {
             .map(|(append, _)| *append)
             .collect();
         if accepted.is_empty() {
-            if locked {
-                log::rollback(&mut connection).await?;
-            }
             self.tip = Some(tip);
-            let outcomes = outcomes(decision.verdicts, first, Vec::new());
-            return Ok(Staged { connection, outcomes, commit: None });
+            return Ok(Plan {
+                outcomes: outcomes(decision.verdicts, first, Vec::new()),
+                write: None,
+            });
         }
         let leaves: Vec<Hash> =
             accepted.iter().flat_map(|append| &append.events).map(|event| event.leaf).collect();
@@ -418,41 +433,38 @@ impl Sequencer {
         let origin = self.keyring.keyring.origin().to_owned();
         let checkpoint = Checkpoint { origin, size: appended.size, root: appended.root }
             .to_note(&self.signing.current().note)?;
+        let has_claims = accepted.iter().any(|append| !append.claims.is_empty());
         let erased = accepted.iter().find_map(|append| append.erase);
-        let commit = Commit {
-            has_claims: accepted.iter().any(|append| !append.claims.is_empty()),
-            advance: Advance {
-                expected_size: first,
-                expected_frontier,
-                expected_epoch: self.epoch,
-                size: appended.size,
-                frontier: tip.edge.frontier(),
-                checkpoint: checkpoint.clone(),
-                last_recorded_at: decision.latest,
-                moves_epoch: accepted.iter().any(|append| append.goes_alone()),
-            },
-            published: Published {
-                size: appended.size,
-                checkpoint: Arc::from(checkpoint.as_str()),
-            },
-            events: decision.events,
-            erased,
-        };
-        if !locked {
-            log::begin(&mut connection).await?;
-        }
-        let (claims, checkpoint) = (decision.claims, checkpoint.as_str());
-        let write = Write { first, accepted, claims, tiles, size: appended.size, checkpoint };
-        log::write(&mut connection, &write).await?;
-        if let Some(subject) = erased {
-            erasure::destroy(&mut connection, subject).await?;
-        }
-        for event in write.accepted.iter().flat_map(|append| &append.events) {
+        let moves_epoch = accepted.iter().any(|append| append.goes_alone());
+        for event in accepted.iter().flat_map(|append| &append.events) {
             self.versions.insert((event.stream_type, event.stream_id), event.sequence);
         }
+        let statements = Statements::of(&Write {
+            first,
+            accepted,
+            claims: decision.claims,
+            tiles,
+            size: appended.size,
+            checkpoint: &checkpoint,
+        })?;
+        let published =
+            Published { size: appended.size, checkpoint: Arc::from(checkpoint.as_str()) };
+        let advance = Advance {
+            expected_size: first,
+            expected_frontier,
+            expected_epoch: self.epoch,
+            size: appended.size,
+            frontier: tip.edge.frontier(),
+            checkpoint,
+            last_recorded_at: decision.latest,
+            moves_epoch,
+        };
         self.tip = Some(tip);
-        let outcomes = outcomes(decision.verdicts, first, appended.proofs);
-        Ok(Staged { connection, outcomes, commit: Some(commit) })
+        let events = decision.events;
+        Ok(Plan {
+            outcomes: outcomes(decision.verdicts, first, appended.proofs),
+            write: Some(Planned { statements, advance, published, events, has_claims, erased }),
+        })
     }
 
     /// Begins a transaction under the head's lock, and learns what others have appended.
@@ -498,27 +510,28 @@ impl Sequencer {
     async fn facts(
         &self,
         connection: &mut PgConnection,
-        batch: &[&Append],
+        batch: &[Queued],
         locked: bool,
     ) -> Result<Facts, BatchError> {
+        let batch: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
         let streams = || batch.iter().flat_map(|append| &append.expected);
         let known = |stream: &(&'static str, Uuid)| self.versions.get(stream);
         let all_known = streams()
             .all(|expected| known(&(expected.stream_type, expected.stream_id)).is_some())
             && batch.iter().all(|append| append.claims.is_empty() && append.new_keys.is_empty());
         let mut facts = if locked || !all_known {
-            log::read_facts(connection, batch).await?
+            log::read_facts(connection, &batch).await?
         } else {
             Facts::default()
         };
-        // What is staged and not committed yet is known only here.
+        // What is under way is known only here.
         for expected in streams() {
             let stream = (expected.stream_type, expected.stream_id);
             if let Some(version) = known(&stream) {
                 facts.versions.insert(stream, version);
             }
         }
-        facts.erased = self.erasures.among(batch);
+        facts.erased = self.erasures.among(&batch);
         Ok(facts)
     }
 
@@ -549,26 +562,25 @@ impl Sequencer {
     }
 }
 
-/// What a batch reads before it is decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reads {
-    WhatIsUnknown,
-    EverythingLocked,
-}
-
-/// The end of the commit under way; never, if there is none.
-async fn landing(flight: &mut Option<Flight>) -> Result<PgConnection, BatchError> {
-    match flight {
-        Some(flight) => {
-            let landed = (&mut flight.task).await.unwrap_or(Err(BatchError::GivenUp));
-            failpoint!("landing.after");
-            landed
-        }
+/// The end of the oldest batch under way; never, if there is none.
+async fn landing(flights: &mut VecDeque<Flight>) -> Result<PgConnection, BatchError> {
+    match flights.front_mut() {
+        Some(flight) => (&mut flight.task).await.unwrap_or(Err(BatchError::GivenUp)),
         None => std::future::pending().await,
     }
 }
 
-async fn commit_within(
+/// What `landing` brought, unless a test has it otherwise.
+#[cfg_attr(
+    not(feature = "failpoints"),
+    expect(clippy::unused_async, reason = "nothing is awaited")
+)]
+async fn landed(ended: Result<PgConnection, BatchError>) -> Result<PgConnection, BatchError> {
+    failpoint!("landing.after");
+    ended
+}
+
+pub(super) async fn commit_within(
     limits: Limits,
     mut connection: PgConnection,
     advance: &Advance,

@@ -7,6 +7,7 @@ mod measurement;
 
 pub mod codes;
 pub mod healing;
+pub mod outlook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;

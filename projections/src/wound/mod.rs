@@ -15,3 +15,4 @@ pub mod phantom;
 pub mod pipeline;
 pub mod ply;
 mod random;
+pub mod trial;

@@ -433,6 +433,38 @@ pub struct HealingPoint {
     pub push_area_score: u8,
 }
 
+/// How a wound heals.
+#[derive(ToSchema)]
+pub struct HealingCourse {
+    /// One point for each measured scan, by the time of capture.
+    pub points: Vec<HealingPoint>,
+    /// What they say of the weeks to come; absent from fewer than three points or over less than a week.
+    pub outlook: Option<HealingOutlook>,
+}
+
+/// What the measurements so far say, if the edge keeps its pace.
+#[derive(ToSchema)]
+pub struct HealingOutlook {
+    /// By how much the area has shrunk, or will have, four weeks after the first scan, in permille.
+    pub four_week_reduction_permille: Bounds,
+    /// Whether that reaches one half: `on-course`, `uncertain` or `behind`.
+    #[schema(example = "on-course")]
+    pub four_weeks: String,
+    /// When the wound closes, in days from the first scan; absent if that is not certain.
+    pub closure_days: Option<Bounds>,
+}
+
+/// A figure and the bounds that hold it nine times in ten.
+#[derive(ToSchema)]
+pub struct Bounds {
+    /// The best guess.
+    pub value: i64,
+    /// The lower bound.
+    pub low: i64,
+    /// The upper bound.
+    pub high: i64,
+}
+
 /// A page of wounds.
 #[derive(ToSchema)]
 pub struct WoundPage {

@@ -2,10 +2,13 @@
 //! intrinsics, freed of what the sensor itself doubts and of points that no surface carries.
 
 use nalgebra::{Matrix3, Vector3};
+use rayon::prelude::*;
 use rstar::RTree;
 use rstar::primitives::GeomWithData;
 
+use super::bed::SENSOR_BLUR_PIXELS;
 use super::polygon::Polygon;
+use super::skin::Skin;
 use crate::wound::capture::Frame;
 
 /// Neighbours that decide whether a point belongs to a surface.
@@ -14,6 +17,8 @@ const NEIGHBOURS: usize = 9;
 const NEIGHBOURS_NORMAL: usize = 28;
 /// A point whose neighbours are this many times farther off than usual flies.
 const FLYING: f64 = 2.5;
+/// More than this the smoothing does to no skin that is seen well enough.
+const SHARPEN_MAX_MM: f64 = 1.5;
 /// Points at which the surface is seen under less than this (cosine) are not trusted.
 const FACING_MIN: f64 = 0.25;
 
@@ -44,6 +49,19 @@ pub(crate) struct Cloud {
     pub(crate) inside_measured: usize,
     /// Those of them with a value and medium or high confidence.
     pub(crate) inside_confident: usize,
+}
+
+/// Colour pixels per depth pixel, across and down.
+pub(crate) fn pixel_scale(frame: &Frame) -> [f64; 2] {
+    let (width, height) = frame.image().dimensions();
+    let depth = frame.depth();
+    [f64::from(width) / f64::from(depth.width()), f64::from(height) / f64::from(depth.height())]
+}
+
+/// The solid angle of a depth pixel, as the area it covers on a plane across at distance one.
+pub(crate) fn opening(frame: &Frame) -> f64 {
+    let [across, down] = pixel_scale(frame);
+    across * down / (frame.intrinsics().fx * frame.intrinsics().fy)
 }
 
 /// Collects the points inside the boundary and up to `reach` colour pixels around it.
@@ -87,6 +105,26 @@ pub(crate) fn collect(frame: &Frame, boundary: &Polygon, reach: f64) -> Cloud {
     cloud
 }
 
+/// Takes back what the sensor's smoothing does to a curved skin: it deepens a limb the more the
+/// flatter it is seen, which would make the limb too round. By the skin as it was found without.
+pub(crate) fn sharpen(frame: &Frame, points: &mut [Point], skin: &Skin) {
+    let [across, down] = pixel_scale(frame);
+    let seen = |pixel: [f64; 2], dx: f64, dy: f64| {
+        let ray = frame.intrinsics().ray(pixel[0] + dx * across, pixel[1] + dy * down);
+        skin.meet(&ray).map(|(depth, ..)| depth)
+    };
+    points.par_iter_mut().for_each(|point| {
+        let around = [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0)];
+        let around: Option<Vec<f64>> =
+            around.iter().map(|(dx, dy)| seen(point.pixel, *dx, *dy)).collect();
+        if let (Some(around), Some(here)) = (around, seen(point.pixel, 0.0, 0.0)) {
+            let bend = around.iter().sum::<f64>() - 4.0 * here;
+            let deepened = 0.5 * SENSOR_BLUR_PIXELS.powi(2) * bend;
+            point.position *= 1.0 - deepened.clamp(0.0, SHARPEN_MAX_MM) / point.position.z;
+        }
+    });
+}
+
 type Entry = GeomWithData<[f64; 3], usize>;
 
 /// Marks points that fly between surfaces, and points on surfaces that turn away.
@@ -100,39 +138,32 @@ fn mark_unsound(points: &mut [Point]) {
     if entries.len() <= NEIGHBOURS_NORMAL {
         return;
     }
-    let tree = RTree::bulk_load(entries);
-    let mut spacing: Vec<(usize, f64)> = Vec::new();
-    let mut turned_away = Vec::new();
-    let mut around = Vec::with_capacity(NEIGHBOURS_NORMAL);
-    for entry in &tree {
-        let index = entry.data;
-        let position = points[index].position;
-        around.clear();
-        around.extend(
-            tree.nearest_neighbor_iter([position.x, position.y, position.z])
+    let tree = RTree::bulk_load(entries.clone());
+    let known = &*points;
+    let looked_at: Vec<(usize, f64, f64)> = entries
+        .par_iter()
+        .map(|entry| {
+            let position = known[entry.data].position;
+            let around: Vec<Vector3<f64>> = tree
+                .nearest_neighbor_iter([position.x, position.y, position.z])
                 .take(NEIGHBOURS_NORMAL)
-                .map(|neighbour| points[neighbour.data].position),
-        );
-        // The nearest is the point itself. Points spread with distance, so the spacing is
-        // compared as an angle.
-        let near = &around[1..=NEIGHBOURS];
-        let mean =
-            near.iter().map(|other| (other - position).norm()).sum::<f64>() / NEIGHBOURS as f64;
-        spacing.push((index, mean / position.z));
-        let facing = normal(&around).dot(&position.normalize()).abs();
-        if facing < FACING_MIN {
-            turned_away.push(index);
-        }
-    }
-    let mut sorted: Vec<f64> = spacing.iter().map(|(_, mean)| *mean).collect();
+                .map(|neighbour| known[neighbour.data].position)
+                .collect();
+            // The nearest is the point itself. Points spread with distance, so the spacing is
+            // compared as an angle.
+            let near = &around[1..=NEIGHBOURS];
+            let mean =
+                near.iter().map(|other| (other - position).norm()).sum::<f64>() / NEIGHBOURS as f64;
+            let facing = normal(&around).dot(&position.normalize()).abs();
+            (entry.data, mean / position.z, facing)
+        })
+        .collect();
+    let mut sorted: Vec<f64> = looked_at.iter().map(|(_, mean, _)| *mean).collect();
     let middle = sorted.len() / 2;
     let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
     let limit = FLYING * *median;
-    for (index, mean) in spacing {
-        points[index].sound &= mean <= limit;
-    }
-    for index in turned_away {
-        points[index].sound = false;
+    for (index, mean, facing) in looked_at {
+        points[index].sound &= mean <= limit && facing >= FACING_MIN;
     }
 }
 

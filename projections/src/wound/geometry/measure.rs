@@ -1,16 +1,13 @@
 //! One frame and one boundary in, all figures with their standard deviations out.
 
-use nalgebra::{SVector, Vector3};
-
+use super::alignment;
 use super::bed::{self, Sample};
 use super::cloud::{self, Cloud, Point};
-use super::planimetry::{self, Planimetry};
+use super::doubt;
 use super::polygon::Polygon;
 use super::rejection::ScanRejection;
-use super::skin::{self, Fit, PARAMETERS};
-use super::volume::{self, MARGIN_PIXELS};
+use super::skin::{self, Fit, Skin};
 use crate::wound::capture::Frame;
-use crate::wound::random::Random;
 
 /// Nearest and farthest that a phone's depth camera measures skin from, mm.
 const DISTANCE_MM: (f64, f64) = (150.0, 1000.0);
@@ -32,14 +29,17 @@ const SECTORS_MIN: usize = 8;
 const SKIN_POINTS_MIN: usize = 40;
 /// Skin whose points scatter more than this is none, mm at any distance.
 const SCATTER_MAX_MM: f64 = 5.0;
+/// So much of the ring must lie on the skin, within two deviations.
+const CARRIED_MIN: f64 = 0.5;
 /// The share of the wound that may lack depth or confidence.
 const LACKING_MAX: f64 = 0.5;
-/// How well a phone's depth scale is known, as a share.
-const SCALE_SD: f64 = 0.005;
 /// What the smooth model of the bed and the choice of its deepest part leave open: mm, and share.
-const BED_MODEL_SD: (f64, f64) = (0.25, 0.02);
-/// Draws of the error propagation. The sample's own error of a deviation is then about a tenth.
-const DRAWS: usize = 40;
+const BED_MODEL_SD: (f64, f64) = (0.15, 0.02);
+/// How far out or in the wall of the modelled bed may stand, all around, mm: the sensor's smoothing
+/// hides how it falls. On phantoms without noise the volume is off by this much of its wall.
+const WALL_MODEL_SD_MM: f64 = 0.1;
+/// How deep a strip along the outline is, as a share of the mean depth: half in a bowl with walls.
+const STRIP_DEPTH: f64 = 0.5;
 /// Points per outline; enough for any curve the sensor can see.
 const OUTLINE_POINTS: usize = 400;
 const OUTLINE_POINTS_MAX: usize = 4096;
@@ -95,61 +95,68 @@ pub fn measure_frame(
     check_boundary(frame, boundary)?;
     let distance = distance(frame, boundary)?;
     let focal = frame.intrinsics().fx;
-    let (width, _) = frame.image().dimensions();
-    let depth_pixel = f64::from(width) / f64::from(frame.depth().width());
+    let [depth_pixel, _] = cloud::pixel_scale(frame);
     let gap = GAP_DEPTH_PIXELS * depth_pixel;
     let radius: f64 = (boundary.area() / std::f64::consts::PI).sqrt() * distance / focal;
     let ring = (RING_SHARE * radius).clamp(RING_MM.0, RING_MM.1) * focal / distance;
 
-    let cloud = cloud::collect(frame, boundary, gap + ring);
+    let mut cloud = cloud::collect(frame, boundary, gap + ring);
     check_cloud(&cloud, distance)?;
-    let around: Vec<&Point> =
-        cloud.points.iter().filter(|point| point.sound && point.beyond >= gap).collect();
-    check_ring(boundary, &around)?;
+    check_ring(boundary, &around(&cloud, gap))?;
     let middle = boundary.centroid();
     let sight = frame.intrinsics().ray(middle[0], middle[1]);
-    let skin_points: Vec<(Vector3<f64>, f64)> =
-        around.iter().map(|point| (point.position, point.beyond)).collect();
-    let fit = skin::fit(&skin_points, &sight).ok_or(ScanRejection::Inconsistent)?;
-    if fit.sigma > SCATTER_MAX_MM {
+    let ring = |cloud: &Cloud| {
+        let points = around(cloud, gap).into_iter().map(|point| (point.position, point.beyond));
+        skin::Ring::new(points.collect())
+    };
+    let found = skin::find(&ring(&cloud), &sight).ok_or(ScanRejection::Inconsistent)?;
+    cloud::sharpen(frame, &mut cloud.points, &found.skin);
+    let fit = skin::fit(&ring(&cloud), found).ok_or(ScanRejection::Inconsistent)?;
+    if fit.sigma > SCATTER_MAX_MM || fit.carried < CARRIED_MIN {
         return Err(ScanRejection::Inconsistent);
     }
-    let related = relation(&around, &fit);
-
     let traced = boundary.resampled(OUTLINE_POINTS);
-    let plain =
-        unrolled(frame, &traced, &fit.skin).ok_or(ScanRejection::TooOblique { degrees: 90 })?;
     check_angle(frame, &traced, &fit)?;
-    let axis = body_axis(frame, middle, &fit.skin);
     // A drawn polygon keeps its corners; resampling is for the error propagation alone.
     let exact = boundary.densified(0.5 * depth_pixel);
-    let exact = unrolled(frame, &exact, &fit.skin).ok_or(ScanRejection::Inconsistent)?;
-    let flat = planimetry::measure(&exact, &fit.skin, axis);
-    let spread = propagate(frame, &traced, &plain, &fit, related, axis, error);
+    let lifted = doubt::on_skin(frame, &exact, &fit.skin);
+    let (flat, head_to_toe) = lifted.ok_or(ScanRejection::TooOblique { degrees: 90 })?;
+    let related = doubt::relation(&around(&cloud, gap), &fit);
+    let doubts = fit.doubts(related);
+    let (spread, outline_sd) = doubt::spread(frame, &traced, &fit.skin, &doubts, error)
+        .ok_or(ScanRejection::TooOblique { degrees: 90 })?;
 
-    let offset_sd = related.sqrt() * fit.root.row(0).norm();
-    let depth = deepest(frame, boundary, &cloud, &fit, related, gap, radius)?;
-    let deepest_mm = depth.depth.max(0.0);
-    let model_sd = BED_MODEL_SD.0.hypot(BED_MODEL_SD.1 * deepest_mm);
-    let depth_sd = depth.sd.hypot(offset_sd).hypot(model_sd);
-    let volume = volume::volume(frame, &cloud.points, &fit.skin, MARGIN_PIXELS * depth_pixel);
-    let per_pixel = volume.footprint_mm2 / (volume.pixels.max(1)) as f64;
-    let noise = fit.sigma * (related * volume.pixels as f64).sqrt() * per_pixel;
-    let volume_sd = (offset_sd * volume.footprint_mm2)
-        .hypot(noise)
-        .hypot(3.0 * SCALE_SD * volume.mm3)
-        .hypot(volume.mm3 * spread.area / flat.area);
+    let samples = samples(frame, &cloud, &fit.skin, gap);
+    let outline = in_depth_pixels(frame, &traced).ok_or(ScanRejection::Outline)?;
+    let sigma = fit.sigma * related.sqrt();
+    alignment::check(frame, boundary, &cloud, &fit.skin, sigma, distance)?;
+    let pixel_mm2 = flat.area / outline.area();
+    let bed = bed::fit(&samples, &outline, sigma, pixel_mm2, radius)
+        .ok_or(ScanRejection::Inconsistent)?;
+    let skin_error = doubt::below(frame, &cloud, &fit.skin, &doubts, &bed);
+    let depth = bed.depth.max(0.0);
+    let depth_sd = bed.depth_sd.hypot(skin_error.depth);
+    let depth_sd = depth_sd.hypot(BED_MODEL_SD.0).hypot(BED_MODEL_SD.1 * depth);
+    let volume_sd = bed.volume_sd.hypot(skin_error.volume);
+    let volume_sd = volume_sd.hypot(3.0 * doubt::SCALE_SD * bed.volume);
+    let volume_sd = volume_sd.hypot(WALL_MODEL_SD_MM * flat.perimeter * depth);
+    let volume_sd = volume_sd.hypot(STRIP_DEPTH * bed.volume * outline_sd / flat.area);
 
     Ok(Figures {
         area_mm2: Figure { value: flat.area, sd: spread.area },
         perimeter_mm: Figure { value: flat.perimeter, sd: spread.perimeter },
         length_mm: Figure { value: flat.length, sd: spread.length },
         width_mm: Figure { value: flat.width, sd: spread.width },
-        max_depth_mm: Figure { value: deepest_mm, sd: depth_sd },
-        volume_mm3: Figure { value: volume.mm3.max(0.0), sd: volume_sd },
-        head_to_toe: axis.is_some(),
+        max_depth_mm: Figure { value: depth, sd: depth_sd },
+        volume_mm3: Figure { value: bed.volume.max(0.0), sd: volume_sd },
+        head_to_toe,
         outline: boundary.points().to_vec(),
     })
+}
+
+/// The points of skin around the wound, beyond what the sensor smears.
+fn around(cloud: &Cloud, gap: f64) -> Vec<&Point> {
+    cloud.points.iter().filter(|point| point.sound && point.beyond >= gap).collect()
 }
 
 fn check_boundary(frame: &Frame, boundary: &Polygon) -> Result<(), ScanRejection> {
@@ -173,8 +180,7 @@ fn check_boundary(frame: &Frame, boundary: &Polygon) -> Result<(), ScanRejection
 /// Median depth of the pixels in and near the wound, mm.
 fn distance(frame: &Frame, boundary: &Polygon) -> Result<f64, ScanRejection> {
     let depth = frame.depth();
-    let (width, _) = frame.image().dimensions();
-    let reach = 2.0 * f64::from(width) / f64::from(depth.width());
+    let reach = 2.0 * cloud::pixel_scale(frame)[0];
     let (low, high) = boundary.bounds();
     let mut values = Vec::new();
     for row in 0..depth.height() {
@@ -240,8 +246,13 @@ fn check_angle(frame: &Frame, traced: &Polygon, fit: &Fit) -> Result<(), ScanRej
         .iter()
         .filter_map(|[x, y]| {
             let ray = frame.intrinsics().ray(*x, *y);
-            let (_, u, _) = fit.skin.meet(&ray)?;
-            Some((-ray.dot(&fit.skin.normal(u)) / ray.norm()).clamp(-1.0, 1.0).acos().to_degrees())
+            let (_, u, v) = fit.skin.meet(&ray)?;
+            Some(
+                (-ray.dot(&fit.skin.normal(u, v)) / ray.norm())
+                    .clamp(-1.0, 1.0)
+                    .acos()
+                    .to_degrees(),
+            )
         })
         .collect();
     let mean = angles.iter().sum::<f64>() / angles.len().max(1) as f64;
@@ -252,154 +263,25 @@ fn check_angle(frame: &Frame, traced: &Polygon, fit: &Fit) -> Result<(), ScanRej
     Ok(())
 }
 
-fn unrolled(frame: &Frame, outline: &Polygon, skin: &skin::Skin) -> Option<Polygon> {
-    let rays: Vec<Vector3<f64>> =
-        outline.points().iter().map(|[x, y]| frame.intrinsics().ray(*x, *y)).collect();
-    planimetry::lift(&rays, skin)
+/// What lies below the skin at the depth pixels that see the wound or are smeared by it.
+fn samples(frame: &Frame, cloud: &Cloud, skin: &Skin, gap: f64) -> Vec<Sample> {
+    let opening = cloud::opening(frame);
+    let near = cloud.points.iter().filter(|point| point.confidence > 0 && point.beyond < gap);
+    near.filter_map(|point| {
+        let bed = point.position.z;
+        let (surface, ..) = skin.meet(&(point.position / bed))?;
+        // A depth pixel is a thin pyramid from the camera.
+        let missing = (bed.powi(3) - surface.powi(3)) / 3.0 * opening;
+        let at = [f64::from(point.column), f64::from(point.row)];
+        Some(Sample { at, below: -skin.place(&point.position).height, missing })
+    })
+    .collect()
 }
 
-/// The body's direction in unrolled coordinates at the middle of the wound.
-fn body_axis(frame: &Frame, middle: [f64; 2], skin: &skin::Skin) -> Option<[f64; 2]> {
-    const STEP: f64 = 4.0;
-    let axis = frame.body_axis()?;
-    let at = |step: f64| {
-        let ray = frame.intrinsics().ray(middle[0] + step * axis[0], middle[1] + step * axis[1]);
-        skin.meet(&ray)
-    };
-    let ((_, u0, v0), (_, u1, v1)) = (at(-STEP)?, at(STEP)?);
-    let length = (u1 - u0).hypot(v1 - v0);
-    (length > 0.0).then(|| [(u1 - u0) / length, (v1 - v0) / length])
-}
-
-/// How many values carry as much as one independent value, because neighbours are related: the
-/// sum of the residuals' correlation over near neighbours.
-fn relation(around: &[&Point], fit: &Fit) -> f64 {
-    const REACH: i64 = 2;
-    let residuals: std::collections::HashMap<(i64, i64), f64> = around
-        .iter()
-        .map(|point| {
-            let height = fit.skin.place(&point.position).height;
-            ((i64::from(point.column), i64::from(point.row)), height)
-        })
-        .filter(|(_, height)| height.abs() < 4.0 * fit.sigma)
-        .collect();
-    let power = residuals.values().map(|height| height * height).sum::<f64>()
-        / residuals.len().max(1) as f64;
-    if power <= 0.0 {
-        return 1.0;
-    }
-    let mut sum = 0.0;
-    for dx in -REACH..=REACH {
-        for dy in -REACH..=REACH {
-            let products = residuals.iter().filter_map(|((column, row), height)| {
-                residuals.get(&(column + dx, row + dy)).map(|other| height * other)
-            });
-            let (count, total) = products.fold((0_usize, 0.0), |(n, t), p| (n + 1, t + p));
-            if count > 8 {
-                sum += total / count as f64 / power;
-            }
-        }
-    }
-    sum.clamp(1.0, 14.0)
-}
-
-/// Standard deviations of the lengths and the area: the figures are taken anew from skins and
-/// boundaries that might as well be the true ones.
-fn propagate(
-    frame: &Frame,
-    traced: &Polygon,
-    plain: &Polygon,
-    fit: &Fit,
-    related: f64,
-    axis: Option<[f64; 2]>,
-    error: BoundaryError,
-) -> Planimetry {
-    let mut random = Random::new(0x0051_6D41);
-    let base = planimetry::measure(plain, &fit.skin, axis);
-    let mut squares = [0.0; 4];
-    let mut drawn = 0_usize;
-    for _ in 0..DRAWS {
-        let normal = SVector::<f64, PARAMETERS>::from_fn(|_, _| random.normal());
-        let skin = fit.skin.shifted(&(fit.root * normal * related.sqrt()));
-        let moved = wavered(traced, error, &mut random);
-        let scale = 1.0 + SCALE_SD * random.normal();
-        let Some(moved) = moved.and_then(|moved| unrolled(frame, &moved, &skin)) else { continue };
-        let figures = planimetry::measure(&moved, &skin, axis);
-        for (square, (value, reference)) in squares.iter_mut().zip([
-            (figures.area * scale * scale, base.area),
-            (figures.perimeter * scale, base.perimeter),
-            (figures.length * scale, base.length),
-            (figures.width * scale, base.width),
-        ]) {
-            *square += (value - reference).powi(2);
-        }
-        drawn += 1;
-    }
-    let [area, perimeter, length, width] =
-        squares.map(|square| (square / drawn.max(1) as f64).sqrt());
-    Planimetry { area, perimeter, length, width }
-}
-
-/// The outline moved as its error might have moved it: in or out as a whole, and in waves.
-fn wavered(outline: &Polygon, error: BoundaryError, random: &mut Random) -> Option<Polygon> {
-    const WAVES: usize = 6;
-    let offset = error.offset * random.normal();
-    let waves: Vec<(f64, f64)> = (0..WAVES).map(|_| (random.normal(), random.normal())).collect();
-    let strength = error.ragged / (WAVES as f64).sqrt();
-    let points = outline.points();
-    let count = points.len();
-    let turn = if outline.is_clockwise() { -1.0 } else { 1.0 };
-    let moved = (0..count)
-        .map(|i| {
-            let (before, after) = (points[(i + count - 1) % count], points[(i + 1) % count]);
-            let (dx, dy) = (after[0] - before[0], after[1] - before[1]);
-            let length = dx.hypot(dy).max(1e-9);
-            let phase = std::f64::consts::TAU * i as f64 / count as f64;
-            let wave: f64 = waves
-                .iter()
-                .zip(1..)
-                .map(|((a, b), k)| {
-                    let angle = f64::from(k) * phase;
-                    a * angle.cos() + b * angle.sin()
-                })
-                .sum();
-            let by = turn * (offset + strength * wave);
-            [points[i][0] + by * dy / length, points[i][1] - by * dx / length]
-        })
-        .collect();
-    Polygon::new(moved)
-}
-
-fn deepest(
-    frame: &Frame,
-    boundary: &Polygon,
-    cloud: &Cloud,
-    fit: &Fit,
-    related: f64,
-    gap: f64,
-    radius_mm: f64,
-) -> Result<bed::Deepest, ScanRejection> {
-    let (width, height) = frame.image().dimensions();
-    let scale = [
-        f64::from(frame.depth().width()) / f64::from(width),
-        f64::from(frame.depth().height()) / f64::from(height),
-    ];
-    let in_depth_pixels = boundary
-        .resampled(OUTLINE_POINTS)
-        .points()
-        .iter()
-        .map(|[x, y]| [(x + 0.5) * scale[0] - 0.5, (y + 0.5) * scale[1] - 0.5])
-        .collect();
-    let boundary = Polygon::new(in_depth_pixels).ok_or(ScanRejection::NoWound)?;
-    let samples: Vec<Sample> = cloud
-        .points
-        .iter()
-        .filter(|point| point.confidence > 0 && point.beyond < gap)
-        .map(|point| Sample {
-            at: [f64::from(point.column), f64::from(point.row)],
-            below: -fit.skin.place(&point.position).height,
-        })
-        .collect();
-    let sigma = fit.sigma * related.sqrt();
-    bed::deepest(&samples, &boundary, sigma, radius_mm).ok_or(ScanRejection::Inconsistent)
+/// The boundary in depth pixels.
+fn in_depth_pixels(frame: &Frame, boundary: &Polygon) -> Option<Polygon> {
+    let scale = cloud::pixel_scale(frame);
+    let points = boundary.points().iter();
+    let moved = points.map(|[x, y]| [(x + 0.5) / scale[0] - 0.5, (y + 0.5) / scale[1] - 0.5]);
+    Polygon::new(moved.collect())
 }

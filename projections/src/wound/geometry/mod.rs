@@ -6,15 +6,18 @@
 //! | depth pixels become points, doubtful ones are put aside | `cloud` |
 //! | the healthy skin is fitted to a ring around the wound | `skin`, `relief` |
 //! | the boundary is lifted onto that skin and measured | `planimetry` |
-//! | bed against skin gives depth and volume | `bed`, `volume` |
-//! | what the sensor and the boundary leave open becomes a standard deviation | `measure` |
+//! | picture and depth are checked to show the same moment | `alignment` |
+//! | bed against skin gives depth and volume | `bed` |
+//! | what the sensor and the boundary leave open becomes a standard deviation | `doubt` |
 //!
 //! The area is that of the skin surface inside the boundary, as a film laid over the wound would
 //! show it; a deep wound has no more area than a shallow one with the same edge.
 
+mod alignment;
 mod bed;
 mod cloud;
 pub mod contour;
+mod doubt;
 mod measure;
 mod mesh;
 mod planimetry;
@@ -22,7 +25,6 @@ mod polygon;
 mod rejection;
 mod relief;
 mod skin;
-mod volume;
 
 pub use measure::{BoundaryError, Figure, Figures, measure_frame};
 pub use mesh::{WOUND_YELLOW, measure_marked_faces};

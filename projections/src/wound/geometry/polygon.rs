@@ -82,6 +82,18 @@ impl Polygon {
         inside
     }
 
+    /// Where the horizontal line at `y` crosses the boundary, from left to right; between the
+    /// first and the second it is inside, and so on.
+    pub(crate) fn crossings(&self, y: f64) -> Vec<f64> {
+        let mut crossings: Vec<f64> = self
+            .edges()
+            .filter(|(a, b)| (a[1] > y) != (b[1] > y))
+            .map(|(a, b)| a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0]))
+            .collect();
+        crossings.sort_by(f64::total_cmp);
+        crossings
+    }
+
     /// Distance to the boundary, negative inside.
     #[must_use]
     pub fn signed_distance(&self, point: [f64; 2]) -> f64 {

@@ -55,6 +55,16 @@ pub enum ScanRejection {
     /// No smooth skin fits the depth around the wound.
     #[error("the depth around the wound is no smooth skin: hold still and capture again")]
     Inconsistent,
+    /// The hollow in the depth lies beside the outline: the phone or the patient moved between
+    /// picture and depth.
+    #[error(
+        "the hollow in the depth lies {mm} mm beside the outline: hold phone and patient still and \
+         capture again, or draw the outline again"
+    )]
+    Moved {
+        /// From the outline to where the hollow fits it best.
+        mm: u32,
+    },
     /// The outline is not a simple closed curve.
     #[error("the outline crosses itself or has too many points: draw it again")]
     Outline,
@@ -94,7 +104,7 @@ impl ScanRejection {
             Self::TooOblique { .. } => RejectionReason::TooOblique,
             Self::DepthMissing { .. } => RejectionReason::DepthMissing,
             Self::LowConfidence { .. } => RejectionReason::LowConfidenceDepth,
-            Self::SkinMissing | Self::Inconsistent | Self::Implausible => {
+            Self::SkinMissing | Self::Inconsistent | Self::Moved { .. } | Self::Implausible => {
                 RejectionReason::DepthInconsistent
             }
             Self::Outline => RejectionReason::ImageUnusable,

@@ -28,6 +28,28 @@ impl Relief {
         Self::default()
     }
 
+    pub(crate) fn is_none(&self) -> bool {
+        self.coefficients.is_empty()
+    }
+
+    /// With its coefficients shifted.
+    pub(crate) fn shifted(&self, by: &DVector<f64>) -> Self {
+        let sum = self.coefficients.iter().zip(by.iter()).map(|(a, b)| a + b);
+        Self { coefficients: sum.collect() }
+    }
+
+    /// How firmly the points hold the coefficients.
+    pub(crate) fn normal_matrix(&self, places: &[Place], sigma: f64, tukey: f64) -> DMatrix<f64> {
+        let terms = self.coefficients.len();
+        let near = places
+            .iter()
+            .filter(|place| (place.height - self.value(place.u, place.v)).abs() < tukey * sigma);
+        near.fold(DMatrix::identity(terms, terms) * 1e-3, |matrix, place| {
+            let row = terms_at(place, terms);
+            matrix + &row * row.transpose()
+        })
+    }
+
     pub(crate) fn value(&self, u: f64, v: f64) -> f64 {
         self.with_slopes(u, v).0
     }
@@ -86,15 +108,16 @@ impl Relief {
         let mut matrix = DMatrix::<f64>::identity(terms, terms) * 1e-3;
         let mut right = DVector::<f64>::zeros(terms);
         for place in places {
-            let (x, y) = (place.u / LENGTH_MM, place.v / LENGTH_MM);
-            let row = DVector::from_iterator(
-                terms,
-                TERMS[..terms].iter().map(|(i, j)| x.powi(*i) * y.powi(*j)),
-            );
+            let row = terms_at(place, terms);
             matrix += &row * row.transpose();
             right += &row * place.height;
         }
         let solution = matrix.cholesky()?.solve(&right);
         Some(Self { coefficients: solution.iter().copied().collect() })
     }
+}
+
+fn terms_at(place: &Place, terms: usize) -> DVector<f64> {
+    let (x, y) = (place.u / LENGTH_MM, place.v / LENGTH_MM);
+    DVector::from_iterator(terms, TERMS[..terms].iter().map(|(i, j)| x.powi(*i) * y.powi(*j)))
 }

@@ -77,7 +77,7 @@ fn wound_at(mask: &GrayImage, [x, y]: [f32; 2]) -> bool {
         && is_wound(mask.get_pixel(x as u32, y as u32).0[0])
 }
 
-/// Four points in each pixel: enough to look at 512 pixels on a grid of 256 without aliasing.
+/// Four points in each pixel: enough to look at 512 pixels on the grid without aliasing.
 const POINTS: [[f32; 2]; 4] = [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]];
 
 fn look(example: &Example, view: View, side: usize) -> Sample {

@@ -11,7 +11,7 @@ use super::{
     evaluate::{Evaluation, Tally, compare},
     material::Material,
     model::Network,
-    segment::{Segmentation, Segmenter, WOUND_THRESHOLD, score},
+    segment::{Segmentation, Segmenter, WOUND_THRESHOLD, score, sigmoid},
 };
 
 /// How good the weights are on what they never learned from.
@@ -56,6 +56,11 @@ fn calibrate(scores: &[(f32, bool)]) -> [f32; 2] {
 /// One cell in so many is enough to calibrate the cells by.
 const CELL_STEP: usize = 7;
 
+fn log_odds(probability: f32) -> f32 {
+    let p = probability.clamp(1e-6, 1.0 - 1e-6);
+    (p / (1.0 - p)).ln()
+}
+
 /// Fits slope and intercept that turn a cell's logit into calibrated odds of wound.
 fn calibrate_cells(groups: &[(&[Example], Vec<Segmentation>)]) -> [f32; 2] {
     let mut cells = Vec::new();
@@ -64,11 +69,10 @@ fn calibrate_cells(groups: &[(&[Example], Vec<Segmentation>)]) -> [f32; 2] {
         let place = |cell: usize, cells: u32, pixels: u32| {
             ((cell as f32 + 0.5) * pixels as f32 / cells as f32) as u32
         };
-        for (index, probability) in segmentation.probability.iter().enumerate().step_by(CELL_STEP) {
+        for (index, p) in segmentation.probability.iter().enumerate().step_by(CELL_STEP) {
             let x = place(index % width, segmentation.width, mask.width());
             let y = place(index / width, segmentation.height, mask.height());
-            let p = probability.clamp(1e-5, 1.0 - 1e-5);
-            cells.push(((p / (1.0 - p)).ln(), dataset::is_wound(mask.get_pixel(x, y).0[0])));
+            cells.push((log_odds(*p), dataset::is_wound(mask.get_pixel(x, y).0[0])));
         }
     }
     calibrate(&cells)
@@ -78,16 +82,17 @@ fn calibrate_cells(groups: &[(&[Example], Vec<Segmentation>)]) -> [f32; 2] {
 pub(super) fn judge(network: Network, material: &Material, device: &Device) -> (Network, Figures) {
     let groups: [&[Example]; 3] =
         [&material.held_out, &material.held_out_phantoms, &material.held_out_woundless];
-    let look = |network: &Network| {
-        let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
-        groups.map(|examples| {
-            let seen = examples.iter().map(|example| segmenter.segment(&example.image)).collect();
-            (examples, seen)
-        })
-    };
-    let [slope, intercept] = calibrate_cells(&look(&network));
+    let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
+    let mut seen: [(&[Example], Vec<Segmentation>); 3] = groups.map(|examples| {
+        let seen = examples.iter().map(|example| segmenter.segment(&example.image)).collect();
+        (examples, seen)
+    });
+    let [slope, intercept] = calibrate_cells(&seen);
     let mut network = network.rescale(slope, intercept);
-    let mut seen: [(&[Example], Vec<Segmentation>); 3] = look(&network);
+    // What the rescaled network would say, without asking it.
+    for p in seen.iter_mut().flat_map(|(_, s)| s).flat_map(|s| &mut s.probability) {
+        *p = sigmoid(slope * log_odds(*p) + intercept);
+    }
     let scores: Vec<_> = seen
         .iter()
         .flat_map(|(examples, segmentations)| examples.iter().zip(segmentations))

@@ -1,5 +1,7 @@
 //! What the network learns from and what it is judged by: photographs, phantoms, drawings.
 
+use std::path::{Path, PathBuf};
+
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use rayon::prelude::*;
 
@@ -10,10 +12,16 @@ use super::{
     synthetic,
     train::{TrainConfig, TrainError},
 };
-use crate::wound::phantom::{self, PhantomSpec};
+use crate::wound::{
+    capture::CaptureError,
+    phantom::{self, PhantomSpec},
+};
 
 /// Seeds of what only judges the network, far from those of what it learns from.
 const HELD_OUT_SEED: u64 = 0xFFFF_0000;
+
+/// Size of the pictures of phantoms; drawings are as wide.
+const PHANTOM_SIZE: [u32; 2] = [512, 384];
 
 /// Everything to learn from and to be judged by.
 pub(super) struct Material {
@@ -25,12 +33,12 @@ pub(super) struct Material {
     pub(super) held_out_woundless: Vec<Example>,
 }
 
-fn phantom_examples(specs: Vec<PhantomSpec>) -> Result<Vec<Example>, TrainError> {
+fn phantom_examples(specs: Vec<PhantomSpec>) -> Result<Vec<Example>, CaptureError> {
     specs
         .into_par_iter()
         .map(|spec| {
-            let spec = PhantomSpec { image_size: [384, 288], depth_size: [32, 24], ..spec };
-            let made = phantom::generate(&spec).map_err(TrainError::Phantom)?;
+            let spec = PhantomSpec { image_size: PHANTOM_SIZE, depth_size: [32, 24], ..spec };
+            let made = phantom::generate(&spec)?;
             Ok(Example { image: made.capture.into_parts().image, mask: made.mask })
         })
         .collect()
@@ -41,10 +49,81 @@ fn drawings(seeds: std::ops::Range<u64>) -> Vec<Example> {
         .into_par_iter()
         .map(|seed| {
             let mut rng = StdRng::seed_from_u64(seed);
-            let height = if rng.random_bool(0.5) { 288 } else { 384 };
-            synthetic::woundless(384, height, &mut rng)
+            let height = if rng.random_bool(0.5) { 384 } else { 512 };
+            synthetic::woundless(PHANTOM_SIZE[0], height, &mut rng)
         })
         .collect()
+}
+
+/// Why made pictures could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// A phantom could not be made.
+    #[error("a phantom could not be made")]
+    Phantom(#[source] CaptureError),
+    /// A folder could not be made.
+    #[error("the folder {} could not be made", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A picture could not be written.
+    #[error("the picture {} could not be written", path.display())]
+    Picture {
+        /// Which.
+        path: PathBuf,
+        /// What the encoder said.
+        #[source]
+        source: image::ImageError,
+    },
+}
+
+/// Writes made pictures and their masks as PNG files of equal stems into `images` and `labels`
+/// below a folder: `phantom-N` with a wound, a third as many `healthy-N`, and `drawing-N`.
+/// Returns how many there are. Those that judge are not among them.
+///
+/// # Errors
+///
+/// A phantom cannot be made or a file not be written.
+pub fn write_material(
+    folder: &Path,
+    seed: u64,
+    phantoms: usize,
+    drawings_wanted: usize,
+) -> Result<usize, MaterialError> {
+    let seeds = |count: usize| seed << 32..(seed << 32) + count as u64;
+    let phantoms_of = |count: usize, spec: fn(u64) -> PhantomSpec| {
+        phantom_examples(seeds(count).map(spec).collect()).map_err(MaterialError::Phantom)
+    };
+    let kinds = [
+        ("phantom", phantoms_of(phantoms, PhantomSpec::random)?),
+        ("healthy", phantoms_of(phantoms / 3, PhantomSpec::healthy)?),
+        ("drawing", drawings(seeds(drawings_wanted))),
+    ];
+    for name in ["images", "labels"] {
+        let path = folder.join(name);
+        std::fs::create_dir_all(&path)
+            .map_err(|source| MaterialError::Folder { path: path.clone(), source })?;
+    }
+    let mut written = 0;
+    for (kind, examples) in &kinds {
+        examples.par_iter().enumerate().try_for_each(|(index, example)| {
+            let file = format!("{kind}-{index:04}.png");
+            let fail = |path: &Path| {
+                let path = path.to_owned();
+                move |source| MaterialError::Picture { path, source }
+            };
+            let path = folder.join("images").join(&file);
+            example.image.save(&path).map_err(fail(&path))?;
+            let path = folder.join("labels").join(&file);
+            example.mask.save(&path).map_err(fail(&path))
+        })?;
+        written += examples.len();
+    }
+    Ok(written)
 }
 
 impl Material {
@@ -67,19 +146,23 @@ impl Material {
         let start = config.seed << 32;
         let seeds = |count: usize| start..start + count as u64;
         let healthy =
-            phantom_examples(seeds(config.phantoms / 3).map(PhantomSpec::healthy).collect())?;
+            phantom_examples(seeds(config.phantoms / 3).map(PhantomSpec::healthy).collect())
+                .map_err(TrainError::Phantom)?;
         let mut woundless = drawings(seeds(config.drawings));
         woundless.extend(healthy);
         let judging = |count: u64| HELD_OUT_SEED..HELD_OUT_SEED + count;
         let mut held_out_woundless =
-            phantom_examples(judging(12).map(PhantomSpec::healthy).collect())?;
+            phantom_examples(judging(12).map(PhantomSpec::healthy).collect())
+                .map_err(TrainError::Phantom)?;
         held_out_woundless.extend(drawings(judging(48)));
         Ok(Self {
             photographs,
-            phantoms: phantom_examples(seeds(config.phantoms).map(PhantomSpec::random).collect())?,
+            phantoms: phantom_examples(seeds(config.phantoms).map(PhantomSpec::random).collect())
+                .map_err(TrainError::Phantom)?,
             woundless,
             held_out,
-            held_out_phantoms: phantom_examples(judging(40).map(PhantomSpec::random).collect())?,
+            held_out_phantoms: phantom_examples(judging(40).map(PhantomSpec::random).collect())
+                .map_err(TrainError::Phantom)?,
             held_out_woundless,
         })
     }

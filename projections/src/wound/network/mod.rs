@@ -1,12 +1,14 @@
 //! Where in a picture is the wound, and is there one at all.
 //!
 //! [`Segmenter`] answers both with the network whose weights are part of the program; [`train`]
-//! makes such weights and [`evaluate`] judges them. What the weights were made of, what they can
-//! do and what they must not be used for stands in `weights/MODEL_CARD.md`.
+//! makes such weights, [`import`] takes over those that `training/train.py` made, and [`evaluate`]
+//! judges them. What the weights were made of, what they can do and what they must not be used
+//! for stands in `weights/MODEL_CARD.md`.
 
 mod augment;
 mod dataset;
 mod evaluate;
+mod import;
 mod judge;
 mod material;
 mod model;
@@ -16,6 +18,8 @@ mod train;
 
 pub use dataset::{DatasetError, Split};
 pub use evaluate::{EvaluateConfig, EvaluateError, Evaluation, Tally, evaluate};
+pub use import::{ImportConfig, ImportError, ImportReport, import};
 pub use judge::Figures;
+pub use material::{MaterialError, write_material};
 pub use segment::{Segmentation, Segmenter, SegmenterError, WOUND_THRESHOLD};
-pub use train::{Progress, TrainConfig, TrainError, TrainReport, train};
+pub use train::{Progress, Start, TrainConfig, TrainError, TrainReport, train};

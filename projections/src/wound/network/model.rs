@@ -62,8 +62,34 @@ fn convolution(channels: [usize; 2], kernel: usize, stride: usize, groups: usize
         })
 }
 
-fn encoder_norm(channels: usize, device: &Device) -> BatchNorm {
-    BatchNormConfig::new(channels).with_epsilon(ENCODER_EPSILON).with_momentum(0.01).init(device)
+fn encoder_norm(channels: usize, device: &Device) -> Option<BatchNorm> {
+    let config = BatchNormConfig::new(channels).with_epsilon(ENCODER_EPSILON).with_momentum(0.01);
+    Some(config.init(device))
+}
+
+fn decoder_norm(channels: usize, device: &Device) -> Option<BatchNorm> {
+    Some(BatchNormConfig::new(channels).init(device))
+}
+
+/// A convolution and, unless it is folded in, the batch norm after it.
+fn normed(conv: &Conv2d, norm: &Option<BatchNorm>, input: Tensor<4>) -> Tensor<4> {
+    let x = conv.forward(input);
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
+    }
+}
+
+/// Folds a batch norm's kept statistics into the convolution before it: the same function to
+/// rounding, without several passes over what the convolution gave.
+fn fold(conv: &mut Conv2d, norm: &mut Option<BatchNorm>) {
+    let Some(norm) = norm.take() else { return };
+    let scale = norm.gamma.val() / (norm.running_var.value() + norm.epsilon).sqrt();
+    let shift = norm.beta.val() - norm.running_mean.value() * scale.clone();
+    let channels = scale.dims()[0];
+    conv.weight =
+        conv.weight.clone().map(|weight| weight * scale.clone().reshape([channels, 1, 1, 1]));
+    conv.bias = Some(Param::from_tensor(shift));
 }
 
 /// An inverted residual block without squeeze-and-excitation ("Lite"). Field names are those of
@@ -73,9 +99,9 @@ struct Block {
     expand_conv: Option<Conv2d>,
     bn0: Option<BatchNorm>,
     depthwise_conv: Conv2d,
-    bn1: BatchNorm,
+    bn1: Option<BatchNorm>,
     project_conv: Conv2d,
-    bn2: BatchNorm,
+    bn2: Option<BatchNorm>,
     residual: bool,
 }
 
@@ -92,7 +118,7 @@ impl Block {
         let expand = expansion > 1;
         Self {
             expand_conv: expand.then(|| convolution([input, wide], 1, 1, 1).init(device)),
-            bn0: expand.then(|| encoder_norm(wide, device)),
+            bn0: if expand { encoder_norm(wide, device) } else { None },
             depthwise_conv: convolution([wide, wide], kernel, stride, wide).init(device),
             bn1: encoder_norm(wide, device),
             project_conv: convolution([wide, output], 1, 1, 1).init(device),
@@ -103,11 +129,11 @@ impl Block {
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let mut x = input.clone();
-        if let (Some(conv), Some(norm)) = (&self.expand_conv, &self.bn0) {
-            x = activation::relu6(norm.forward(conv.forward(x)));
+        if let Some(conv) = &self.expand_conv {
+            x = activation::relu6(normed(conv, &self.bn0, x));
         }
-        x = activation::relu6(self.bn1.forward(self.depthwise_conv.forward(x)));
-        x = self.bn2.forward(self.project_conv.forward(x));
+        x = activation::relu6(normed(&self.depthwise_conv, &self.bn1, x));
+        x = normed(&self.project_conv, &self.bn2, x);
         if self.residual { x + input } else { x }
     }
 
@@ -119,13 +145,21 @@ impl Block {
         self.project_conv = self.project_conv.unfreeze();
         self
     }
+
+    fn fold(&mut self) {
+        if let Some(conv) = &mut self.expand_conv {
+            fold(conv, &mut self.bn0);
+        }
+        fold(&mut self.depthwise_conv, &mut self.bn1);
+        fold(&mut self.project_conv, &mut self.bn2);
+    }
 }
 
 /// EfficientNet-Lite0 without its classifier.
 #[derive(Module, Debug)]
 pub(super) struct Encoder {
     conv_stem: Conv2d,
-    bn0: BatchNorm,
+    bn0: Option<BatchNorm>,
     blocks: Vec<Block>,
 }
 
@@ -148,7 +182,7 @@ impl Encoder {
     }
 
     fn forward(&self, input: Tensor<4>) -> Vec<Tensor<4>> {
-        let mut x = activation::relu6(self.bn0.forward(self.conv_stem.forward(input)));
+        let mut x = activation::relu6(normed(&self.conv_stem, &self.bn0, input));
         let mut taps = Vec::with_capacity(TAPS.len());
         for (index, block) in self.blocks.iter().enumerate() {
             x = block.forward(x);
@@ -164,24 +198,24 @@ impl Encoder {
 #[derive(Module, Debug)]
 struct Refine {
     conv1: Conv2d,
-    norm1: BatchNorm,
+    norm1: Option<BatchNorm>,
     conv2: Conv2d,
-    norm2: BatchNorm,
+    norm2: Option<BatchNorm>,
 }
 
 impl Refine {
     fn new(input: usize, output: usize, device: &Device) -> Self {
         Self {
             conv1: convolution([input, output], 3, 1, 1).init(device),
-            norm1: BatchNormConfig::new(output).init(device),
+            norm1: decoder_norm(output, device),
             conv2: convolution([output, output], 3, 1, 1).init(device),
-            norm2: BatchNormConfig::new(output).init(device),
+            norm2: decoder_norm(output, device),
         }
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let x = activation::relu(self.norm1.forward(self.conv1.forward(input)));
-        activation::relu(self.norm2.forward(self.conv2.forward(x)))
+        let x = activation::relu(normed(&self.conv1, &self.norm1, input));
+        activation::relu(normed(&self.conv2, &self.norm2, x))
     }
 }
 
@@ -248,6 +282,17 @@ impl Network {
         ])
     }
 
+    /// The same function without batch norms, for looking only.
+    pub(super) fn folded(mut self) -> Self {
+        fold(&mut self.encoder.conv_stem, &mut self.encoder.bn0);
+        self.encoder.blocks.iter_mut().for_each(Block::fold);
+        for refine in &mut self.decoder {
+            fold(&mut refine.conv1, &mut refine.norm1);
+            fold(&mut refine.conv2, &mut refine.norm2);
+        }
+        self
+    }
+
     /// The same network with each logit `slope` times as large and then raised by `intercept`.
     pub(super) fn rescale(mut self, slope: f32, intercept: f32) -> Self {
         self.head.weight = self.head.weight.map(|weight| weight * slope);
@@ -285,5 +330,34 @@ impl Network {
         let mut ids = burn::module::list_param_ids(&self.decoder);
         ids.extend(burn::module::list_param_ids(&self.head));
         ids
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Distribution;
+
+    use super::*;
+
+    #[test]
+    fn folding_changes_the_form_and_not_the_function() {
+        let device = Device::flex();
+        device.seed(3);
+        let mut network = Network::new(&device).valid();
+        // Scales that are not those of a fresh norm, or folding them would prove nothing.
+        for refine in &mut network.decoder {
+            for norm in [&mut refine.norm1, &mut refine.norm2].into_iter().flatten() {
+                let channels = norm.gamma.dims()[0];
+                norm.gamma = Param::from_tensor(Tensor::full([channels], 0.7, &device));
+                norm.beta = Param::from_tensor(Tensor::full([channels], 0.2, &device));
+            }
+        }
+        let input = Tensor::random([1, 3, 64, 64], Distribution::Default, &device);
+        let before = network.forward(input.clone());
+        let after = network.folded().forward(input);
+        let apart = (before.clone() - after).abs().max().into_scalar::<f32>();
+        let spread = (before.clone().max() - before.min()).into_scalar::<f32>();
+        assert!(spread > 1e-2, "the network says something: {spread}");
+        assert!(apart < 1e-3, "{apart}");
     }
 }

@@ -38,6 +38,15 @@ const ENCODER_SHARE: f64 = 0.15;
 /// How much of the averaged weights stays at each step.
 const AVERAGE_DECAY: f64 = 0.992;
 
+/// What a run begins with.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// The published weights of EfficientNet-Lite0 (a `PyTorch` file), under a fresh decoder.
+    Encoder(PathBuf),
+    /// Weights of this network, as [`train`] and [`super::import`] write them.
+    Weights(PathBuf),
+}
+
 /// What to train on, and how.
 #[derive(Debug, Clone)]
 pub struct TrainConfig {
@@ -45,8 +54,8 @@ pub struct TrainConfig {
     pub images: PathBuf,
     /// Folder of their masks, paired by stem.
     pub masks: PathBuf,
-    /// The published weights of EfficientNet-Lite0 (a `PyTorch` file).
-    pub encoder: PathBuf,
+    /// What a fresh run begins with.
+    pub start: Start,
     /// Where the weights go.
     pub output: PathBuf,
     /// Where an interrupted run finds what it needs to go on.
@@ -70,14 +79,14 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The settings that the shipped weights were made with.
+    /// A short run for a machine without an accelerator.
     #[must_use]
-    pub fn new(images: PathBuf, masks: PathBuf, encoder: PathBuf, output: PathBuf) -> Self {
+    pub fn new(images: PathBuf, masks: PathBuf, start: Start, output: PathBuf) -> Self {
         let checkpoints = output.with_extension("checkpoints");
         Self {
             images,
             masks,
-            encoder,
+            start,
             output,
             checkpoints,
             epochs: 4,
@@ -134,9 +143,9 @@ pub enum TrainError {
     /// A phantom could not be made.
     #[error("a phantom could not be made")]
     Phantom(#[source] CaptureError),
-    /// The encoder's weights could not be had.
-    #[error("the encoder's weights could not be taken from {}: {reason}", path.display())]
-    Encoder {
+    /// What the run is to begin with could not be had.
+    #[error("no weights to begin with could be taken from {}: {reason}", path.display())]
+    Start {
         /// The file.
         path: PathBuf,
         /// What was wrong with it.
@@ -254,6 +263,11 @@ fn store_error<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> TrainErro
     move |e| TrainError::Store { path, reason: e.to_string() }
 }
 
+fn start_error<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> TrainError {
+    let path = path.to_owned();
+    move |e| TrainError::Start { path, reason: e.to_string() }
+}
+
 impl Run {
     fn start(config: &TrainConfig, device: &Device) -> Result<Self, TrainError> {
         device.seed(config.seed);
@@ -280,11 +294,20 @@ impl Run {
                 state,
             });
         }
-        let mut store = PytorchStore::from_file(&config.encoder)
-            .with_key_remapping(r"(^|\.)_", "${1}")
-            .map_indices_contiguous(false);
-        let fail = |reason: String| TrainError::Encoder { path: config.encoder.clone(), reason };
-        network.encoder.load_from(&mut store).map_err(|e| fail(e.to_string()))?;
+        match &config.start {
+            Start::Encoder(path) => {
+                let mut store = PytorchStore::from_file(path)
+                    .with_key_remapping(r"(^|\.)_", "${1}")
+                    .map_indices_contiguous(false);
+                network.encoder.load_from(&mut store).map_err(start_error(path))?;
+            }
+            Start::Weights(path) => {
+                let mut store = BurnpackStore::from_file(path)
+                    .auto_extension(false)
+                    .with_from_adapter(HalfPrecisionAdapter::new());
+                network.load_from(&mut store).map_err(start_error(path))?;
+            }
+        }
         Ok(Self {
             average: network.valid(),
             network,
@@ -340,7 +363,7 @@ impl Run {
 }
 
 /// Writes the weights in half precision; returns their digest.
-fn write_weights(network: &Network, path: &Path) -> Result<String, TrainError> {
+pub(super) fn write_weights(network: &Network, path: &Path) -> Result<String, TrainError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(store_error(folder))?;
     }
@@ -432,7 +455,8 @@ mod tests {
 
     #[test]
     fn the_learning_rate_rises_and_falls() {
-        let config = TrainConfig::new("i".into(), "m".into(), "e".into(), "o".into());
+        let config =
+            TrainConfig::new("i".into(), "m".into(), Start::Encoder("e".into()), "o".into());
         let rates: Vec<_> = (0..1000).map(|step| rate(&config, step, 1000)).collect();
         assert!(rates[0] < rates[30] && rates[30] < rates[60]);
         assert!((rates[60] - config.learning_rate).abs() < 1e-6);
@@ -457,7 +481,8 @@ mod tests {
     fn training_without_photographs_says_so() {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let path = folder.path().to_owned();
-        let config = TrainConfig::new(path.clone(), path.clone(), path.clone(), path.join("out"));
+        let start = Start::Encoder(path.clone());
+        let config = TrainConfig::new(path.clone(), path.clone(), start, path.join("out"));
         assert!(matches!(train(&config, &mut |_| {}), Err(TrainError::Empty)));
     }
 }

@@ -8,7 +8,7 @@ mod paint;
 mod scene;
 mod shape;
 
-use image::GrayImage;
+use image::{GrayImage, RgbImage};
 use nalgebra::Vector3;
 
 use self::shape::{Pose, WoundShape};
@@ -46,6 +46,9 @@ pub struct PhantomSpec {
     pub seed: u64,
     /// Radius of the limb; none is flat skin.
     pub limb_radius_mm: Option<f64>,
+    /// Whether the skin curves along the limb as much as around it, as on a heel: a sphere of
+    /// `limb_radius_mm` instead of a cylinder.
+    pub domed: bool,
     /// The wound; none is healthy skin.
     pub wound: Option<WoundSpec>,
     /// From the camera to the wound's centre along the optical axis.
@@ -76,6 +79,7 @@ impl Default for PhantomSpec {
         Self {
             seed: 1,
             limb_radius_mm: Some(50.0),
+            domed: false,
             wound: Some(WoundSpec {
                 area_mm2: 600.0,
                 depth_mm: 4.0,
@@ -202,6 +206,19 @@ pub struct Phantom {
 /// # Errors
 /// When the spec asks for sizes that no capture may have.
 pub fn generate(spec: &PhantomSpec) -> Result<Phantom, CaptureError> {
+    generated(spec, true)
+}
+
+/// The same capture with a black picture and mask, for measuring inside the true outline: painting
+/// takes most of the time.
+///
+/// # Errors
+/// When the spec asks for sizes that no capture may have.
+pub fn generate_unpainted(spec: &PhantomSpec) -> Result<Phantom, CaptureError> {
+    generated(spec, false)
+}
+
+fn generated(spec: &PhantomSpec, painted: bool) -> Result<Phantom, CaptureError> {
     let [width, height] = spec.image_size;
     // The field of view of a phone's main camera.
     let focal = 0.757 * f64::from(width);
@@ -216,7 +233,11 @@ pub fn generate(spec: &PhantomSpec) -> Result<Phantom, CaptureError> {
     let shape = spec.wound.as_ref().map(|wound| WoundShape::new(wound, spec.seed));
     let scene = scene::Scene { pose: &pose, shape: shape.as_ref(), intrinsics: &intrinsics };
 
-    let (image, mask) = paint::picture(spec, &scene);
+    let (image, mask) = if painted {
+        paint::picture(spec, &scene)
+    } else {
+        (RgbImage::new(width, height), GrayImage::new(width, height))
+    };
     let (depth, confidence) = scene::sense(spec, &scene)?;
     let outline = shape.as_ref().map_or_else(Vec::new, |shape| {
         let on_skin = shape.boundary(OUTLINE_POINTS);
@@ -232,7 +253,7 @@ pub fn generate(spec: &PhantomSpec) -> Result<Phantom, CaptureError> {
         captured_at: None,
         body_axis: Some([toe[0] - head[0], toe[1] - head[1]]),
     })?;
-    Ok(Phantom { capture, truth: shape.map(|shape| shape.truth(pose.curvature)), outline, mask })
+    Ok(Phantom { capture, truth: shape.map(|shape| shape.truth(&pose)), outline, mask })
 }
 
 /// One wound over `visits` visits: the same limb and shape, shrinking and filling up, seen each
@@ -289,5 +310,5 @@ fn pose(spec: &PhantomSpec, intrinsics: &Intrinsics) -> Pose {
     let along = (along - normal * along.dot(&normal)).normalize();
     let across = along.cross(&normal);
     let curvature = spec.limb_radius_mm.map_or(0.0, |radius| 1.0 / radius);
-    Pose { centre, across, along, normal, curvature }
+    Pose { centre, across, along, normal, curvature, domed: spec.domed && curvature > 0.0 }
 }

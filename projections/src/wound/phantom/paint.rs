@@ -322,8 +322,7 @@ fn shading_normal(
     let step = 0.25;
     let slope_u = (relief(u + step, v) - relief(u - step, v)) / (2.0 * step);
     let slope_v = (relief(u, v + step) - relief(u, v - step)) / (2.0 * step);
-    let normal = pose.skin_normal(u);
-    let tangent =
-        pose.across * (u * pose.curvature).cos() - pose.normal * (u * pose.curvature).sin();
-    (normal - tangent * slope_u - pose.along * slope_v).normalize()
+    let normal = pose.skin_normal(u, v);
+    let (around, along) = pose.tangents(u, v);
+    (normal - around * slope_u - along * slope_v).normalize()
 }

@@ -95,7 +95,7 @@ pub(crate) fn sense(
                 let seen = scene.see(&ray);
                 sum += seen.depth();
                 if let Seen::Limb { skin, .. } = seen {
-                    facing[index] = -scene.pose.skin_normal(skin.u).dot(&ray) / ray.norm();
+                    facing[index] = -scene.pose.skin_normal(skin.u, skin.v).dot(&ray) / ray.norm();
                 }
             }
             depth[index] = sum / f64::from(RAYS_PER_SIDE * RAYS_PER_SIDE);

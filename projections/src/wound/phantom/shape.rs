@@ -1,9 +1,11 @@
-//! The shape of a phantom: a limb that is a cylinder (or flat skin), and a wound on it whose
-//! boundary and depth are formulas, so that its true figures are known.
+//! The shape of a phantom: a limb that is a cylinder (or flat skin, or a sphere, as a heel is), and
+//! a wound on it whose boundary and depth are formulas, so that its true figures are known.
 //!
 //! The skin is unrolled into a plane: `u` runs around the limb, `v` along it, both in millimetres
 //! on the skin. Unrolling a cylinder keeps lengths and areas, so area, perimeter, length and width
-//! on the skin are those of the plane figure.
+//! on the skin are those of the plane figure. A sphere is unrolled by distance and direction from
+//! the wound's centre, which keeps lengths through the centre; there the figures are integrals on
+//! the sphere.
 
 use std::f64::consts::TAU;
 
@@ -98,28 +100,24 @@ impl WoundShape {
             .collect()
     }
 
-    /// The true figures on a limb of curvature `1 / radius`.
-    pub(crate) fn truth(&self, curvature: f64) -> Truth {
-        let area_mm2 = self.area();
+    /// The true figures on the skin of this pose.
+    pub(crate) fn truth(&self, pose: &Pose) -> Truth {
         let boundary = self.boundary(QUADRATURE);
         let perimeter_mm = (0..QUADRATURE)
             .map(|i| {
                 let (a, b) = (boundary[i], boundary[(i + 1) % QUADRATURE]);
-                (b[0] - a[0]).hypot(b[1] - a[1])
+                (pose.on_skin(b[0], b[1]) - pose.on_skin(a[0], a[1])).norm()
             })
             .sum();
         let extent = |axis: usize| {
             let values = boundary.iter().map(|point| point[axis]);
             values.clone().fold(f64::MIN, f64::max) - values.fold(f64::MAX, f64::min)
         };
-        // Integrals of depth and depth² over the unit disc, for the profile 1 - s^wall.
-        let k = self.wall;
-        let first = 0.5 - 1.0 / (k + 2.0);
-        let second = 0.5 - 2.0 / (k + 2.0) + 1.0 / (2.0 * k + 2.0);
-        // Towards the limb's axis the layers shrink, so a curved wound holds a little less.
-        let volume_mm3 = 2.0
-            * area_mm2
-            * (self.depth_mm * first - self.depth_mm.powi(2) * curvature / 2.0 * second);
+        let (area_mm2, volume_mm3) = if pose.domed {
+            self.on_sphere(pose.curvature)
+        } else {
+            self.on_cylinder(pose.curvature)
+        };
         Truth {
             area_mm2,
             perimeter_mm,
@@ -128,6 +126,40 @@ impl WoundShape {
             max_depth_mm: self.depth_mm,
             volume_mm3,
         }
+    }
+
+    /// Area and volume on a cylinder of curvature `1 / radius`, or on flat skin.
+    fn on_cylinder(&self, curvature: f64) -> (f64, f64) {
+        let area_mm2 = self.area();
+        // Integrals of depth and depth² over the unit disc, for the profile 1 - s^wall.
+        let k = self.wall;
+        let first = 0.5 - 1.0 / (k + 2.0);
+        let second = 0.5 - 2.0 / (k + 2.0) + 1.0 / (2.0 * k + 2.0);
+        // Towards the limb's axis the layers shrink, so a curved wound holds a little less.
+        let volume_mm3 = 2.0
+            * area_mm2
+            * (self.depth_mm * first - self.depth_mm.powi(2) * curvature / 2.0 * second);
+        (area_mm2, volume_mm3)
+    }
+
+    /// Area and volume on a sphere, as sums over rings by direction and distance.
+    fn on_sphere(&self, curvature: f64) -> (f64, f64) {
+        const RINGS: u32 = 256;
+        let turn = TAU / QUADRATURE as f64;
+        let (mut area, mut volume) = (0.0, 0.0);
+        for i in 0..QUADRATURE {
+            let radius = self.radius(i as f64 * turn);
+            area += turn * (1.0 - (radius * curvature).cos()) / curvature.powi(2);
+            for ring in 0..RINGS {
+                let relative = (f64::from(ring) + 0.5) / f64::from(RINGS);
+                let width = (relative * radius * curvature).sin() / curvature;
+                // The layers shrink with the square of their distance from the sphere's centre.
+                let below = 1.0 - self.depth(relative) * curvature;
+                let column = (1.0 - below.powi(3)) / (3.0 * curvature);
+                volume += turn * width * column * radius / f64::from(RINGS);
+            }
+        }
+        (area, volume)
     }
 }
 
@@ -144,6 +176,8 @@ pub(crate) struct Pose {
     pub(crate) normal: Vector3<f64>,
     /// 1 / radius; 0 is flat.
     pub(crate) curvature: f64,
+    /// A sphere instead of a cylinder.
+    pub(crate) domed: bool,
 }
 
 /// Where a ray met the skin.
@@ -162,19 +196,41 @@ impl Pose {
 
     /// The point at `(u, v)` on the skin, in camera coordinates.
     pub(crate) fn on_skin(&self, u: f64, v: f64) -> Vector3<f64> {
-        let (x, z) = if self.curvature == 0.0 {
-            (u, 0.0)
+        let k = self.curvature;
+        let (x, y, z) = if k == 0.0 {
+            (u, v, 0.0)
+        } else if self.domed {
+            let (angle, stretch) = polar(u, v, k);
+            (u * stretch, v * stretch, (angle.cos() - 1.0) / k)
         } else {
-            let angle = u * self.curvature;
-            (angle.sin() / self.curvature, (angle.cos() - 1.0) / self.curvature)
+            let angle = u * k;
+            (angle.sin() / k, v, (angle.cos() - 1.0) / k)
         };
-        self.centre + self.across * x + self.along * v + self.normal * z
+        self.centre + self.across * x + self.along * y + self.normal * z
     }
 
-    /// The outward normal at `u`, in camera coordinates.
-    pub(crate) fn skin_normal(&self, u: f64) -> Vector3<f64> {
-        let angle = u * self.curvature;
+    /// The outward normal at `(u, v)`, in camera coordinates.
+    pub(crate) fn skin_normal(&self, u: f64, v: f64) -> Vector3<f64> {
+        let k = self.curvature;
+        if self.domed {
+            let (angle, stretch) = polar(u, v, k);
+            let side = self.across * (u * stretch * k) + self.along * (v * stretch * k);
+            return side + self.normal * angle.cos();
+        }
+        let angle = u * k;
         self.across * angle.sin() + self.normal * angle.cos()
+    }
+
+    /// Directions on the skin at `(u, v)`: around the limb and along it.
+    pub(crate) fn tangents(&self, u: f64, v: f64) -> (Vector3<f64>, Vector3<f64>) {
+        let normal = self.skin_normal(u, v);
+        let around = (self.across - normal * self.across.dot(&normal)).normalize();
+        (around, normal.cross(&around) * self.handedness())
+    }
+
+    /// Whether around, along and out are a left-handed or a right-handed system.
+    fn handedness(&self) -> f64 {
+        self.normal.cross(&self.across).dot(&self.along).signum()
     }
 
     /// Height above the undamaged skin, and where on it.
@@ -182,6 +238,13 @@ impl Pose {
         let k = self.curvature;
         if k == 0.0 {
             return (local.z, local.x, local.y);
+        }
+        if self.domed {
+            let side = local.x.hypot(local.y);
+            let distance = (k * side).hypot(1.0 + k * local.z);
+            let along_arc = (k * side).atan2(1.0 + k * local.z) / k;
+            let stretch = if side > 1e-9 { along_arc / side } else { 1.0 };
+            return ((distance - 1.0) / k, local.x * stretch, local.y * stretch);
         }
         let distance = (k * local.x).hypot(1.0 + k * local.z);
         ((distance - 1.0) / k, (k * local.x).atan2(1.0 + k * local.z) / k, local.y)
@@ -192,9 +255,12 @@ impl Pose {
         let origin = self.local(&(-self.centre));
         let direction = self.local(ray);
         let k = self.curvature;
-        let a = k * (direction.x.powi(2) + direction.z.powi(2));
-        let b = direction.z + k * (origin.x * direction.x + origin.z * direction.z);
-        let c = 2.0 * origin.z + k * (origin.x.powi(2) + origin.z.powi(2));
+        let dome = if self.domed { 1.0 } else { 0.0 };
+        let a = k * (direction.x.powi(2) + direction.z.powi(2) + dome * direction.y.powi(2));
+        let along = dome * origin.y * direction.y;
+        let b = direction.z + k * (origin.x * direction.x + origin.z * direction.z + along);
+        let around = origin.x.powi(2) + origin.z.powi(2) + dome * origin.y.powi(2);
+        let c = 2.0 * origin.z + k * around;
         let discriminant = b * b - a * c;
         if discriminant <= 0.0 || b >= 0.0 {
             return None;
@@ -236,4 +302,10 @@ impl Pose {
         let (_, u, v) = above(near);
         Hit { depth: near, u, v }
     }
+}
+
+/// The angle from the sphere's top to `(u, v)`, and the factor from there to the distance aside.
+fn polar(u: f64, v: f64, curvature: f64) -> (f64, f64) {
+    let angle = u.hypot(v) * curvature;
+    (angle, if angle > 1e-9 { angle.sin() / angle } else { 1.0 })
 }

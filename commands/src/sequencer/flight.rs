@@ -1,0 +1,78 @@
+//! A batch on its way into the database, in a task of its own.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use sqlx::PgConnection;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::append::Queued;
+use super::failure::BatchError;
+use super::log::{self, Advance};
+use super::pipeline::{Outcome, commit_within};
+use super::write::Statements;
+use super::{Limits, Published};
+
+/// A batch that is decided and not known to be durable.
+pub(super) struct Flight {
+    pub(super) batch: Vec<Queued>,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) published: Published,
+    pub(super) events: u64,
+    pub(super) has_claims: bool,
+    /// What no other batch may write beside this one.
+    pub(super) unique: HashSet<Uuid>,
+    pub(super) started: Instant,
+    pub(super) task: JoinHandle<Result<PgConnection, BatchError>>,
+    pub(super) progress: Progress,
+}
+
+/// Whether a batch is durable. Ends without having said so if it failed.
+pub(super) type Progress = watch::Receiver<bool>;
+
+/// What there is to do for a batch.
+pub(super) struct Work {
+    pub(super) connection: PgConnection,
+    pub(super) statements: Statements,
+    pub(super) advance: Advance,
+    /// The batch it was decided upon, unless that one is durable.
+    pub(super) before: Option<Progress>,
+}
+
+/// Sees a batch on its way: its rows are written beside those of the batches before it, and committed once
+/// these are.
+pub(super) fn launch(
+    limits: Limits,
+    work: Work,
+) -> (JoinHandle<Result<PgConnection, BatchError>>, Progress) {
+    let (durable, progress) = watch::channel(false);
+    let task = tokio::spawn(async move {
+        let connection = fly(limits, work).await?;
+        durable.send_replace(true);
+        Ok(connection)
+    });
+    (task, progress)
+}
+
+async fn fly(limits: Limits, work: Work) -> Result<PgConnection, BatchError> {
+    let Work { mut connection, statements, advance, before } = work;
+    let limit = limits.transaction;
+    let writing = async {
+        log::begin(&mut connection).await?;
+        statements.execute(&mut connection).await
+    };
+    tokio::time::timeout(limit, writing)
+        .await
+        .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() })??;
+    if let Some(mut before) = before
+        && before.wait_for(|durable| *durable).await.is_err()
+    {
+        // What it was decided upon has not become true. Its rows go before anybody hears of it, or they
+        // would be in the way of those that now come before them.
+        log::rollback(&mut connection).await?;
+        return Err(BatchError::Predecessor);
+    }
+    commit_within(limits, connection, &advance).await
+}
