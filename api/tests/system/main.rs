@@ -3,6 +3,7 @@
 //! One program for all of them, because linking it takes longer than most of what it does.
 
 mod audit;
+mod captures;
 mod contention;
 mod crash;
 mod erasure;

@@ -354,7 +354,7 @@ impl Surface {
 
     /// Turns vertices of a file without unit into metres: a span of 10 and more is taken to be
     /// millimetres, less to be metres. Says whether they then span what a body part can.
-    pub(crate) fn to_metres(&mut self) -> bool {
+    pub(crate) fn scale_to_metres(&mut self) -> bool {
         let mut low = [f64::MAX; 3];
         let mut high = [f64::MIN; 3];
         for vertex in &self.vertices {

@@ -74,7 +74,7 @@ fn parse(bytes: &[u8]) -> Result<Surface, ObjError> {
         }
     }
     surface.vertex_colours = (colours.len() == surface.vertices.len()).then_some(colours);
-    if surface.to_metres() { Ok(surface) } else { Err(ObjError::Degenerate) }
+    if surface.scale_to_metres() { Ok(surface) } else { Err(ObjError::Degenerate) }
 }
 
 /// A polygon becomes a fan of triangles. Its corners may only name vertices above it.

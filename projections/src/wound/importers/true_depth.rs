@@ -1,4 +1,4 @@
-//! `TrueDepth` recordings of the Standard Cyborg app: a PLY file with the colour and depth of each
+//! TrueDepth recordings of the Standard Cyborg app: a PLY file with the colour and depth of each
 //! pixel of the front camera, and its calibration.
 
 use image::{Rgb, RgbImage};

@@ -101,7 +101,7 @@ fn parse(bytes: &[u8]) -> Result<Surface, PlyError> {
         let bad = |face: &[u32; 3]| face.iter().any(|index| *index as usize >= count);
         return Err(PlyError::Face { row: surface.faces.iter().position(bad).unwrap_or(0) });
     }
-    if surface.to_metres() { Ok(surface) } else { Err(PlyError::Degenerate) }
+    if surface.scale_to_metres() { Ok(surface) } else { Err(PlyError::Degenerate) }
 }
 
 fn colour_columns(element: &Element) -> Option<[usize; 3]> {

@@ -1,4 +1,4 @@
-//! Depth frames in PLY files, as `TrueDepth` recorders write them: no `vertex`, but the elements
+//! Depth frames in PLY files, as TrueDepth recorders write them: no `vertex`, but the elements
 //! `metadata` (a JSON text, byte by byte), `color` and `depth` (a row for each pixel).
 
 use super::PlyError;
