@@ -227,8 +227,9 @@ mod tests {
 
     #[test]
     fn a_steady_edge_is_foretold_to_the_day() {
-        let outlook = Outlook::of(&course(&steady(&[0.0, 7.0, 14.0, 21.0]), 0.02)).unwrap();
-        let closure = outlook.closure_days.unwrap();
+        let outlook =
+            Outlook::of(&course(&steady(&[0.0, 7.0, 14.0, 21.0]), 0.02)).expect("an outlook");
+        let closure = outlook.closure_days.expect("it closes");
         assert!((closure.value - 80.0).abs() < 0.1, "{closure:?}");
         assert!(closure.low < 80.0 && closure.high > 80.0 && closure.high < 120.0, "{closure:?}");
         // On day 28 the radius is 13 of 20 millimetres.
@@ -240,7 +241,10 @@ mod tests {
     #[test]
     fn the_bounds_are_wider_the_less_is_known() {
         let width = |days: &[f64], sd| {
-            let closure = Outlook::of(&course(&steady(days), sd)).unwrap().closure_days.unwrap();
+            let closure = Outlook::of(&course(&steady(days), sd))
+                .expect("an outlook")
+                .closure_days
+                .expect("it closes");
             closure.high - closure.low
         };
         let (few, many) = (&[0.0, 7.0, 14.0, 21.0], &[0.0, 7.0, 14.0, 21.0, 28.0, 35.0]);
@@ -252,17 +256,19 @@ mod tests {
     fn what_does_not_close_has_no_day() {
         let stalled =
             Outlook::of(&course(&[(0.0, 10.0), (7.0, 10.4), (14.0, 9.8), (21.0, 10.1)], 0.02));
-        let stalled = stalled.unwrap();
+        let stalled = stalled.expect("an outlook");
         assert_eq!(stalled.closure_days, None);
         assert_eq!(stalled.four_weeks, FourWeekOutlook::Behind);
-        let growing = Outlook::of(&course(&[(0.0, 4.0), (7.0, 5.0), (14.0, 6.2)], 0.02)).unwrap();
+        let growing =
+            Outlook::of(&course(&[(0.0, 4.0), (7.0, 5.0), (14.0, 6.2)], 0.02)).expect("an outlook");
         assert_eq!(growing.closure_days, None);
         assert!(growing.four_week_reduction_percent.value < 0.0);
     }
 
     #[test]
     fn the_target_is_met_missed_or_open() {
-        let outlook = |points: &[(f64, f64)], sd| Outlook::of(&course(points, sd)).unwrap();
+        let outlook =
+            |points: &[(f64, f64)], sd| Outlook::of(&course(points, sd)).expect("an outlook");
         let fast = outlook(&[(0.0, 10.0), (7.0, 6.4), (14.0, 3.6), (21.0, 1.6)], 0.01);
         assert_eq!(fast.four_weeks, FourWeekOutlook::OnCourse);
         let open = outlook(&[(0.0, 10.0), (4.0, 9.0), (8.0, 8.3)], 0.03);
@@ -284,7 +290,7 @@ mod tests {
             &[(0.0, 5.0), (0.0, 5.1), (0.0, 4.9), (10.0, 4.0), (10.0, 4.1)],
             0.02,
         ));
-        let outlook = outlook.unwrap();
+        let outlook = outlook.expect("an outlook");
         assert!(outlook.radius_mm.is_finite() && outlook.radius_mm_per_day < 0.0);
     }
 }
