@@ -77,7 +77,7 @@ fn a_picture_and_its_depth_become_a_bundle_that_measures_the_same() {
 
     let circle: Vec<[f64; 2]> = (0..24)
         .map(|step| (f64::from(step) * 15.0).to_radians().sin_cos())
-        .map(|(sin, cos)| [480.0 + 100.0 * cos, 360.0 + 100.0 * sin])
+        .map(|(sin, cos)| [480.0 + 40.0 * cos, 360.0 + 40.0 * sin])
         .collect();
     std::fs::write(&outline, serde_json::to_vec(&circle).expect("JSON")).expect("a file");
     let area = |source: &[&str]| {
