@@ -10,10 +10,11 @@
 //! * **single-row inserts**: rows of the width of ours from 64 connections, nothing read, nothing signed;
 //! * **batched inserts**: 64 such rows a transaction, of as many streams, one connection: the limit of group commit.
 //!
-//! Then come a steady pace, long streams, two writers, and the log at 10,000 and at 1,000,000 events.
+//! Then come a steady pace beside single-row inserts at the same pace, long streams, two writers, and the log at 10,000 and at
+//! 1,000,000 events.
 //! Postgres runs with `fsync` and `synchronous_commit` on, which is checked and printed. `--quick` does a
-//! little of everything, to show that it runs; `--no-million` leaves out the large log; `--contenders` only compares, and
-//! `--append` only the append path with batched inserts: these two write nothing.
+//! little of everything, to show that it runs; `--no-million` leaves out the large log; `--contenders` only compares,
+//! `--append` only the append path with batched inserts, and `--pace` only the steady pace: these three write no summary.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -41,6 +42,11 @@ pub(crate) const IN_FLIGHT: usize = 64;
 /// Clients of the append path alone, so many that its batches are full.
 pub(crate) const SEALED_IN_FLIGHT: usize = 4 * BATCH;
 
+/// Commands a second at the steady pace, and how many may wait at once.
+const PACE: u32 = 1_000;
+const PACED_CLIENTS: usize = 256;
+const PACED_ROUNDS: usize = 4;
+
 /// How much is done.
 struct Effort {
     commands: usize,
@@ -63,7 +69,7 @@ async fn run() -> anyhow::Result<()> {
         Effort {
             commands: 512,
             rounds: 1,
-            paced: Duration::from_secs(1),
+            paced: Duration::from_millis(500),
             lengths: &[10, 200],
             sizes: [2_000, 4_000],
         }
@@ -71,7 +77,7 @@ async fn run() -> anyhow::Result<()> {
         Effort {
             commands: 12_800,
             rounds: 5,
-            paced: Duration::from_secs(10),
+            paced: Duration::from_secs(5),
             lengths: &[10, 100, 1_000, 10_000],
             sizes: [10_000, if asked("--no-million") { 100_000 } else { 1_000_000 }],
         }
@@ -79,8 +85,11 @@ async fn run() -> anyhow::Result<()> {
     let url = std::env::var("DATABASE_URL").context("set DATABASE_URL, or run `make bench`")?;
     let stores = Stores::make(&url).await?;
     let mut summary = BTreeMap::new();
-    if asked("--contenders") || asked("--append") {
+    if asked("--contenders") || asked("--append") || asked("--pace") {
         growth::fill(&stores, 1_000).await?;
+        if asked("--pace") {
+            return steady(&stores, &effort, &mut summary).await;
+        }
         let effort = if asked("--append") {
             Effort { commands: 8 * effort.commands, rounds: 2, ..effort }
         } else {
@@ -91,6 +100,7 @@ async fn run() -> anyhow::Result<()> {
     }
     let mut small = at_size(&stores, &effort, effort.sizes[0]).await?;
     contenders(&stores, &effort, &mut summary).await?;
+    steady(&stores, &effort, &mut summary).await?;
     growth::history(&stores, effort.lengths, &mut summary).await?;
     let two = growth::two_writers(&stores, effort.commands).await?;
     println!("two writers on one log: {two:.0} commands a second");
@@ -179,8 +189,6 @@ async fn contenders(
         );
         return Ok(());
     }
-    let paced = paced(stores.ledger_clients(256).await?, 1_000, effort.paced).await?;
-    let at = |wanted| quantile(paced.clone(), wanted);
     let ours = ledger.rate();
     println!("\n{}, {IN_FLIGHT} in flight, rows of {width} bytes", stores.settings);
     println!("{:<30}{:>12}{:>12}{:>12}{:>10}", "", "per second", "p50 ms", "p99 ms", "ledger ×");
@@ -203,13 +211,31 @@ async fn contenders(
         summary.insert(format!("commands_vs_{name}"), ours / rate);
     }
     println!("the append path's batches had {:.0} events", stores.batch_size().await?);
-    println!("at 1,000 commands a second: p50 {:.2} ms, p99 {:.2} ms", at(0.5), at(0.99));
-    for (name, figure) in [
-        ("append_vs_raw_batch", sealed.rate() / batched.rate()),
-        ("ack_p50_ms_at_1000", at(0.5)),
-        ("ack_p99_ms_at_1000", at(0.99)),
-    ] {
-        summary.insert(name.to_owned(), figure);
+    summary.insert("append_vs_raw_batch".to_owned(), sealed.rate() / batched.rate());
+    Ok(())
+}
+
+/// A steady pace, by turns with single-row inserts at the same: what the disk does to one it does to the other.
+async fn steady(
+    stores: &Stores,
+    effort: &Effort,
+    summary: &mut BTreeMap<String, f64>,
+) -> anyhow::Result<()> {
+    let row = stores.row_like_ours().await?;
+    let (mut ledger, mut single) = (Vec::new(), Vec::new());
+    for _ in 0..PACED_ROUNDS {
+        let clients = stores.ledger_clients(PACED_CLIENTS).await?;
+        ledger.extend(paced(clients, PACE, effort.paced).await?);
+        let clients = stores.single_clients(PACED_CLIENTS, &row).await?;
+        single.extend(paced(clients, PACE, effort.paced).await?);
+    }
+    for (name, title, latencies) in
+        [("ack", "ledger", ledger), ("raw_single_row_ack", "single-row inserts", single)]
+    {
+        let [p50, p99] = [0.5, 0.99].map(|wanted| quantile(latencies.clone(), wanted));
+        println!("at {PACE} a second, {title}: p50 {p50:.2} ms, p99 {p99:.2} ms");
+        summary.insert(format!("{name}_p50_ms_at_{PACE}"), p50);
+        summary.insert(format!("{name}_p99_ms_at_{PACE}"), p99);
     }
     Ok(())
 }
