@@ -10,8 +10,8 @@
 //! * **single-row inserts**: rows of the width of ours from 64 connections, nothing read, nothing signed;
 //! * **batched inserts**: 64 such rows a transaction, of as many streams, one connection: the limit of group commit.
 //!
-//! Then come a steady pace beside single-row inserts at the same pace, long streams, two writers, and the log at 10,000 and at
-//! 1,000,000 events.
+//! Then come a steady pace beside single-row inserts at the same pace, long streams, two writers, and a log of 1,000,000
+//! events by turns with one of 10,000.
 //! Postgres runs with `fsync` and `synchronous_commit` on, which is checked and printed. `--quick` does a
 //! little of everything, to show that it runs; `--no-million` leaves out the large log; `--contenders` only compares,
 //! `--append` only the append path with batched inserts, and `--pace` only the steady pace: these three write no summary.
@@ -86,7 +86,7 @@ async fn run() -> anyhow::Result<()> {
     let stores = Stores::make(&url).await?;
     let mut summary = BTreeMap::new();
     if asked("--contenders") || asked("--append") || asked("--pace") {
-        growth::fill(&stores, 1_000).await?;
+        growth::fill(&stores.log, 1_000).await?;
         if asked("--pace") {
             return steady(&stores, &effort, &mut summary).await;
         }
@@ -98,59 +98,19 @@ async fn run() -> anyhow::Result<()> {
         contenders(&stores, &effort, &mut summary).await?;
         return Ok(());
     }
-    let mut small = at_size(&stores, &effort, effort.sizes[0]).await?;
+    growth::fill(&stores.log, effort.sizes[0]).await?;
     contenders(&stores, &effort, &mut summary).await?;
     steady(&stores, &effort, &mut summary).await?;
-    growth::history(&stores, effort.lengths, &mut summary).await?;
-    let two = growth::two_writers(&stores, effort.commands).await?;
+    growth::history(&stores.log, effort.lengths, &mut summary).await?;
+    let two = growth::two_writers(&stores.log, effort.commands).await?;
     println!("two writers on one log: {two:.0} commands a second");
     summary.insert("two_writers_per_s".to_owned(), two);
-    let mut large = at_size(&stores, &effort, effort.sizes[1]).await?;
-    let (small, large) = (&mut small, &mut large);
-    for (name, figure) in [
-        ("commands_per_s_at_10k", small.rate),
-        ("commands_per_s_at_1m", large.rate),
-        ("throughput_1m_vs_10k", large.rate / small.rate),
-        ("ack_p50_ms_at_10k", small.p50_ms),
-        ("ack_p50_ms_at_1m", large.p50_ms),
-        ("ack_p99_ms_at_1m", large.p99_ms),
-        ("ack_p50_1m_vs_10k", large.p50_ms / small.p50_ms),
-        ("restart_ms_at_10k", small.restart_ms),
-        ("restart_ms_at_1m", large.restart_ms),
-        ("events_at_1m", stores.ledger.size() as f64),
-    ] {
-        summary.insert(name.to_owned(), figure);
-    }
-    let (events, sound) = stores.verify().await?;
+    growth::sizes(&stores, effort.rounds, effort.sizes, &mut summary).await?;
+    let (events, sound) = stores.log.verify().await?;
     ensure!(sound, "the log does not verify");
     println!("the log verifies: {events} events");
     summary.insert("events_verified".to_owned(), events as f64);
     write(summary)
-}
-
-/// What the ledger does with a log of some size.
-struct AtSize {
-    rate: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-    restart_ms: f64,
-}
-
-async fn at_size(stores: &Stores, effort: &Effort, size: u64) -> anyhow::Result<AtSize> {
-    println!("filling the log to {size} events");
-    growth::fill(stores, size).await?;
-    let mut figures = Figures::default();
-    for _ in 0..effort.rounds {
-        measure(&mut figures, effort.commands / 2, stores.ledger_clients(IN_FLIGHT).await?).await?;
-    }
-    let restart_ms = growth::restart(stores).await?;
-    let (rate, p50_ms, p99_ms) =
-        (figures.rate(), figures.latency_ms(0.5), figures.latency_ms(0.99));
-    println!(
-        "at {size} events: {rate:.0} commands a second, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms; \
-         from start to the first receipt {restart_ms:.1} ms"
-    );
-    Ok(AtSize { rate, p50_ms, p99_ms, restart_ms })
 }
 
 async fn contenders(
@@ -167,7 +127,7 @@ async fn contenders(
     for round in 1..=effort.rounds {
         println!("round {round} of {}", effort.rounds);
         if !asked("--append") {
-            measure(&mut ledger, commands, stores.ledger_clients(clients).await?).await?;
+            measure(&mut ledger, commands, stores.log.clients(clients).await?).await?;
             measure(&mut stock, commands / 4, stores.stock_clients(clients).await?).await?;
             if let Some(emmett) = &mut emmett {
                 emmett.measure(&mut peer, commands / 4).await?;
@@ -224,7 +184,7 @@ async fn steady(
     let row = stores.row_like_ours().await?;
     let (mut ledger, mut single) = (Vec::new(), Vec::new());
     for _ in 0..PACED_ROUNDS {
-        let clients = stores.ledger_clients(PACED_CLIENTS).await?;
+        let clients = stores.log.clients(PACED_CLIENTS).await?;
         ledger.extend(paced(clients, PACE, effort.paced).await?);
         let clients = stores.single_clients(PACED_CLIENTS, &row).await?;
         single.extend(paced(clients, PACE, effort.paced).await?);

@@ -21,6 +21,11 @@ impl Figures {
         self.latencies_ms.extend(latencies_ms);
     }
 
+    pub(crate) fn add(&mut self, more: Figures) {
+        self.rates.extend(more.rates);
+        self.latencies_ms.extend(more.latencies_ms);
+    }
+
     /// The median of the rounds, per second.
     pub(crate) fn rate(&self) -> f64 {
         quantile(self.rates.clone(), 0.5)

@@ -19,12 +19,45 @@ use crate::measure::Client;
 /// Rows of a batched insert, and commands in a batch of the append path that is compared with it.
 pub(crate) const BATCH: usize = 64;
 
+/// A log with the ledger that writes it.
+pub(crate) struct Log {
+    pub(crate) ledger: Ledger,
+    pool: PgPool,
+    keys: Keys,
+}
+
+impl Log {
+    async fn make(url: &str) -> anyhow::Result<Log> {
+        database::migrate(url).await?;
+        let (pool, keys) = (database::connect(url).await?, Keys::ephemeral());
+        let ledger = open(&pool, &keys).await?;
+        Ok(Log { ledger, pool, keys })
+    }
+
+    /// Opens the log once more, as a process of its own would.
+    pub(crate) async fn open(&self) -> anyhow::Result<Ledger> {
+        open(&self.pool, &self.keys).await
+    }
+
+    pub(crate) async fn clients(&self, count: usize) -> anyhow::Result<Vec<Client>> {
+        ledger_clients(&self.ledger, count).await
+    }
+
+    pub(crate) async fn verify(&self) -> anyhow::Result<(u64, bool)> {
+        let trust = audit::verify::Trust::parse(&self.ledger.verifier_key())?;
+        let options = audit::verify::Options::default();
+        let report =
+            audit::postgres::verify_database(&self.pool, &trust, options, None, |_| {}).await?;
+        Ok((report.events, report.is_sound()))
+    }
+}
+
 /// The databases of the contenders.
 pub(crate) struct Stores {
-    pub(crate) ledger: Ledger,
-    pub(crate) log: PgPool,
+    pub(crate) log: Log,
+    /// A second log, which stays small.
+    pub(crate) small: Log,
     pub(crate) emmett_url: String,
-    pub(crate) keys: Keys,
     /// A ledger whose batches are as large as the batched inserts it is compared with.
     sealed: Ledger,
     sealed_log: PgPool,
@@ -59,7 +92,7 @@ impl Stores {
             setting("server_version").await?
         );
         let mut urls = Vec::new();
-        for name in ["log", "stock", "bare", "sealed", "emmett"] {
+        for name in ["log", "stock", "bare", "sealed", "small", "emmett"] {
             let database = format!("bench_{name}_{}", std::process::id());
             admin.execute(format!("CREATE DATABASE {database}").as_str()).await?;
             let (front, query) = url.split_once('?').map_or((url, None), |(a, b)| (a, Some(b)));
@@ -68,10 +101,8 @@ impl Stores {
             urls.push(format!("{front}/{database}{query}"));
         }
         let wide = || PgPoolOptions::new().max_connections(crate::IN_FLIGHT as u32);
-        database::migrate(&urls[0]).await?;
-        let log = database::connect(&urls[0]).await?;
-        let keys = Keys::ephemeral();
-        let ledger = open(&log, &keys).await?;
+        let log = Log::make(&urls[0]).await?;
+        let small = Log::make(&urls[4]).await?;
         database::migrate(&urls[3]).await?;
         let config = LedgerConfig {
             batch_commands_max: BATCH,
@@ -87,13 +118,8 @@ impl Stores {
         database::migrate(&urls[2]).await?;
         let bare = wide().connect(&urls[2]).await?;
         bare.execute("CREATE SEQUENCE bare_position MINVALUE 0 CACHE 1").await?;
-        let [.., emmett_url]: [String; 5] =
-            urls.try_into().map_err(|_| anyhow::anyhow!("five databases"))?;
-        Ok(Stores { ledger, log, emmett_url, keys, sealed, sealed_log, stock, bare, settings })
-    }
-
-    pub(crate) async fn ledger_clients(&self, count: usize) -> anyhow::Result<Vec<Client>> {
-        ledger_clients(&self.ledger, count).await
+        let emmett_url = urls.pop().context("six databases")?;
+        Ok(Stores { log, small, emmett_url, sealed, sealed_log, stock, bare, settings })
     }
 
     pub(crate) async fn stock_clients(&self, count: usize) -> anyhow::Result<Vec<Client>> {
@@ -121,7 +147,7 @@ impl Stores {
     /// The last row that the ledger appended.
     pub(crate) async fn row_like_ours(&self) -> anyhow::Result<Row> {
         let query = "SELECT header, statement, payload FROM events ORDER BY position DESC LIMIT 1";
-        let (header, statement, payload) = sqlx::query_as(query).fetch_one(&self.log).await?;
+        let (header, statement, payload) = sqlx::query_as(query).fetch_one(&self.log.pool).await?;
         Ok(Row { header, statement, payload })
     }
 
@@ -199,21 +225,12 @@ impl Stores {
             "SELECT (SELECT count(*) FROM events)::float8 / (SELECT count(*) FROM checkpoints)";
         Ok(sqlx::query_scalar(query).fetch_one(&self.sealed_log).await?)
     }
-
-    pub(crate) async fn verify(&self) -> anyhow::Result<(u64, bool)> {
-        let trust = audit::verify::Trust::parse(&self.ledger.verifier_key())?;
-        let options = audit::verify::Options::default();
-        let report =
-            audit::postgres::verify_database(&self.log, &trust, options, None, |_| {}).await?;
-        Ok((report.events, report.is_sound()))
-    }
 }
 
 /// The origin of the ledgers measured.
 pub(crate) const ORIGIN: &str = "bench.example/ledger";
 
-/// Opens the ledger as a process of its own would.
-pub(crate) async fn open(pool: &PgPool, keys: &Keys) -> anyhow::Result<Ledger> {
+async fn open(pool: &PgPool, keys: &Keys) -> anyhow::Result<Ledger> {
     let config = LedgerConfig::new(ORIGIN);
     Ok(Ledger::open(pool.clone(), keys.clone(), Clock::system(), config).await?)
 }
