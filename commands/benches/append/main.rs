@@ -183,6 +183,8 @@ async fn steady(
 ) -> anyhow::Result<()> {
     let row = stores.row_like_ours().await?;
     let (mut ledger, mut single) = (Vec::new(), Vec::new());
+    // Else the disk would still be busy with what the contenders left.
+    stores.checkpoint().await?;
     for _ in 0..PACED_ROUNDS {
         let clients = stores.log.clients(PACED_CLIENTS).await?;
         ledger.extend(paced(clients, PACE, effort.paced).await?);

@@ -122,6 +122,12 @@ impl Stores {
         Ok(Stores { log, small, emmett_url, sealed, sealed_log, stock, bare, settings })
     }
 
+    /// Has the server write out what it has in memory.
+    pub(crate) async fn checkpoint(&self) -> anyhow::Result<()> {
+        self.bare.execute("CHECKPOINT").await?;
+        Ok(())
+    }
+
     pub(crate) async fn stock_clients(&self, count: usize) -> anyhow::Result<Vec<Client>> {
         let now = Now(jiff::Timestamp::now());
         let framework =

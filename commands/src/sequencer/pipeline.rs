@@ -33,6 +33,10 @@ const CAREFUL_BATCHES: u32 = 64;
 /// How many batches are under way at most: one commits, the others are written.
 const FLIGHTS: usize = 3;
 
+/// A batch smaller than this does not set out while another is under way: alone it waits for one commit, in a row of
+/// small ones for several.
+const OVERLAPPING_COMMANDS: usize = 16;
+
 /// How many versions of streams are remembered, halved.
 const VERSIONS_HALF: usize = 32_768;
 
@@ -146,7 +150,8 @@ impl Sequencer {
             }
             // A batch costs round trips, however small it is. While others are under way, the next waits
             // until it is as large as the last of them, or until they have ended.
-            while let Some(enough) = self.flights.back().map(|flight| flight.batch.len())
+            while let Some(last) = self.flights.back().map(|flight| flight.batch.len())
+                && let enough = last.max(OVERLAPPING_COMMANDS).min(self.limits.batch_commands)
                 && queue.len() < enough
             {
                 let room = enough - queue.len();
