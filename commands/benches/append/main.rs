@@ -10,7 +10,7 @@
 //! * **single-row inserts**: rows of the width of ours from 64 connections, nothing read, nothing signed;
 //! * **batched inserts**: 64 such rows a transaction, of as many streams, one connection: the limit of group commit.
 //!
-//! Then come a steady pace beside single-row inserts at the same pace, long streams, two writers, and a log of 1,000,000
+//! Before them comes a steady pace, by turns with single-row inserts at the same, and after them long streams, two writers, and a log of 1,000,000
 //! events by turns with one of 10,000.
 //! Postgres runs with `fsync` and `synchronous_commit` on, which is checked and printed. `--quick` does a
 //! little of everything, to show that it runs; `--no-million` leaves out the large log; `--contenders` only compares,
@@ -99,8 +99,9 @@ async fn run() -> anyhow::Result<()> {
         return Ok(());
     }
     growth::fill(&stores.log, effort.sizes[0]).await?;
-    contenders(&stores, &effort, &mut summary).await?;
+    // First, on a server that rests: for minutes after the contest it still cleans up behind the contenders.
     steady(&stores, &effort, &mut summary).await?;
+    contenders(&stores, &effort, &mut summary).await?;
     growth::history(&stores.log, effort.lengths, &mut summary).await?;
     let two = growth::two_writers(&stores.log, effort.commands).await?;
     println!("two writers on one log: {two:.0} commands a second");
@@ -183,7 +184,7 @@ async fn steady(
 ) -> anyhow::Result<()> {
     let row = stores.row_like_ours().await?;
     let (mut ledger, mut single) = (Vec::new(), Vec::new());
-    // Else the disk would still be busy with what the contenders left.
+    // Else the disk would still be busy with what filled the log.
     stores.checkpoint().await?;
     for _ in 0..PACED_ROUNDS {
         let clients = stores.log.clients(PACED_CLIENTS).await?;
