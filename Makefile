@@ -1,7 +1,7 @@
 # Everything a developer or an operator of one machine needs. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test torture bench check fmt stop clean-local
+.PHONY: help run test torture drain bench check fmt stop clean-local
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ test: ## every test, against databases of its own (ARGS="-p domain" narrows it)
 
 torture: ## 100,000 commands under kill -9, Postgres restarts, a full disk and failpoints, by one process and by two (ARGS="COMMANDS SEED")
 	@scripts/torture.sh $(ARGS)
+
+drain: ## one worker before 1,000 queued scans: time, memory, nothing twice (ARGS=SCANS)
+	@scripts/drain.sh $(ARGS)
 
 bench: ## the append path beside stock postgres-es and bare inserts; writes target/bench/summary.json
 	@scripts/bench.sh $(ARGS)

@@ -126,8 +126,8 @@ if [[ $size == 1 || (-e $sample/started && ! -e $sample/done) ]]; then
         "$ledger" account create-admin --login admin || say "Going on with the administrator there is"
     fi
     : >"$sample/admin"
-    "$ledger" sample load --url "$url" --login admin --charts "$sample" 8>&-
-    say "The wounds' healing charts are in ${sample#"$PWD"/}"
+    "$ledger" sample load --url "$url" --login admin --pictures "$sample" 8>&-
+    say "Pictures of the wounds and of how they heal are in ${sample#"$PWD"/}"
     "$ledger" audit verify
     : >"$sample/done"
     migrate

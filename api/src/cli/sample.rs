@@ -27,26 +27,32 @@ pub(super) enum Sample {
         /// The password
         #[arg(long, env = "LEDGER_ADMIN_PASSWORD", hide = true, hide_env_values = true)]
         password: Option<SecretString>,
-        /// Write the wounds' healing charts into this folder, as healing-1.svg, healing-2.svg, …
+        /// Write pictures of the wounds into this folder: how they heal as healing-1.svg, healing-2.svg, …, and what
+        /// was measured first as wound-1.png, wound-2.png, …
         #[arg(long, value_name = "FOLDER")]
-        charts: Option<PathBuf>,
+        pictures: Option<PathBuf>,
     },
 }
 
 impl Sample {
     pub(super) async fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        let Sample::Load { url, login, password, charts } = self;
+        let Sample::Load { url, login, password, pictures } = self;
         let password =
             password.context("set LEDGER_ADMIN_PASSWORD to the administrator's password")?;
         let password = password.expose_secret();
         let say = |text: &str| output.line(text);
         let today = Zoned::now().date();
         let tour = sample::load(&url, (&login, password), password, today, &say).await?;
-        if let Some(folder) = charts {
+        if let Some(folder) = pictures {
             for (number, healing) in (1..).zip(&tour.healing) {
-                let file = folder.join(format!("healing-{number}.svg"));
-                std::fs::write(&file, &healing.chart)
-                    .with_context(|| format!("cannot write {}", file.display()))?;
+                let chart = (format!("healing-{number}.svg"), Some(&healing.chart));
+                let overlay = (format!("wound-{number}.png"), healing.overlay.as_ref());
+                for (name, picture) in [chart, overlay] {
+                    let Some(picture) = picture else { continue };
+                    let file = folder.join(name);
+                    std::fs::write(&file, picture)
+                        .with_context(|| format!("cannot write {}", file.display()))?;
+                }
             }
         }
         output.result(&tour, |output| print(&tour, output))?;

@@ -17,6 +17,7 @@ pub mod limits;
 mod log;
 mod openapi;
 pub mod operations;
+mod overlays;
 mod path;
 mod patients;
 pub mod problem;
@@ -122,6 +123,7 @@ fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(wounds::show))
         .routes(routes!(wounds::healing))
         .routes(routes!(wounds::healing_chart))
+        .routes(routes!(overlays::overlay))
         .routes(routes!(wounds::reject_scan))
         .routes(routes!(wounds::confirm_measurement))
         .routes(routes!(wounds::close))

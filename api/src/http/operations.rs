@@ -91,6 +91,7 @@ operations! {
     GET "/v1/wounds/{id}/healing" Needs(P::ReadWounds), Wound;
     GET "/v1/wounds/{id}/healing.svg" Needs(P::ReadWounds), Wound;
     POST "/v1/wounds/{id}/scans" Needs(P::RecordScan), Wound;
+    GET "/v1/wounds/{id}/scans/{scan_id}/overlay.png" Needs(P::ReadWounds), Wound;
     POST "/v1/wounds/{id}/scans/{scan_id}/reject" Needs(P::RejectScan), Wound;
     POST "/v1/wounds/{id}/measurements/{measurement_id}/confirm" Needs(P::ConfirmMeasurement), Wound;
     POST "/v1/wounds/{id}/close" Needs(P::ManageWounds), Wound;

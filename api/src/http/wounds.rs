@@ -96,7 +96,11 @@ pub(super) async fn healing_chart(
 }
 
 /// A wound that somebody looks at; that they do is recorded first.
-async fn shown(state: &AppState, call: &Call, id: Uuid) -> Result<WoundDocument, Problem> {
+pub(super) async fn shown(
+    state: &AppState,
+    call: &Call,
+    id: Uuid,
+) -> Result<WoundDocument, Problem> {
     let seen = read::reach(state, call, ReadModel::Wounds).await?;
     let wound = state.read_models.wound(id.into(), seen).await?;
     let wound = wound.ok_or_else(|| Problem::not_found("wound"))?;

@@ -117,8 +117,8 @@ impl Client {
         self.answer(Method::GET, path, response).await
     }
 
-    /// Reads a picture or another text as it is.
-    pub async fn read_text(&self, path: &str, position: u64) -> Result<String, ClientError> {
+    /// Reads a picture as it is.
+    pub async fn read_picture(&self, path: &str, position: u64) -> Result<Vec<u8>, ClientError> {
         let request = self.request(Method::GET, path, None);
         let response = request.header("Ledger-Min-Position", position).send().await?;
         let status = response.status();
@@ -126,7 +126,7 @@ impl Client {
             let (method, path) = (Method::GET, path.to_owned());
             return Err(ClientError::Refused { method, path, status, problem: String::new() });
         }
-        Ok(response.text().await?)
+        Ok(response.bytes().await?.into())
     }
 
     async fn send(

@@ -61,7 +61,10 @@ pub struct Healing {
     pub outlook: Option<HealingOutlook>,
     /// The course as a chart, SVG.
     #[serde(skip)]
-    pub chart: String,
+    pub chart: Vec<u8>,
+    /// The first measured scan with its outline, PNG.
+    #[serde(skip)]
+    pub overlay: Option<Vec<u8>>,
 }
 
 /// What the visits so far say of the weeks to come.
@@ -203,12 +206,23 @@ async fn wound(
         truths.push(true_area_cm2);
     }
     let document = measured(clinician, &path, position).await?;
+    let shown = document["scans"].as_array().and_then(|scans| {
+        let measured = scans.iter().find(|scan| scan["status"] == "measured")?;
+        measured["id"].as_str()
+    });
+    let overlay = match shown {
+        Some(scan) => {
+            let overlay = format!("{path}/scans/{scan}/overlay.png");
+            Some(clinician.read_picture(&overlay, position).await?)
+        }
+        None => None,
+    };
     let kind = |member: &str| case.opening[member].as_str().unwrap_or_default().to_owned();
     let wound = format!("{} ({})", kind("etiology"), kind("site"));
     let mut healing = clinician.read(&format!("{path}/healing"), position).await?.body;
     let outlook = serde_json::from_value(healing["outlook"].take())?;
-    let chart = clinician.read_text(&format!("{path}/healing.svg"), position).await?;
-    Ok((Healing { wound, visits: course(document, &truths)?, outlook, chart }, position))
+    let chart = clinician.read_picture(&format!("{path}/healing.svg"), position).await?;
+    Ok((Healing { wound, visits: course(document, &truths)?, outlook, chart, overlay }, position))
 }
 
 /// A capture of a phantom, as the phone's app would send it, and the true area.

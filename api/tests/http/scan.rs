@@ -49,7 +49,7 @@ impl ScanAnalyzer for Constant {
             wound_probability_permille: 950,
             axis: Axis::Image,
             tissue: None,
-            outline: Vec::new(),
+            outline: vec![[100, 100], [140, 100], [140, 140], [100, 140]],
         };
         Ok(Measurement::try_from(parts).expect("a possible measurement"))
     }
@@ -138,12 +138,21 @@ async fn a_scan_is_taken_measured_and_confirmed(_: PgPoolOptions, options: PgCon
     let chart = clinician.get(&format!("{wound}/healing.svg")).await.expect_status(200);
     assert_eq!(chart.header("content-type"), "image/svg+xml");
     assert_eq!(chart.text.matches("<circle").count(), 1);
+    let scan = recorded.header("location").to_owned();
+    let picture = clinician.get(&format!("{scan}/overlay.png")).await.expect_status(200);
+    assert_eq!(picture.header("content-type"), "image/png");
+    assert!(picture.text.contains("IHDR") && picture.text.len() > 5_000, "a picture");
+    let unknown = format!("{wound}/scans/{}/overlay.png", Uuid::now_v7());
+    let unknown = clinician.get(&unknown).await;
+    assert_eq!((unknown.status, unknown.code()), (404, "not-found"));
     let unknown = format!("{wound}/measurements/{}/confirm", Uuid::now_v7());
     let unknown = clinician.post(&unknown, &json!({})).await;
     assert_eq!((unknown.status, unknown.code()), (404, "not-found"));
-    let scan = recorded.header("location").to_owned();
     let wrong = json!({ "reason": "wrong-wound" });
-    clinician.post(&format!("{scan}/reject"), &wrong).await.expect_status(200);
+    let gone = clinician.post(&format!("{scan}/reject"), &wrong).await.expect_status(200);
+    let later = app.clinician().with("Ledger-Min-Position", gone.position());
+    let rejected = later.get(&format!("{scan}/overlay.png")).await;
+    assert_eq!((rejected.status, rejected.code()), (404, "not-found"), "nothing counts any more");
     let close = json!({ "reason": "healed" });
     clinician.post(&format!("{wound}/close"), &close).await.expect_status(200);
     app.stop().await;

@@ -6,6 +6,7 @@ mod audit;
 mod captures;
 mod contention;
 mod crash;
+mod drain;
 mod erasure;
 mod fork;
 mod import_appointments;

@@ -11,6 +11,7 @@ pub mod geometry;
 pub mod importers;
 mod metadata;
 pub mod network;
+pub mod overlay;
 pub mod phantom;
 pub mod pipeline;
 pub mod ply;

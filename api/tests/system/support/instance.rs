@@ -116,7 +116,10 @@ impl Instance {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ledger"));
+        // `make drain` has the optimised one.
+        let given = std::env::var_os("LEDGER_BINARY");
+        let binary = given.unwrap_or_else(|| env!("CARGO_BIN_EXE_ledger").into());
+        let mut command = Command::new(binary);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("LEDGER_") || text == "RUST_LOG" {

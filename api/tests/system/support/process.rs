@@ -42,6 +42,10 @@ impl Process {
         self.0.wait().expect("the process is gone");
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Whether it runs still.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))

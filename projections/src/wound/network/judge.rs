@@ -11,7 +11,7 @@ use super::{
     evaluate::{Evaluation, Tally, compare},
     material::Material,
     model::Network,
-    segment::{Segmentation, Segmenter, WOUND_THRESHOLD, score, sigmoid},
+    segment::{Segmentation, Segmenter, WOUND_THRESHOLD, score},
 };
 
 /// How good the weights are on what they never learned from.
@@ -89,9 +89,10 @@ pub(super) fn judge(network: Network, material: &Material, device: &Device) -> (
     });
     let [slope, intercept] = calibrate_cells(&seen);
     let mut network = network.rescale(slope, intercept);
-    // What the rescaled network would say, without asking it.
-    for p in seen.iter_mut().flat_map(|(_, s)| s).flat_map(|s| &mut s.probability) {
-        *p = sigmoid(slope * log_odds(*p) + intercept);
+    // Asked once more: where it looks closer depends on what the first look gives.
+    let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
+    for (examples, segmentations) in &mut seen {
+        *segmentations = examples.iter().map(|it| segmenter.segment(&it.image)).collect();
     }
     let scores: Vec<_> = seen
         .iter()

@@ -6,6 +6,7 @@
 //! for stands in `weights/MODEL_CARD.md`.
 
 mod augment;
+mod closer;
 mod dataset;
 mod evaluate;
 mod import;
