@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 
 scans=${1:-1000}
-[[ $scans =~ ^[0-9]+$ ]] && ((scans >= 8)) || die "usage: scripts/drain.sh [SCANS], 8 or more"
+[[ $scans =~ ^[1-9][0-9]+$ ]] || die "usage: scripts/drain.sh [SCANS], 10 or more"
 scripts/prerequisites.sh
 say "Building the ledger (some minutes the first time)"
 cargo build --release --locked -p api --bin ledger

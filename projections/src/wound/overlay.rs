@@ -18,6 +18,11 @@ const SURROUNDINGS: f64 = 1.9;
 const FULL_COLOUR_MM: f64 = 3.0;
 /// Fewer depths than this around the wound tell of no skin.
 const SKIN_POINTS_MIN: usize = 30;
+/// So far from the outline, as a share of what is shown, skin is looked for.
+const SKIN_SHARE: f64 = 0.25;
+/// How often what fits the skin worst is left out; what is this near to it in millimetres always counts.
+const TRIMMINGS: usize = 6;
+const TRIMMED_MM: f64 = 1.0;
 
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 const UNKNOWN: Rgb<u8> = Rgb([150, 150, 150]);
@@ -118,8 +123,7 @@ impl Relief {
         let middle = [window.left + side / 2.0, window.top + side / 2.0];
         let mut relief =
             Relief { skin: Vector6::zeros(), distance: 0.0, middle, unit: side / 2.0, full: 0.0 };
-        let (mut squares, mut right, mut count) = (Matrix6::zeros(), Vector6::zeros(), 0);
-        let mut inside = Vec::new();
+        let (mut inside, mut skin) = (Vec::new(), Vec::new());
         let depth = frame.depth();
         for row in 0..depth.height() {
             for column in 0..depth.width() {
@@ -128,22 +132,39 @@ impl Relief {
                 let Some(metres) = depth.at(column, row).filter(|_| within) else { continue };
                 if outline.contains(at) {
                     inside.push((at, metres));
-                } else {
-                    let terms = relief.terms(at);
-                    squares += terms * terms.transpose();
-                    right += terms * metres;
-                    count += 1;
+                } else if outline.signed_distance(at).abs() < SKIN_SHARE * side {
+                    skin.push((at, metres));
                 }
             }
         }
-        if count < SKIN_POINTS_MIN {
-            return None;
+        // What lies behind the limb is no skin: what fits worst is left out, again and again.
+        for _ in 0..TRIMMINGS {
+            relief.fit(&skin)?;
+            let off = |(at, metres): &([f64; 2], f64)| (metres - relief.skin_at(*at)).abs();
+            let mut errors: Vec<f64> = skin.iter().map(off).collect();
+            errors.sort_unstable_by(f64::total_cmp);
+            let most = (3.0 * errors[errors.len() / 2]).max(TRIMMED_MM / 1e3);
+            skin.retain(|point| off(point) <= most);
         }
-        relief.skin = squares.cholesky()?.solve(&right);
+        relief.fit(&skin)?;
         relief.distance = relief.skin[0];
         let deepest = inside.iter().map(|(at, metres)| metres - relief.skin_at(*at));
         relief.full = deepest.fold(FULL_COLOUR_MM / 1e3, f64::max);
         Some(relief)
+    }
+
+    fn fit(&mut self, points: &[([f64; 2], f64)]) -> Option<()> {
+        if points.len() < SKIN_POINTS_MIN {
+            return None;
+        }
+        let (mut squares, mut right) = (Matrix6::zeros(), Vector6::zeros());
+        for (at, metres) in points {
+            let terms = self.terms(*at);
+            squares += terms * terms.transpose();
+            right += terms * *metres;
+        }
+        self.skin = squares.cholesky()?.solve(&right);
+        Some(())
     }
 
     fn terms(&self, at: [f64; 2]) -> Vector6<f64> {
