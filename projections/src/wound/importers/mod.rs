@@ -1,6 +1,6 @@
 //! Captures of other programs, as files and folders.
 //!
-//! Each importer takes the bytes it needs and gives a [`Frame`] or a [`Surface`]; [`import`] finds
+//! Each importer takes the bytes it needs and gives a [`Frame`] or a [`Surface`](super::capture::Surface); [`import`] finds
 //! out what a file or folder is, and reads it. Only the keys, columns and elements that are needed
 //! are read, and a frame has no place for others, so a position or a device's name in these files
 //! goes no further than this module. `docs/captures.md` lists the kinds with their units and axes.
