@@ -58,7 +58,7 @@ fn measured(phantom: &Phantom) -> Result<Figures, ScanRejection> {
 fn quantile(errors: &[f64], share: f64) -> f64 {
     let mut sorted: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
     sorted.sort_by(f64::total_cmp);
-    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+    trial::quantile(&sorted, share)
 }
 
 fn row(table: &[Row], measure: &str) -> Row {

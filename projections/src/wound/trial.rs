@@ -168,7 +168,8 @@ pub fn table(cases: &[Case], volume_from_mm3: f64) -> Vec<Row> {
 }
 
 /// The value below which a share of the sorted values lies; not a number if there is none.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+#[must_use]
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1) as f64;
     sorted.get((last * share).round() as usize).copied().unwrap_or(f64::NAN)
 }

@@ -77,6 +77,24 @@ impl Clinic {
         }
     }
 
+    /// Asserts that each scan of a wound has exactly one answer, a measurement or a rejection; how many scans
+    /// there are.
+    pub(crate) fn answered_once(document: &Value) -> usize {
+        let scans = document["scans"].as_array().expect("scans");
+        for scan in scans {
+            let count = |member: &str| scan[member].as_array().expect("a list").len();
+            assert_eq!(count("measurements") + count("rejections"), 1, "{scan}");
+        }
+        scans.len()
+    }
+
+    /// The answers that the log holds.
+    pub(crate) async fn answers(&self) -> usize {
+        let answers = "SELECT count(*) FROM events
+                        WHERE event_type IN ('MeasurementRecorded', 'ScanRejected')";
+        usize::try_from(self.instance.count(answers).await).expect("a count")
+    }
+
     /// Waits until every read model has seen the whole log.
     pub(crate) async fn caught_up(&self) {
         let client = mongodb::Client::with_uri_str(&self.instance.mongodb_uri).await;

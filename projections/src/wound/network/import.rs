@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use super::{
     judge::{Figures, judge},
-    material::Material,
+    material::HeldOut,
     model::{Network, STRIDE},
     segment::{Segmenter, SegmenterError},
-    train::{Start, TrainConfig, TrainError, write_weights},
+    train::{TrainError, write_weights},
 };
 
 /// Logits of the same weights and pictures may differ by this much: sums in another order.
@@ -147,18 +147,9 @@ pub fn import(config: &ImportConfig) -> Result<ImportReport, ImportError> {
     let logit_difference = furthest(network.clone().folded().forward(input.clone()), wanted);
     check(logit_difference, LOGIT_TOLERANCE)?;
 
-    let training = TrainConfig {
-        phantoms: 0,
-        drawings: 0,
-        ..TrainConfig::new(
-            config.images.clone(),
-            config.masks.clone(),
-            Start::Encoder(PathBuf::new()),
-            config.output.clone(),
-        )
-    };
-    let material = Material::gather(&training).map_err(ImportError::Calibrate)?;
-    let (network, figures) = judge(network, &material, &device);
+    let held_out = HeldOut::gather(&config.images, &config.masks, None);
+    let held_out = held_out.map_err(ImportError::Calibrate)?;
+    let (network, figures) = judge(network, &held_out, &device);
     let digest = write_weights(&network, &config.output).map_err(ImportError::Calibrate)?;
     let written = Segmenter::from_file(&config.output).map_err(ImportError::Written)?;
     let half_difference = furthest(

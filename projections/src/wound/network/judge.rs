@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     dataset::{self, Example},
     evaluate::{Evaluation, Tally, compare},
-    material::Material,
+    material::HeldOut,
     model::Network,
     segment::{Segmentation, Segmenter, WOUND_THRESHOLD, score},
 };
@@ -79,9 +79,8 @@ fn calibrate_cells(groups: &[(&[Example], Vec<Segmentation>)]) -> [f32; 2] {
 }
 
 /// Looks at everything held out, calibrates on it and gives the figures.
-pub(super) fn judge(network: Network, material: &Material, device: &Device) -> (Network, Figures) {
-    let groups: [&[Example]; 3] =
-        [&material.held_out, &material.held_out_phantoms, &material.held_out_woundless];
+pub(super) fn judge(network: Network, held_out: &HeldOut, device: &Device) -> (Network, Figures) {
+    let groups: [&[Example]; 3] = [&held_out.photographs, &held_out.phantoms, &held_out.woundless];
     let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
     let mut seen: [(&[Example], Vec<Segmentation>); 3] = groups.map(|examples| {
         let seen = examples.iter().map(|example| segmenter.segment(&example.image)).collect();

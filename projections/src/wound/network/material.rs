@@ -28,9 +28,47 @@ pub(super) struct Material {
     photographs: Vec<Example>,
     phantoms: Vec<Example>,
     woundless: Vec<Example>,
-    pub(super) held_out: Vec<Example>,
-    pub(super) held_out_phantoms: Vec<Example>,
-    pub(super) held_out_woundless: Vec<Example>,
+    pub(super) held_out: HeldOut,
+}
+
+/// What judges the network, and nothing else.
+pub(super) struct HeldOut {
+    pub(super) photographs: Vec<Example>,
+    pub(super) phantoms: Vec<Example>,
+    pub(super) woundless: Vec<Example>,
+}
+
+/// Pictures made from a range of seeds.
+struct Made {
+    phantoms: Vec<Example>,
+    healthy: Vec<Example>,
+    drawings: Vec<Example>,
+}
+
+impl Made {
+    fn from(
+        seed: u64,
+        phantoms: usize,
+        healthy: usize,
+        drawings_wanted: usize,
+    ) -> Result<Made, CaptureError> {
+        let seeds = |count: usize| seed..seed + count as u64;
+        Ok(Made {
+            phantoms: phantom_examples(seeds(phantoms).map(PhantomSpec::random).collect())?,
+            healthy: phantom_examples(seeds(healthy).map(PhantomSpec::healthy).collect())?,
+            drawings: drawings(seeds(drawings_wanted)),
+        })
+    }
+
+    /// To learn from: a third as many healthy phantoms as others.
+    fn to_learn_from(seed: u64, phantoms: usize, drawings: usize) -> Result<Made, CaptureError> {
+        Made::from(seed << 32, phantoms, phantoms / 3, drawings)
+    }
+
+    fn woundless(healthy: Vec<Example>, mut drawings: Vec<Example>) -> Vec<Example> {
+        drawings.extend(healthy);
+        drawings
+    }
 }
 
 fn phantom_examples(specs: Vec<PhantomSpec>) -> Result<Vec<Example>, CaptureError> {
@@ -94,15 +132,9 @@ pub fn write_material(
     phantoms: usize,
     drawings_wanted: usize,
 ) -> Result<usize, MaterialError> {
-    let seeds = |count: usize| seed << 32..(seed << 32) + count as u64;
-    let phantoms_of = |count: usize, spec: fn(u64) -> PhantomSpec| {
-        phantom_examples(seeds(count).map(spec).collect()).map_err(MaterialError::Phantom)
-    };
-    let kinds = [
-        ("phantom", phantoms_of(phantoms, PhantomSpec::random)?),
-        ("healthy", phantoms_of(phantoms / 3, PhantomSpec::healthy)?),
-        ("drawing", drawings(seeds(drawings_wanted))),
-    ];
+    let made =
+        Made::to_learn_from(seed, phantoms, drawings_wanted).map_err(MaterialError::Phantom)?;
+    let kinds = [("phantom", made.phantoms), ("healthy", made.healthy), ("drawing", made.drawings)];
     for name in ["images", "labels"] {
         let path = folder.join(name);
         std::fs::create_dir_all(&path)
@@ -126,45 +158,47 @@ pub fn write_material(
     Ok(written)
 }
 
+/// The photographs of one side of the split.
+fn photographs(
+    images: &Path,
+    masks: &Path,
+    split: Split,
+    limit: Option<usize>,
+) -> Result<Vec<Example>, TrainError> {
+    let pairs = dataset::pairs(images, masks).map_err(TrainError::Dataset)?;
+    let chosen: Vec<_> = pairs
+        .iter()
+        .filter(|pair| Split::of(&pair.stem) == split)
+        .take(limit.unwrap_or(usize::MAX))
+        .collect();
+    let examples: Result<Vec<_>, _> = chosen.par_iter().map(|pair| pair.load()).collect();
+    let examples = examples.map_err(TrainError::Dataset)?;
+    if examples.is_empty() { Err(TrainError::Empty) } else { Ok(examples) }
+}
+
+impl HeldOut {
+    /// Reads and makes it.
+    pub(super) fn gather(
+        images: &Path,
+        masks: &Path,
+        limit: Option<usize>,
+    ) -> Result<Self, TrainError> {
+        let photographs = photographs(images, masks, Split::HeldOut, limit)?;
+        let Made { phantoms, healthy, drawings } = Made::from(HELD_OUT_SEED, 40, 12, 48)?;
+        Ok(Self { photographs, phantoms, woundless: Made::woundless(healthy, drawings) })
+    }
+}
+
 impl Material {
     /// Reads and makes all of it.
     pub(super) fn gather(config: &TrainConfig) -> Result<Self, TrainError> {
-        let pairs = dataset::pairs(&config.images, &config.masks).map_err(TrainError::Dataset)?;
-        let side = |split: Split| -> Result<Vec<Example>, TrainError> {
-            let chosen: Vec<_> = pairs
-                .iter()
-                .filter(|pair| Split::of(&pair.stem) == split)
-                .take(config.limit.unwrap_or(usize::MAX))
-                .collect();
-            let examples: Result<_, _> = chosen.par_iter().map(|pair| pair.load()).collect();
-            examples.map_err(TrainError::Dataset)
-        };
-        let (photographs, held_out) = (side(Split::Training)?, side(Split::HeldOut)?);
-        if photographs.is_empty() || held_out.is_empty() {
-            return Err(TrainError::Empty);
-        }
-        let start = config.seed << 32;
-        let seeds = |count: usize| start..start + count as u64;
-        let healthy =
-            phantom_examples(seeds(config.phantoms / 3).map(PhantomSpec::healthy).collect())
-                .map_err(TrainError::Phantom)?;
-        let mut woundless = drawings(seeds(config.drawings));
-        woundless.extend(healthy);
-        let judging = |count: u64| HELD_OUT_SEED..HELD_OUT_SEED + count;
-        let mut held_out_woundless =
-            phantom_examples(judging(12).map(PhantomSpec::healthy).collect())
-                .map_err(TrainError::Phantom)?;
-        held_out_woundless.extend(drawings(judging(48)));
-        Ok(Self {
-            photographs,
-            phantoms: phantom_examples(seeds(config.phantoms).map(PhantomSpec::random).collect())
-                .map_err(TrainError::Phantom)?,
-            woundless,
-            held_out,
-            held_out_phantoms: phantom_examples(judging(40).map(PhantomSpec::random).collect())
-                .map_err(TrainError::Phantom)?,
-            held_out_woundless,
-        })
+        let TrainConfig { images, masks, limit, .. } = config;
+        let held_out = HeldOut::gather(images, masks, *limit)?;
+        let photographs = photographs(images, masks, Split::Training, *limit)?;
+        let Made { phantoms, healthy, drawings } =
+            Made::to_learn_from(config.seed, config.phantoms, config.drawings)?;
+        let woundless = Made::woundless(healthy, drawings);
+        Ok(Self { photographs, phantoms, woundless, held_out })
     }
 
     /// What an epoch looks at, in order: each photograph, half of the phantoms and of the

@@ -90,22 +90,27 @@ impl Segmentation {
     /// between the cells' middles.
     #[must_use]
     pub fn at(&self, x: f32, y: f32) -> f32 {
-        if self.width == 0 || self.height == 0 {
-            return 0.0;
-        }
-        let last_x = (self.width - 1) as f32;
-        let last_y = (self.height - 1) as f32;
-        let x = (x - 0.5).clamp(0.0, last_x);
-        let y = (y - 0.5).clamp(0.0, last_y);
-        let (x0, y0) = (x.floor(), y.floor());
-        let (fx, fy) = (x - x0, y - y0);
-        let column = [x0 as usize, (x0 + 1.0).min(last_x) as usize];
-        let row = [y0 as usize, (y0 + 1.0).min(last_y) as usize];
-        let cell = |r: usize, c: usize| self.probability[row[r] * self.width as usize + column[c]];
-        let top = cell(0, 0) * (1.0 - fx) + cell(0, 1) * fx;
-        let bottom = cell(1, 0) * (1.0 - fx) + cell(1, 1) * fx;
-        top * (1.0 - fy) + bottom * fy
+        between_cells(&self.probability, (self.width, self.height), x, y)
     }
+}
+
+/// The value at a place of a grid, bilinear between its cells' middles.
+fn between_cells(values: &[f32], (width, height): (u32, u32), x: f32, y: f32) -> f32 {
+    if width == 0 || height == 0 {
+        return 0.0;
+    }
+    let last_x = (width - 1) as f32;
+    let last_y = (height - 1) as f32;
+    let x = (x - 0.5).clamp(0.0, last_x);
+    let y = (y - 0.5).clamp(0.0, last_y);
+    let (x0, y0) = (x.floor(), y.floor());
+    let (fx, fy) = (x - x0, y - y0);
+    let column = [x0 as usize, (x0 + 1.0).min(last_x) as usize];
+    let row = [y0 as usize, (y0 + 1.0).min(last_y) as usize];
+    let cell = |r: usize, c: usize| values[row[r] * width as usize + column[c]];
+    let top = cell(0, 0) * (1.0 - fx) + cell(0, 1) * fx;
+    let bottom = cell(1, 0) * (1.0 - fx) + cell(1, 1) * fx;
+    top * (1.0 - fy) + bottom * fy
 }
 
 /// The log odds of the mean of the most wound-like pixels: what the calibration turns into the
@@ -243,17 +248,13 @@ impl Segmenter {
         let finer = |cells: u32| (cells as f32 * ZOOM).round() as u32;
         let (width, height) = (finer(region.width), finer(region.height));
         let part = imageops::crop_imm(image, x, y, across, down).to_image();
-        let seen = Segmentation {
-            width,
-            height,
-            probability: self.look(&resized(&part, width, height)),
-            wound_probability: 0.0,
-        };
+        let seen = self.look(&resized(&part, width, height));
         let (step_x, step_y) =
             (width as f32 / region.width as f32, height as f32 / region.height as f32);
         for row in 0..region.height {
             for column in 0..region.width {
-                let closer = seen.at((column as f32 + 0.5) * step_x, (row as f32 + 0.5) * step_y);
+                let (x, y) = ((column as f32 + 0.5) * step_x, (row as f32 + 0.5) * step_y);
+                let closer = between_cells(&seen, (width, height), x, y);
                 let weight = region.weight(column, row);
                 let cell = ((region.y + row) * whole.0 + region.x + column) as usize;
                 logits[cell] += weight * (closer - logits[cell]);

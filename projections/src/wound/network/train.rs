@@ -142,7 +142,7 @@ pub enum TrainError {
     Empty,
     /// A phantom could not be made.
     #[error("a phantom could not be made")]
-    Phantom(#[source] CaptureError),
+    Phantom(#[from] CaptureError),
     /// What the run is to begin with could not be had.
     #[error("no weights to begin with could be taken from {}: {reason}", path.display())]
     Start {
@@ -425,7 +425,7 @@ pub fn train(
         }
         run.state.epoch += 1;
         run.save(config)?;
-        let (network, judged) = judge(run.average.valid(), &material, &plain);
+        let (network, judged) = judge(run.average.valid(), &material.held_out, &plain);
         digest = write_weights(&network, &config.output)?;
         figures = Some(judged);
         progress(Progress {
@@ -441,7 +441,7 @@ pub fn train(
         Some(figures) => figures,
         // The run was already complete: judge and write what it left.
         None => {
-            let (network, judged) = judge(run.average.valid(), &material, &plain);
+            let (network, judged) = judge(run.average.valid(), &material.held_out, &plain);
             digest = write_weights(&network, &config.output)?;
             judged
         }
