@@ -13,6 +13,7 @@ mod sample;
 mod scan;
 mod serve;
 mod setup;
+mod tissue;
 mod witness;
 mod worker;
 

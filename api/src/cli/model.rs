@@ -10,6 +10,7 @@ use projections::wound::network::{
 
 use super::Verdict;
 use super::output::Output;
+use super::tissue::Tissue;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Model {
@@ -21,6 +22,8 @@ pub(super) enum Model {
     Material(Material),
     /// Score weights against masks that people drew
     Evaluate(Evaluate),
+    /// Fit what tells tissue apart to crops that people labelled, and say how far it is to be trusted
+    Tissue(Tissue),
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +127,7 @@ impl Model {
             Model::Import(asked) => asked.run(output),
             Model::Material(asked) => asked.run(output),
             Model::Evaluate(asked) => asked.run(output),
+            Model::Tissue(asked) => asked.run(output),
         }
     }
 }

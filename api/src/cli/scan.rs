@@ -297,7 +297,7 @@ fn intrinsics(text: &str) -> Result<Intrinsics, String> {
 fn print_measurement(measured: &Measurement, output: &Output) {
     let cm = |um: u32| f64::from(um) / 1e4;
     let figure = |name: &str, value: f64, sd: f64, unit: &str| {
-        output.line(format!("{name:<10} {value:>8.3} ± {sd:.3} {unit}"));
+        output.line(format!("{name:<11} {value:>8.3} ± {sd:.3} {unit}"));
     };
     figure("area", measured.area_um2 as f64 / 1e8, measured.area_sd_um2 as f64 / 1e8, "cm²");
     figure("perimeter", cm(measured.perimeter_um), cm(measured.perimeter_sd_um), "cm");
@@ -305,6 +305,11 @@ fn print_measurement(measured: &Measurement, output: &Output) {
     figure("width", cm(measured.width_um), cm(measured.width_sd_um), "cm");
     figure("depth", cm(measured.max_depth_um), cm(measured.max_depth_sd_um), "cm");
     figure("volume", measured.volume_nl as f64 / 1e6, measured.volume_sd_nl as f64 / 1e6, "cm³");
+    if let Some(tissue) = measured.tissue {
+        let sd = f64::from(tissue.sd.unwrap_or_default()) / 10.0;
+        figure("granulation", f64::from(tissue.granulation) / 10.0, sd, "%");
+        figure("slough", f64::from(tissue.slough) / 10.0, sd, "%");
+    }
 }
 
 fn read_outline(file: &Path) -> anyhow::Result<Vec<[f64; 2]>> {

@@ -49,18 +49,30 @@ pub enum MeasurementError {
     },
 }
 
-/// The shares of a wound's tissue, in permille of its area. They sum to 1000.
+/// The shares of a wound's tissue, in permille of its area. Those that are told apart sum to 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TissuePermille {
     /// Granulation tissue.
     pub granulation: u16,
-    /// Slough.
+    /// Slough, fibrin.
     pub slough: u16,
-    /// Necrosis, eschar.
-    pub necrosis: u16,
-    /// Epithelium.
-    pub epithelium: u16,
+    /// Necrosis, eschar; none if the model cannot tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub necrosis: Option<u16>,
+    /// Epithelium; none if the model cannot tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epithelium: Option<u16>,
+    /// The standard deviation of each share, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sd: Option<u16>,
+}
+
+impl TissuePermille {
+    fn is_whole(&self) -> bool {
+        let shares = [Some(self.granulation), Some(self.slough), self.necrosis, self.epithelium];
+        shares.into_iter().flatten().map(u32::from).sum::<u32>() == 1000
+    }
 }
 
 /// A measurement of a wound: read through `Deref`, made by `Measurement::try_from(MeasurementParts)`.
@@ -145,11 +157,11 @@ impl Measurement {
                 return Err(MeasurementError::OutOfRange { field, max });
             }
         }
-        if let Some(TissuePermille { granulation, slough, necrosis, epithelium }) = parts.tissue {
-            let shares = [granulation, slough, necrosis, epithelium];
-            if shares.into_iter().map(u32::from).sum::<u32>() != 1000 {
-                return Err(MeasurementError::TissueSum);
-            }
+        if parts.tissue.is_some_and(|tissue| !tissue.is_whole()) {
+            return Err(MeasurementError::TissueSum);
+        }
+        if parts.tissue.and_then(|tissue| tissue.sd).is_some_and(|sd| sd > 1000) {
+            return Err(MeasurementError::OutOfRange { field: "tissue.sd", max: 1000 });
         }
         if !parts.outline.is_empty()
             && !(3..=Self::MAX_OUTLINE_POINTS).contains(&parts.outline.len())

@@ -207,8 +207,9 @@ pub(crate) fn measurement_parts(boundary: Boundary) -> MeasurementParts {
         tissue: Some(TissuePermille {
             granulation: 700,
             slough: 200,
-            necrosis: 0,
-            epithelium: 100,
+            necrosis: Some(0),
+            epithelium: Some(100),
+            sd: None,
         }),
         outline: vec![[100, 100], [200, 100], [200, 180], [100, 180]],
     }

@@ -235,6 +235,27 @@ fn a_measurement_holds_no_nonsense() {
     assert_eq!(with(|_| ()), None);
     assert_eq!(with(|m| m.outline.clear()), None);
     assert_eq!(with(|m| m.tissue = None), None);
+    let two = TissuePermille {
+        granulation: 850,
+        slough: 150,
+        necrosis: None,
+        epithelium: None,
+        sd: Some(200),
+    };
+    let tissue = |tissue: TissuePermille| {
+        let mut parts = measurement_parts(Boundary::Network);
+        parts.tissue = Some(tissue);
+        Measurement::try_from(parts).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(tissue(two), "", "what is not told apart is not part of the sum");
+    for nonsense in [
+        TissuePermille { slough: 149, ..two },
+        TissuePermille { epithelium: Some(1), ..two },
+        TissuePermille { granulation: u16::MAX, slough: u16::MAX, ..two },
+        TissuePermille { sd: Some(1001), ..two },
+    ] {
+        assert!(tissue(nonsense).contains("tissue"), "{nonsense:?}");
+    }
     #[rustfmt::skip]
     let refused: Vec<(Change, &str)> = vec![
         (|m| m.area_um2 = 0, "area is zero"),
@@ -245,8 +266,6 @@ fn a_measurement_holds_no_nonsense() {
         (|m| m.max_depth_um = u32::MAX, "max_depth_um"),
         (|m| m.volume_nl = u64::MAX, "volume_nl"),
         (|m| m.wound_probability_permille = 1001, "wound_probability_permille"),
-        (|m| m.tissue = Some(TissuePermille { granulation: 999, slough: 0, necrosis: 0, epithelium: 0 }), "tissue"),
-        (|m| m.tissue = Some(TissuePermille { granulation: u16::MAX, slough: u16::MAX, necrosis: u16::MAX, epithelium: u16::MAX }), "tissue"),
         (|m| m.outline.truncate(2), "outline"),
         (|m| m.outline = vec![[0, 0]; Measurement::MAX_OUTLINE_POINTS + 1], "outline"),
     ];

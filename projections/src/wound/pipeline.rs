@@ -2,7 +2,7 @@
 //! become a measurement as the log records it.
 
 use domain::value::Digest;
-use domain::wound::{Axis, Boundary as DrawnBy, Measurement, MeasurementParts};
+use domain::wound::{Axis, Boundary as DrawnBy, Measurement, MeasurementParts, TissuePermille};
 use sha2::Digest as _;
 
 use super::bundle;
@@ -13,10 +13,11 @@ use super::geometry::{
 };
 use super::network::{Segmentation, Segmenter, SegmenterError, WOUND_THRESHOLD};
 use super::ply::{self, PlyError};
+use super::tissue;
 use crate::worker::ScanAnalyzer;
 
-/// Part of the model's digest: raised whenever the geometry measures differently.
-const GEOMETRY_VERSION: &str = "geometry 2";
+/// Part of the model's digest: raised whenever geometry or tissue come out differently.
+const GEOMETRY_VERSION: &str = "geometry 3";
 /// A second find of this share of the largest is a second wound; less is a speck.
 const SECOND_WOUND_SHARE: f64 = 0.3;
 /// A find of fewer cells than this is a speck.
@@ -62,25 +63,27 @@ pub fn decode(bytes: &[u8], media_type: &str) -> Result<Capture, CaptureError> {
 pub fn measure(capture: &Capture, boundary: Boundary<'_>) -> Result<Measurement, ScanRejection> {
     match capture {
         Capture::Frame(frame) => {
-            let (figures, drawn_by, probability) = match boundary {
+            let (figures, outline, drawn_by, probability) = match boundary {
                 Boundary::Network(segmentation) => {
                     let figures = measure_found(frame, segmentation)?;
-                    let size = frame.image().dimensions();
                     let outline = Polygon::new(figures.outline.clone());
                     let outline = outline.ok_or(ScanRejection::NoWound)?;
+                    let size = frame.image().dimensions();
                     let probability = mean_inside(segmentation, &outline, size);
-                    (figures, DrawnBy::Network, probability)
+                    (figures, outline, DrawnBy::Network, probability)
                 }
                 Boundary::Outline(points) => {
                     let outline = Polygon::new(points.to_vec()).ok_or(ScanRejection::Outline)?;
-                    (measure_frame(frame, &outline, OUTLINE_ERROR)?, DrawnBy::Outline, 1.0)
+                    let figures = measure_frame(frame, &outline, OUTLINE_ERROR)?;
+                    (figures, outline, DrawnBy::Outline, 1.0)
                 }
             };
-            record(&figures, drawn_by, probability)
+            let tissue = tissue::shares(frame.image(), &outline);
+            record(&figures, drawn_by, probability, tissue)
         }
         Capture::Surface(surface) => {
             let figures = measure_marked_faces(surface, WOUND_YELLOW)?;
-            record(&figures, DrawnBy::Outline, 1.0)
+            record(&figures, DrawnBy::Outline, 1.0, None)
         }
     }
 }
@@ -159,6 +162,7 @@ fn record(
     figures: &Figures,
     boundary: DrawnBy,
     probability: f64,
+    tissue: Option<TissuePermille>,
 ) -> Result<Measurement, ScanRejection> {
     let outline = Polygon::new(figures.outline.clone()).map_or_else(Vec::new, |outline| {
         let kept = if outline.points().len() > Measurement::MAX_OUTLINE_POINTS {
@@ -190,7 +194,7 @@ fn record(
         boundary,
         wound_probability_permille: (probability * 1000.0).round().clamp(0.0, 1000.0) as u16,
         axis: if figures.head_to_toe { Axis::HeadToToe } else { Axis::Image },
-        tissue: None,
+        tissue,
         outline,
     };
     Measurement::try_from(parts).map_err(|_| ScanRejection::Implausible)

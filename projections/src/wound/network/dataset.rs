@@ -60,9 +60,9 @@ pub enum DatasetError {
 
 /// A picture and where its wound is (255) and is not (0).
 #[derive(Debug, Clone)]
-pub(super) struct Example {
-    pub(super) image: RgbImage,
-    pub(super) mask: GrayImage,
+pub(in crate::wound) struct Example {
+    pub(in crate::wound) image: RgbImage,
+    pub(in crate::wound) mask: GrayImage,
 }
 
 /// Whether a byte of a mask says wound.
@@ -80,7 +80,7 @@ impl Example {
 
 /// A picture's file and its mask's.
 #[derive(Debug, Clone)]
-pub(super) struct Pair {
+pub(in crate::wound) struct Pair {
     pub(super) stem: String,
     image: PathBuf,
     mask: PathBuf,
@@ -88,7 +88,7 @@ pub(super) struct Pair {
 
 impl Pair {
     /// Reads both.
-    pub(super) fn load(&self) -> Result<Example, DatasetError> {
+    pub(in crate::wound) fn load(&self) -> Result<Example, DatasetError> {
         let open = |path: &PathBuf| {
             image::open(path).map_err(|source| DatasetError::Picture { path: path.clone(), source })
         };
@@ -124,7 +124,7 @@ fn pictures(folder: &Path) -> Result<Vec<(String, PathBuf)>, DatasetError> {
 }
 
 /// Pictures that have a mask of the same stem, sorted by stem.
-pub(super) fn pairs(images: &Path, masks: &Path) -> Result<Vec<Pair>, DatasetError> {
+pub(in crate::wound) fn pairs(images: &Path, masks: &Path) -> Result<Vec<Pair>, DatasetError> {
     let mut masks: std::collections::HashMap<_, _> = pictures(masks)?.into_iter().collect();
     Ok(pictures(images)?
         .into_iter()

@@ -7,7 +7,7 @@
 
 mod augment;
 mod closer;
-mod dataset;
+pub(in crate::wound) mod dataset;
 mod evaluate;
 mod import;
 mod judge;

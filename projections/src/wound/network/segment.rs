@@ -330,8 +330,6 @@ fn floats(data: TensorData) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::wound::{
         network::{
@@ -341,6 +339,7 @@ mod tests {
             synthetic,
         },
         phantom::{self, PhantomSpec},
+        published,
     };
 
     fn segmenter() -> Segmenter {
@@ -416,23 +415,9 @@ mod tests {
         assert!(found.len() <= 1, "a wound in {found:?} of 20 drawings");
     }
 
-    /// A folder of the data that is not part of the repository, if it is there.
-    fn data(folder: &str) -> Option<PathBuf> {
-        let root = std::env::var_os("LEDGER_DATA").map_or_else(
-            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
-            PathBuf::from,
-        );
-        let path = root.join(folder);
-        if !path.is_dir() {
-            left_out(folder);
-            return None;
-        }
-        Some(path)
-    }
-
     #[test]
     fn wounds_of_photographs_held_out_are_outlined() {
-        let Some(photographs) = data("fuseg") else { return };
+        let Some(photographs) = published::folder("fuseg") else { return };
         let pairs = dataset::pairs(&photographs.join("images"), &photographs.join("labels"))
             .expect("photographs and masks");
         let segmenter = segmenter();
@@ -450,7 +435,7 @@ mod tests {
 
     #[test]
     fn printed_boards_show_no_wound() {
-        let Some(boards) = data("rgbd/3dscannerapp-lowres") else { return };
+        let Some(boards) = published::folder("rgbd/3dscannerapp-lowres") else { return };
         let files = std::fs::read_dir(boards).expect("the folder of the boards");
         let segmenter = segmenter();
         let mut boards = 0;
@@ -467,11 +452,6 @@ mod tests {
             boards += 1;
         }
         assert!(boards > 0, "the folder has boards");
-    }
-
-    #[expect(clippy::print_stderr, reason = "the line says what a test left out")]
-    fn left_out(folder: &str) {
-        eprintln!("left out: {folder} is not here (LEDGER_DATA)");
     }
 
     #[test]
