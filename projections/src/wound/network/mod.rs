@@ -9,6 +9,7 @@ mod augment;
 mod closer;
 pub(in crate::wound) mod dataset;
 mod evaluate;
+mod evidence;
 mod import;
 mod judge;
 mod material;

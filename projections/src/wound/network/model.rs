@@ -13,6 +13,8 @@ use burn::{
     tensor::{Device, Tensor, activation},
 };
 
+use super::evidence::EVIDENCE;
+
 /// The epsilon the published encoder was trained with.
 const ENCODER_EPSILON: f64 = 1e-3;
 
@@ -227,7 +229,8 @@ pub(super) struct Network {
     decoder: Vec<Refine>,
     upsample: Interpolate2d,
     head: Conv2d,
-    /// Slope and intercept that turn the score of a picture into the probability of a wound.
+    /// What turns the evidence of a picture into the probability of a wound: a factor for each number, and
+    /// the intercept.
     pub(super) calibration: Param<Tensor<1>>,
 }
 
@@ -252,6 +255,8 @@ impl Network {
         // Most pixels are no wound: that must be the answer of silent features, or the network
         // spends its features on saying no and cannot be sure of a yes.
         head.bias = head.bias.map(|bias| bias.map(|bias| bias * 0.0 + PRIOR_LOGIT));
+        let mut calibration = [0.0; EVIDENCE + 1];
+        calibration[0] = 1.0;
         Self {
             encoder: Encoder::new(device),
             decoder,
@@ -260,7 +265,7 @@ impl Network {
                 .with_mode(InterpolateMode::Nearest)
                 .init(),
             head,
-            calibration: Param::from_tensor(Tensor::from_floats([1.0, 0.0], device)),
+            calibration: Param::from_tensor(Tensor::from_floats(calibration, device)),
         }
     }
 

@@ -10,15 +10,12 @@ use sha2::{Digest, Sha256};
 
 use super::{
     closer::{self, Region},
+    evidence::evidence,
     model::{Network, STRIDE, normalise},
 };
 
 /// The longer side of the grid on which the network looks at a picture.
 pub(super) const GRID: u32 = 384;
-
-/// So many of the most wound-like pixels decide whether there is a wound: about 0.01 % of the
-/// grid, less than the smallest wound that could be measured.
-const SCORE_PIXELS: usize = 16;
 
 /// So much finer than on the grid is the closer look.
 const ZOOM: f32 = 1.5;
@@ -113,20 +110,6 @@ fn between_cells(values: &[f32], (width, height): (u32, u32), x: f32, y: f32) ->
     top * (1.0 - fy) + bottom * fy
 }
 
-/// The log odds of the mean of the most wound-like pixels: what the calibration turns into the
-/// probability of a wound.
-pub(super) fn score(probability: &[f32]) -> f32 {
-    let count = SCORE_PIXELS.min(probability.len());
-    if count == 0 {
-        return -9.0;
-    }
-    let mut sorted = probability.to_vec();
-    sorted.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a));
-    let mean = sorted[..count].iter().sum::<f32>() / count as f32;
-    let mean = mean.clamp(1e-4, 1.0 - 1e-4);
-    (mean / (1.0 - mean)).ln()
-}
-
 /// The grid for a picture: its shape, the longer side being [`GRID`].
 fn grid(width: u32, height: u32) -> (u32, u32) {
     let longer = width.max(height);
@@ -141,8 +124,8 @@ fn grid(width: u32, height: u32) -> (u32, u32) {
 #[derive(Debug)]
 pub struct Segmenter {
     network: Network,
-    slope: f32,
-    intercept: f32,
+    /// A factor for each number of the evidence, and the intercept.
+    calibration: Vec<f32>,
     digest: [u8; 32],
     device: Device,
 }
@@ -186,7 +169,7 @@ impl Segmenter {
     pub(super) fn new(network: Network, digest: [u8; 32], device: Device) -> Self {
         let network = network.valid().folded();
         let calibration = floats(network.calibration.val().into_data());
-        Self { slope: calibration[0], intercept: calibration[1], network, digest, device }
+        Self { calibration, network, digest, device }
     }
 
     /// The SHA-256 of the weights: the model's name in every measurement made with it.
@@ -209,13 +192,14 @@ impl Segmenter {
         }
         let (width, height) = grid(image.width(), image.height());
         let probability = self.probability(image);
-        let wound_probability = self.calibrated(score(&probability));
+        let wound_probability = self.wound_probability(&probability);
         Segmentation { width, height, probability, wound_probability }
     }
 
-    /// The probability of a wound behind a score.
-    pub(super) fn calibrated(&self, score: f32) -> f32 {
-        sigmoid(self.slope * score + self.intercept)
+    /// The probability that there is a wound, from those of the cells.
+    pub(super) fn wound_probability(&self, probability: &[f32]) -> f32 {
+        let numbers = evidence(probability).into_iter().chain([1.0]);
+        sigmoid(numbers.zip(&self.calibration).map(|(number, factor)| number * factor).sum())
     }
 
     /// Logits for what is already on a grid.
@@ -466,14 +450,5 @@ mod tests {
             assert!((segmentation.at(x, 0.5) - expected).abs() < 1e-6, "at {x}");
         }
         assert_eq!(segmentation.mask(), [false, true]);
-    }
-
-    #[test]
-    fn the_score_is_of_the_most_woundlike_pixels() {
-        let mut probability = vec![0.001; 1000];
-        assert!(score(&probability) < -6.0);
-        probability[..16].fill(0.9);
-        assert!((score(&probability) - 9.0_f32.ln()).abs() < 1e-4);
-        assert!(score(&[]) < -8.0);
     }
 }
