@@ -7,11 +7,12 @@ use burn::{
 use serde::Serialize;
 
 use super::{
+    card::wound_threshold,
     dataset::{self, Example},
     evaluate::{Evaluation, Tally, compare},
     material::HeldOut,
     model::Network,
-    segment::{Segmentation, Segmenter, WOUND_THRESHOLD, score},
+    segment::{Segmentation, Segmenter, score},
 };
 
 /// How good the weights are on what they never learned from.
@@ -108,7 +109,7 @@ pub(super) fn judge(network: Network, held_out: &HeldOut, device: &Device) -> (N
         let mut tally = Tally::default();
         for (example, segmentation) in examples.iter().zip(segmentations) {
             segmentation.wound_probability = segmenter.calibrated(score(&segmentation.probability));
-            tally.add(compare(segmentation, &example.mask, WOUND_THRESHOLD));
+            tally.add(compare(segmentation, &example.mask, wound_threshold()));
         }
         tally.evaluation()
     });
