@@ -50,10 +50,10 @@ pub async fn take_into_use(ledger: &Ledger, weights: &Weights) -> Result<(), Int
                 size: embedded_weights().len() as u64,
                 card: embedded_card().clone(),
             };
-            ("register", ModelCommand::Register(Box::new(command)))
+            ("registered", ModelCommand::Register(Box::new(command)))
         } else if registry.active().is_none() {
             let reason = Note::new("No model was active: this one comes with the program.")?;
-            ("activate", ModelCommand::Activate(ActivateModel { weights_sha256: digest, reason }))
+            ("activated", ModelCommand::Activate(ActivateModel { weights_sha256: digest, reason }))
         } else {
             return Ok(());
         };
@@ -61,7 +61,7 @@ pub async fn take_into_use(ledger: &Ledger, weights: &Weights) -> Result<(), Int
         context.command_id = derived_id(what, &digest);
         let context = context.expecting(version);
         match ledger.execute::<ModelRegistry>(ModelRegistry::ID, command, &context).await {
-            Ok(_) => tracing::info!(model = %digest, "{what}ed the model of the program"),
+            Ok(_) => tracing::info!(model = %digest, "{what} the model of the program"),
             // Somebody else was quicker: look again.
             Err(CommandError::VersionConflict { .. }) => {}
             // A full registry takes no more, and whichever model is active in it stays so.
@@ -91,10 +91,10 @@ mod tests {
     #[test]
     fn ids_follow_from_the_weights() {
         let (one, other) = (Digest([1; 32]), Digest([2; 32]));
-        let id = derived_id("register", &one);
-        assert_eq!(id, derived_id("register", &one));
+        let id = derived_id("registered", &one);
+        assert_eq!(id, derived_id("registered", &one));
         assert_eq!(id.get_version_num(), 8);
-        assert_ne!(id, derived_id("activate", &one));
-        assert_ne!(id, derived_id("register", &other));
+        assert_ne!(id, derived_id("activated", &one));
+        assert_ne!(id, derived_id("registered", &other));
     }
 }
