@@ -1,4 +1,4 @@
-//! What the workers read and write through: captures out of the store, answers and purges into the log.
+//! What the workers read and write through: captures out of the store; answers, withdrawals and purges into the log.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,12 +6,12 @@ use commands::{
     Actor, BlobError, Blobs, CommandError, Context, Ledger, PurposeOfUse, Receipt, StoredBlob,
 };
 use domain::custody::RecordPurge;
-use domain::wound::{RecordMeasurement, RejectScan};
+use domain::wound::{RecordMeasurement, RejectScan, WithdrawMeasurement};
 use domain::{Custody, CustodyCommand, WoundCommand, WoundEpisode};
 use projections::runtime::StoreError;
 use projections::worker::{
     Answer, CapturePurge, CaptureRequest, CaptureSource, FetchError, MeasurementSink, PurgeSink,
-    SinkError,
+    SinkError, WithdrawalSink,
 };
 use uuid::Uuid;
 
@@ -115,6 +115,17 @@ impl PurgeSink for LedgerSink {
         context.correlation_id = caused_by;
         let command = CustodyCommand::RecordPurge(command);
         taken(self.ledger.execute::<Custody>(subject, command, &context).await)
+    }
+}
+
+#[async_trait]
+impl WithdrawalSink for LedgerSink {
+    async fn withdraw_measurement(
+        &self,
+        answer: &Answer,
+        command: WithdrawMeasurement,
+    ) -> Result<(), SinkError> {
+        self.record(answer, WoundCommand::WithdrawMeasurement(command)).await
     }
 }
 

@@ -7,6 +7,7 @@
 //! * [`cli`]: the command line;
 //! * [`sample`]: the sample clinic, loaded through the public API;
 //! * [`inference`]: what the wound worker reads and writes through;
+//! * [`models`]: which model the worker measures with, and since when;
 //! * [`witness`]: who remembers the log's checkpoints elsewhere;
 //! * [`logging`], [`metrics`]: what is told about it while it runs.
 
@@ -18,6 +19,7 @@ pub mod import;
 pub mod inference;
 pub mod logging;
 pub mod metrics;
+pub mod models;
 pub mod sample;
 pub mod state;
 pub mod witness;

@@ -1,12 +1,27 @@
 //! Metrics: one Prometheus recorder a process, read at `/metrics`.
 
+use std::future::IntoFuture as _;
+use std::io;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// Seconds; the edges are where we have promises to keep.
 const SECONDS: &[f64] =
     &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 120.0];
+
+/// Probabilities, in tenths.
+const TENTHS: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+/// How often what was recorded is added up while nobody asks for it.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -19,6 +34,10 @@ pub fn install() -> PrometheusHandle {
             let builder = PrometheusBuilder::new();
             let builder = builder
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+                .and_then(|builder| {
+                    let name = Matcher::Full("model_wound_probability".to_owned());
+                    builder.set_buckets_for_metric(name, TENTHS)
+                })
                 .unwrap_or_else(|_| PrometheusBuilder::new());
             let recorder = builder.build_recorder();
             let handle = recorder.handle();
@@ -29,6 +48,34 @@ pub fn install() -> PrometheusHandle {
             handle
         })
         .clone()
+}
+
+/// What was counted, for Prometheus.
+#[must_use]
+pub fn figures(recorder: &PrometheusHandle) -> Response {
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    recorder.run_upkeep();
+    ([(header::CONTENT_TYPE, TEXT)], recorder.render()).into_response()
+}
+
+/// Serves `/metrics` and nothing else, for a process that answers no requests, until `shutdown` is cancelled.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+    let recorder = install();
+    let asked = recorder.clone();
+    let router = Router::new().route("/metrics", get(move || async move { figures(&asked) }));
+    let served = axum::serve(listener, router).into_future();
+    tokio::pin!(served);
+    loop {
+        tokio::select! {
+            ended = &mut served => return ended,
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(UPKEEP) => recorder.run_upkeep(),
+        }
+    }
 }
 
 fn describe() {
@@ -49,4 +96,21 @@ fn describe() {
         "Times a witness said that it has cosigned another history"
     );
     metrics::describe_histogram!("ledger_scan_bytes", "Size of the captures handed in");
+    metrics::describe_counter!("inference_outcomes_total", "Scans answered, by model and outcome");
+    metrics::describe_counter!(
+        "measurements_withdrawn_total",
+        "Measurements withdrawn with the model that made them"
+    );
+    metrics::describe_histogram!(
+        "model_wound_probability",
+        "Probability of a wound in the pictures a model saw"
+    );
+    metrics::describe_gauge!(
+        "model_drift_psi",
+        "Population stability index of a model's last 500 scans against the reference on its card"
+    );
+    metrics::describe_gauge!(
+        "model_drift_psi_chance",
+        "What model_drift_psi exceeds by chance once in twenty times"
+    );
 }

@@ -44,6 +44,7 @@ impl ActorKind {
 const BOOTSTRAP: Uuid = Uuid::from_u128(0x0000_0000_0000_8000_8000_0000_0000_0001);
 const IMPORTER: Uuid = Uuid::from_u128(0x0000_0000_0000_8000_8000_0000_0000_0002);
 const WORKER: Uuid = Uuid::from_u128(0x0000_0000_0000_8000_8000_0000_0000_0003);
+const LEDGER: Uuid = Uuid::from_u128(0x0000_0000_0000_8000_8000_0000_0000_0004);
 
 impl Actor {
     /// A person with these roles.
@@ -64,6 +65,12 @@ impl Actor {
     /// What imports files of other systems.
     pub fn importer() -> Actor {
         Actor::service(AccountId::from_uuid(IMPORTER), [Role::Service])
+    }
+
+    /// The ledger itself, which takes the model that comes with the program into use.
+    pub fn ledger() -> Actor {
+        let roles = [Role::Admin].into();
+        Actor { id: AccountId::from_uuid(LEDGER), kind: ActorKind::System, roles }
     }
 
     /// What measures wounds.

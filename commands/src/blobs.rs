@@ -115,6 +115,11 @@ impl Blobs {
         Blobs { store }
     }
 
+    /// What the captures lie in, for what else lies there.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        self.store.clone()
+    }
+
     /// Seals a capture and stores it under a new id. Durable when it returns.
     ///
     /// # Errors

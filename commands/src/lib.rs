@@ -5,7 +5,7 @@
 //! * `snapshots`: states of long streams, a cache beside the log;
 //! * `sequencer`: the one task that appends, many commands to a transaction;
 //! * [`checkpoints`]: the last published checkpoint, kept outside the database;
-//! * [`keys`]: the ledger's secrets; [`blobs`]: captures, sealed, outside the log;
+//! * [`keys`]: the ledger's secrets; [`blobs`]: captures, sealed, outside the log; [`weights`]: those of the models;
 //! * [`database`]: connections and the schema; [`clock`]: where the time comes from;
 //! * [`failpoints`]: where tests make the append path fail.
 
@@ -33,6 +33,7 @@ mod sequencer;
 mod signing;
 mod snapshots;
 mod sweep;
+pub mod weights;
 
 pub use actor::{Actor, ActorKind};
 pub use blobs::{BlobError, Blobs, StoredBlob};
@@ -51,3 +52,4 @@ pub use policy::{Authorised, Permission};
 pub use receipt::{Receipt, ReceiptEvent};
 pub use signing::SigningError;
 pub use sweep::SweepError;
+pub use weights::{Weights, WeightsError};

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use domain::account::Role;
+use domain::wound::{WithdrawMeasurement, WithdrawalReason};
 use domain::{
-    AccountCommand, AppointmentCommand, CustodyCommand, DisclosureCommand, PatientCommand,
-    WoundCommand,
+    AccountCommand, AppointmentCommand, CustodyCommand, DisclosureCommand, ModelCommand,
+    PatientCommand, WoundCommand,
 };
 
 use crate::actor::Actor;
@@ -63,12 +64,14 @@ permissions! {
     ManageWounds = "manage-wounds": Clinician;
     /// Hand in a scan of a wound.
     RecordScan = "record-scan": Clinician | Service;
-    /// Record what a model measured.
+    /// Record what a model measured, or take it back when the model is withdrawn.
     RecordMeasurement = "record-measurement": Service;
     /// Say that a scan cannot be measured.
     RejectScan = "reject-scan": Clinician | Service;
     /// Confirm a measurement, as a clinician.
     ConfirmMeasurement = "confirm-measurement": Clinician;
+    /// Take back a measurement that should never have been recorded, a confirmed one too.
+    WithdrawMeasurement = "withdraw-measurement": Clinician;
     /// Look at wounds and their measurements.
     ReadWounds = "read-wounds": Clinician | Compliance;
     /// Register accounts and disable them, grant and revoke roles.
@@ -93,6 +96,10 @@ permissions! {
     RecordPurge = "record-purge": Service;
     /// See the holds on a record, and whether it was erased. That holds no PHI.
     ReadCustody = "read-custody": Auditor | Compliance;
+    /// Register models, activate them and roll back.
+    ManageModels = "manage-models": Admin;
+    /// See which models are registered, which one is active, and their cards.
+    ReadModels = "read-models": Clinician | Auditor | Compliance | Admin;
     /// See figures that identify nobody.
     ReadFigures = "read-figures": Analyst | Auditor | Compliance | Admin;
 }
@@ -146,6 +153,10 @@ impl Authorised for WoundCommand {
             WoundCommand::RecordMeasurement { .. } => Permission::RecordMeasurement,
             WoundCommand::RejectScan { .. } => Permission::RejectScan,
             WoundCommand::ConfirmMeasurement { .. } => Permission::ConfirmMeasurement,
+            WoundCommand::WithdrawMeasurement(WithdrawMeasurement { reason, .. }) => match reason {
+                WithdrawalReason::ModelWithdrawn => Permission::RecordMeasurement,
+                WithdrawalReason::EnteredInError => Permission::WithdrawMeasurement,
+            },
         }
     }
 }
@@ -171,6 +182,12 @@ impl Authorised for CustodyCommand {
             CustodyCommand::Erase { .. } => Permission::ErasePatient,
             CustodyCommand::RecordPurge { .. } => Permission::RecordPurge,
         }
+    }
+}
+
+impl Authorised for ModelCommand {
+    fn permission(&self) -> Permission {
+        Permission::ManageModels
     }
 }
 

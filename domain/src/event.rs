@@ -11,11 +11,12 @@ use crate::account::AccountEvent;
 use crate::appointment::AppointmentEvent;
 use crate::custody::CustodyEvent;
 use crate::disclosure::DisclosureEvent;
+use crate::model::ModelEvent;
 use crate::patient::PatientEvent;
 use crate::value::describe;
 use crate::wound::WoundEvent;
 
-/// Any event of the six aggregates.
+/// Any event of the seven aggregates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Of a patient.
@@ -30,6 +31,8 @@ pub enum Event {
     Disclosure(DisclosureEvent),
     /// A hold on a record, or its erasure.
     Custody(CustodyEvent),
+    /// What happened to the models that measure wounds.
+    Model(ModelEvent),
 }
 
 /// A stored event this version cannot read. It holds nothing of the payload.
@@ -37,7 +40,7 @@ pub enum Event {
 pub enum UnknownEvent {
     /// No such stream type.
     #[error(
-        "the stream type is unknown: this version reads patient, appointment, wound, account, disclosure and custody"
+        "the stream type is unknown: this version reads patient, appointment, wound, account, disclosure, custody and model"
     )]
     StreamType,
     /// No such event type in this stream type.
@@ -88,6 +91,7 @@ impl Event {
                 read("disclosure", DisclosureEvent::VERSIONS, stored).map(Self::Disclosure)
             }
             "custody" => read("custody", CustodyEvent::VERSIONS, stored).map(Self::Custody),
+            "model" => read("model", ModelEvent::VERSIONS, stored).map(Self::Model),
             _ => Err(UnknownEvent::StreamType),
         }
     }
@@ -101,6 +105,7 @@ impl Event {
             Self::Account(_) => "account",
             Self::Disclosure(_) => "disclosure",
             Self::Custody(_) => "custody",
+            Self::Model(_) => "model",
         }
     }
 
@@ -113,6 +118,7 @@ impl Event {
             Self::Account(event) => event.event_type(),
             Self::Disclosure(event) => event.event_type(),
             Self::Custody(event) => event.event_type(),
+            Self::Model(event) => event.event_type(),
         }
     }
 }

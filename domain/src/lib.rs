@@ -1,7 +1,7 @@
 //! What may happen in the clinic.
 //!
-//! Six aggregates decide what may happen: [`Patient`], [`Appointment`], [`WoundEpisode`], [`Account`],
-//! [`Disclosure`] and [`Custody`]. Each takes commands and answers with events or a typed refusal. Nothing here does I/O,
+//! Seven aggregates decide what may happen: [`Patient`], [`Appointment`], [`WoundEpisode`], [`Account`],
+//! [`Disclosure`], [`Custody`] and [`ModelRegistry`]. Each takes commands and answers with events or a typed refusal. Nothing here does I/O,
 //! reads a clock or draws a random number: the time and every id come from outside.
 //!
 //! * [`value`]: the value types, which cannot hold nonsense;
@@ -18,6 +18,7 @@ pub mod custody;
 pub mod disclosure;
 pub mod event;
 pub mod ids;
+pub mod model;
 pub mod patient;
 pub mod stream;
 pub mod value;
@@ -33,6 +34,7 @@ pub use ids::{
     AccountId, AppointmentId, DisclosureId, HoldId, MeasurementId, PatientId, PractitionerId,
     RoomId, ScanId, WoundId,
 };
+pub use model::{ModelCard, ModelCommand, ModelError, ModelEvent, ModelRegistry};
 pub use patient::{Patient, PatientCommand, PatientError, PatientEvent};
 pub use stream::{Claim, ClaimChange, MediaRef, Refusal, Resource, ResourceKind, Stream};
 pub use wound::{WoundCommand, WoundEpisode, WoundError, WoundEvent};

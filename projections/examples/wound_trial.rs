@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use projections::wound::network::Segmenter;
+use projections::wound::network::{Segmenter, embedded_card};
 use projections::wound::phantom::PhantomSpec;
 use projections::wound::trial::{self, Case};
 
@@ -52,7 +52,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     print("true outlines", &trial::with_true_outlines(seeds, PhantomSpec::random)?);
     if network_count > 0 {
         let network = Segmenter::embedded()?;
-        print("network", &trial::with_network(from..from + network_count, &network)?);
+        let seeds = from..from + network_count;
+        print("network", &trial::with_network(seeds, &network, embedded_card())?);
     }
     Ok(())
 }

@@ -27,7 +27,8 @@ pub struct RecordedEvent {
     pub position: u64,
     /// The event's id.
     pub event_id: Uuid,
-    /// The type of its stream: `patient`, `appointment`, `wound`, `account`, `disclosure`, `custody`, `ledger`.
+    /// The type of its stream: `patient`, `appointment`, `wound`, `account`, `disclosure`, `custody`, `model`,
+    /// `ledger`.
     pub stream_type: String,
     /// Its stream.
     pub stream_id: Uuid,
@@ -198,6 +199,20 @@ impl EventLog {
                 return Ok(events);
             }
         }
+    }
+
+    /// How many events one stream has.
+    pub async fn version(&self, stream_type: &str, stream_id: Uuid) -> Result<u64, EventError> {
+        let version: i64 = sqlx::query_scalar(
+            "SELECT coalesce(max(sequence), 0) FROM events \
+             WHERE aggregate_type = $1 AND aggregate_id = $2",
+        )
+        .bind(stream_type)
+        .bind(stream_id)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(EventError::Connection)?;
+        Ok(u64::try_from(version).unwrap_or_default())
     }
 
     /// How many scans of a subject's wounds the log names, each with its capture.

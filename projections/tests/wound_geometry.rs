@@ -10,7 +10,7 @@ use projections::wound::geometry::{
     measure_marked_faces,
 };
 use projections::wound::importers::{ScannerAppFrame, scanner_app};
-use projections::wound::network::Segmentation;
+use projections::wound::network::{Segmentation, embedded_card};
 use projections::wound::phantom::{self, Phantom, PhantomSpec, Truth, WoundSpec};
 use projections::wound::pipeline::{self, Boundary};
 use projections::wound::ply;
@@ -314,7 +314,8 @@ fn seen(discs: &[[f64; 3]], wound_probability: f32) -> Segmentation {
 fn a_picture_without_one_wound_is_refused() {
     let phantom = made(&small(PhantomSpec::default()));
     let capture = Capture::from(phantom.capture);
-    let of = |seen: &Segmentation| pipeline::measure(&capture, Boundary::Network(seen));
+    let of =
+        |seen: &Segmentation| pipeline::measure(&capture, Boundary::Network(seen, embedded_card()));
     assert!(of(&seen(&[[40.0, 30.0, 2.8]], 0.9)).is_ok());
     assert_eq!(of(&seen(&[], 0.9)), Err(ScanRejection::NoWound));
     assert_eq!(of(&seen(&[[40.0, 30.0, 2.8]], 0.1)), Err(ScanRejection::NoWound));

@@ -74,7 +74,7 @@ enum Command {
     Receipt(receipt::Receipt),
     /// Cosign checkpoints of other ledgers, so that none can rewrite its past
     Witness(witness::Witness),
-    /// Train and score the wound segmentation network
+    /// Train, score and pack the wound segmentation network
     #[command(subcommand)]
     Model(model::Model),
     /// The sample clinic

@@ -1,15 +1,18 @@
-//! `ledger model`: training and scoring the wound segmentation network.
+//! `ledger model`: training, scoring and packing the wound segmentation network.
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use projections::wound::network::{
-    EvaluateConfig, ImportConfig, Segmenter, Split, Start, TrainConfig, WOUND_THRESHOLD, evaluate,
-    import, train, write_material,
+    EvaluateConfig, ImportConfig, ModelPackage, ReferenceConfig, Segmenter, Split, Start,
+    TrainConfig, embedded_card, evaluate, import, reference, train, wound_threshold,
+    write_material,
 };
+use serde::Serialize;
 
 use super::Verdict;
-use super::output::Output;
+use super::output::{Output, read_text};
 use super::tissue::Tissue;
 
 #[derive(Debug, Subcommand)]
@@ -24,6 +27,49 @@ pub(super) enum Model {
     Evaluate(Evaluate),
     /// Fit what tells tissue apart to crops that people labelled, and say how far it is to be trusted
     Tissue(Tissue),
+    /// Count what weights see in pictures: the reference on a model's card
+    Reference(Reference),
+    /// Print the card of the weights in the program; with --json as a card is handed in
+    Card,
+    /// Put weights and their card into one file, as `POST /v1/models` takes it
+    Pack(Pack),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reference {
+    /// Photographs
+    #[arg(long, value_name = "FOLDER")]
+    images: PathBuf,
+    /// Their masks, paired by stem: what has none does not count
+    #[arg(long, value_name = "FOLDER")]
+    masks: PathBuf,
+    /// Weights to look with instead of those in the program
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Only one side of the fixed split that training keeps to
+    #[arg(long, value_enum, value_name = "SIDE")]
+    split: Option<Side>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Pack {
+    /// Weights, as `ledger model import` or `ledger model train` wrote them
+    #[arg(value_name = "WEIGHTS")]
+    weights: PathBuf,
+    /// The card that belongs to them, as JSON
+    #[arg(long, value_name = "FILE")]
+    card: PathBuf,
+    /// Where the package goes
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// What a package holds.
+#[derive(Serialize)]
+struct Packed {
+    package: PathBuf,
+    weights_sha256: String,
+    bytes: usize,
 }
 
 #[derive(Debug, Args)]
@@ -110,7 +156,7 @@ pub(super) struct Evaluate {
     #[arg(long, value_enum, value_name = "SIDE")]
     split: Option<Side>,
     /// From which probability on a picture is said to show a wound
-    #[arg(long, default_value_t = WOUND_THRESHOLD, value_name = "P")]
+    #[arg(long, default_value_t = wound_threshold(), value_name = "P")]
     threshold: f32,
 }
 
@@ -128,7 +174,93 @@ impl Model {
             Model::Material(asked) => asked.run(output),
             Model::Evaluate(asked) => asked.run(output),
             Model::Tissue(asked) => asked.run(output),
+            Model::Reference(asked) => asked.run(output),
+            Model::Card => card(output),
+            Model::Pack(asked) => asked.run(output),
         }
+    }
+}
+
+impl Side {
+    fn split(self) -> Split {
+        match self {
+            Side::Training => Split::Training,
+            Side::HeldOut => Split::HeldOut,
+        }
+    }
+}
+
+/// A network with the weights of a file, or with those in the program.
+fn segmenter(weights: Option<&PathBuf>) -> anyhow::Result<Segmenter> {
+    Ok(match weights {
+        None => Segmenter::embedded()?,
+        Some(file) => Segmenter::from_file(file)?,
+    })
+}
+
+fn card(output: &Output) -> anyhow::Result<Verdict> {
+    let card = embedded_card();
+    output.result(card, |output| {
+        let share = |permille: u16| f64::from(permille) / 1000.0;
+        output.line(format!("name       {}, version {}", &*card.name, &*card.version));
+        output.line(format!("for        {}", &*card.intended_use));
+        output.line(format!("made of    {}", &*card.training_data));
+        output.line(format!("licence    {}", &*card.licence));
+        output.line(format!(
+            "Dice       {:.3} pooled, {:.3} mean, on {} pictures held out",
+            share(card.metrics.dice_pooled_permille),
+            share(card.metrics.dice_mean_permille),
+            card.metrics.n
+        ));
+        output.line(format!("threshold  {}", card.wound_threshold()));
+        for limit in &card.limits {
+            output.line(format!("limit      {}", &**limit));
+        }
+    })?;
+    Ok(Verdict::InOrder)
+}
+
+impl Reference {
+    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+        let segmenter = segmenter(self.weights.as_ref())?;
+        let split = self.split.map(Side::split);
+        let config = ReferenceConfig { images: self.images, masks: self.masks, split };
+        let bar = output.progress("Counting", 0);
+        let counted = reference(&segmenter, &config, &mut |done, total| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        })?;
+        bar.finish_and_clear();
+        output.result(&counted, |output| {
+            output.line(format!("model               {}", segmenter.digest_hex()));
+            output.line(format!("wound probability   {:?}", counted.wound_probability));
+            output.line(format!("picture brightness  {:?}", counted.picture_brightness));
+        })?;
+        Ok(Verdict::InOrder)
+    }
+}
+
+impl Pack {
+    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+        let card = ModelPackage::read_card(read_text(&self.card)?.as_bytes())
+            .with_context(|| format!("cannot use {}", self.card.display()))?;
+        let weights = std::fs::read(&self.weights)
+            .with_context(|| format!("cannot read {}", self.weights.display()))?;
+        // What would be refused is better refused here.
+        let segmenter = Segmenter::from_bytes(weights.clone())?;
+        let package = ModelPackage { card, weights }.write()?;
+        std::fs::write(&self.output, &package)
+            .with_context(|| format!("cannot write {}", self.output.display()))?;
+        let packed = Packed {
+            package: self.output,
+            weights_sha256: segmenter.digest_hex(),
+            bytes: package.len(),
+        };
+        output.result(&packed, |output| {
+            output.line(format!("package  {} ({} bytes)", packed.package.display(), packed.bytes));
+            output.line(format!("weights  {}", packed.weights_sha256));
+        })?;
+        Ok(Verdict::InOrder)
     }
 }
 
@@ -215,17 +347,11 @@ impl Train {
 
 impl Evaluate {
     fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        let segmenter = match &self.weights {
-            None => Segmenter::embedded()?,
-            Some(file) => Segmenter::from_file(file)?,
-        };
+        let segmenter = segmenter(self.weights.as_ref())?;
         let config = EvaluateConfig {
             images: self.images,
             masks: self.masks,
-            split: self.split.map(|side| match side {
-                Side::Training => Split::Training,
-                Side::HeldOut => Split::HeldOut,
-            }),
+            split: self.split.map(Side::split),
             wound_threshold: self.threshold,
         };
         let bar = output.progress("Scoring", 0);

@@ -1,16 +1,17 @@
-//! `ledger worker`: the read models, the wound measurements, and the purge after an erasure.
+//! `ledger worker`: the read models, the wound measurements by the active model, and the purge after an erasure.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use audit::postgres::DataKeys;
 use clap::Args;
-use commands::{Blobs, Clock, database};
+use commands::{Blobs, Clock, Weights, database};
 use projections::event::EventLog;
 use projections::runtime::{Projector, RunConfig, Runtime};
-use projections::worker::{InferenceWorker, PurgeWorker};
-use projections::wound::pipeline::WoundAnalyzer;
+use projections::worker::PurgeWorker;
 use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,15 +21,20 @@ use super::setup::{load_keys, open_log, read_models};
 use crate::config::{Identity, Stores};
 use crate::inference::{BlobCaptures, LedgerSink};
 use crate::logging::{self, LogFormat};
+use crate::metrics;
+use crate::models::{ModelWatch, take_into_use};
 
-/// Keeps the read models and caches up to date, measures newly recorded wound scans, and purges what was
-/// derived from erased records, until SIGTERM or Ctrl-C. Several workers may run: one holds each projector, the others stand by.
+/// Keeps the read models and caches up to date, measures wound scans with the active model, withdraws what withdrawn
+/// models measured, and purges what was derived from erased records, until SIGTERM or Ctrl-C. Several workers may run: one holds each projector, the others stand by.
 #[derive(Debug, Args)]
 pub(super) struct Worker {
     #[command(flatten)]
     stores: Stores,
     #[command(flatten)]
     identity: Identity,
+    /// Address and port on which `/metrics` is served; without it, nothing is counted
+    #[arg(long, env = "LEDGER_METRICS_LISTEN", value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
     /// How log lines look
     #[arg(long, env = "LEDGER_LOG_FORMAT", value_enum, default_value = "auto")]
     log_format: LogFormat,
@@ -42,21 +48,24 @@ impl Worker {
         let (ledger, _) = open_log(&pool, &keys, Clock::system(), &self.identity).await?;
         let models = read_models(&self.stores).await?;
         let log = EventLog::new(pool.clone(), DataKeys::new(pool.clone(), keys.key_wrap()));
-        let analyzer = tokio::task::spawn_blocking(WoundAnalyzer::embedded).await?;
-        let captures = Arc::new(BlobCaptures::new(ledger.clone(), Blobs::new(&self.stores.blobs)?));
+        let blobs = Blobs::new(&self.stores.blobs)?;
+        let weights = Weights::beside(&blobs);
+        let figures = match self.metrics_listen {
+            Some(address) => {
+                let listener = TcpListener::bind(address).await;
+                Some(listener.with_context(|| format!("cannot listen on {address}"))?)
+            }
+            None => None,
+        };
+        take_into_use(&ledger, &weights).await?;
+        let captures = Arc::new(BlobCaptures::new(ledger.clone(), blobs));
         let sink = Arc::new(LedgerSink::new(ledger.clone()));
-        let inference = InferenceWorker::new(
-            log.clone(),
-            captures.clone(),
-            Arc::new(analyzer.context("the network's weights cannot be loaded")?),
-            sink.clone(),
-        );
-        let purge = PurgeWorker::new(log.clone(), models.clone(), captures, sink);
-        let runtime = Runtime::new(pool, log, models.database(), RunConfig::default());
+        let purge = PurgeWorker::new(log.clone(), models.clone(), captures.clone(), sink.clone());
+        let runtime = Runtime::new(pool, log.clone(), models.database(), RunConfig::default());
+        let watch = ModelWatch::new(ledger.clone(), log, weights, captures, sink, runtime.clone());
         let mut projectors = models.projectors();
-        projectors.push(Arc::new(inference));
         projectors.push(Arc::new(purge));
-        let ended = run(&runtime, projectors).await;
+        let ended = run(&runtime, projectors, watch, figures).await;
         ledger.close().await;
         ended?;
         tracing::info!("stopped");
@@ -66,9 +75,24 @@ impl Worker {
 
 /// Runs the projectors until the process is asked to stop, or one of them cannot go on: then all stop, so
 /// that whoever watches the process sees it.
-async fn run(runtime: &Runtime, projectors: Vec<Arc<dyn Projector>>) -> anyhow::Result<()> {
+async fn run(
+    runtime: &Runtime,
+    projectors: Vec<Arc<dyn Projector>>,
+    watch: ModelWatch,
+    figures: Option<TcpListener>,
+) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
-    let mut tasks = JoinSet::new();
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    if let Some(listener) = figures {
+        // Before anything is counted.
+        metrics::install();
+        let shutdown = shutdown.clone();
+        tasks.spawn(async move {
+            let ended = metrics::serve(listener, shutdown.clone()).await;
+            shutdown.cancel();
+            ended.context("the metrics cannot be served")
+        });
+    }
     for projector in projectors {
         let (runtime, shutdown) = (runtime.clone(), shutdown.clone());
         tasks.spawn(async move {
@@ -78,7 +102,13 @@ async fn run(runtime: &Runtime, projectors: Vec<Arc<dyn Projector>>) -> anyhow::
             ended.with_context(|| format!("the projector {id} cannot go on"))
         });
     }
-    tracing::info!(projectors = tasks.len(), "working");
+    let stopping = shutdown.clone();
+    tasks.spawn(async move {
+        let ended = watch.run(stopping.clone()).await;
+        stopping.cancel();
+        ended.context("the registry of models cannot be followed")
+    });
+    tracing::info!(tasks = tasks.len(), "working");
     let stop = shutdown.clone();
     let signals = tokio::spawn(async move {
         stopped().await;

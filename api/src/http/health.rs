@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -84,7 +84,5 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
                content_type = "text/plain"))
 )]
 pub(super) async fn figures(State(state): State<AppState>) -> Response {
-    state.metrics.run_upkeep();
-    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, TEXT)], state.metrics.render()).into_response()
+    crate::metrics::figures(&state.metrics)
 }

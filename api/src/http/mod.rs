@@ -15,6 +15,7 @@ mod guard;
 mod health;
 pub mod limits;
 mod log;
+mod models;
 mod openapi;
 pub mod operations;
 mod overlays;
@@ -50,6 +51,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::state::AppState;
 use problem::Problem;
+use projections::wound::network::MAX_PACKAGE_BYTES;
 
 /// All endpoints, ready to be served.
 pub fn router(state: AppState) -> Router {
@@ -57,6 +59,7 @@ pub fn router(state: AppState) -> Router {
     let (request_time, upload_time) = (state.http.request_time(), state.http.upload_time());
     let (json, document) = described().split_for_parts();
     let uploads = uploads().split_for_parts().0;
+    let packages = packages().split_for_parts().0;
 
     // From the inside out: who is calling, how much they may send, how long it may take.
     let guard = middleware::from_fn_with_state(state.clone(), guard::guard);
@@ -64,12 +67,15 @@ pub fn router(state: AppState) -> Router {
         .route_layer(guard.clone())
         .layer(DefaultBodyLimit::max(body::MAX_JSON_BYTES))
         .layer(middleware::from_fn_with_state(request_time, limits::hurry));
-    let uploads = uploads
-        .route_layer(guard)
-        .layer(DefaultBodyLimit::max(scans::MAX_CAPTURE_BYTES))
-        .layer(middleware::from_fn_with_state(upload_time, limits::hurry));
+    let upload = |router: Router<AppState>, bytes_max| {
+        router
+            .route_layer(guard.clone())
+            .layer(DefaultBodyLimit::max(bytes_max))
+            .layer(middleware::from_fn_with_state(upload_time, limits::hurry))
+    };
     let endpoints = json
-        .merge(uploads)
+        .merge(upload(uploads, scans::MAX_CAPTURE_BYTES))
+        .merge(upload(packages, MAX_PACKAGE_BYTES))
         // Outside of all that takes time, so that a full server says so at once.
         .layer(middleware::from_fn_with_state(requests, limits::admit))
         .merge(operation().split_for_parts().0);
@@ -126,14 +132,19 @@ fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(overlays::overlay))
         .routes(routes!(wounds::reject_scan))
         .routes(routes!(wounds::confirm_measurement))
+        .routes(routes!(wounds::withdraw_measurement))
         .routes(routes!(wounds::close))
+        .routes(routes!(models::list))
+        .routes(routes!(models::show))
+        .routes(routes!(models::activate))
+        .routes(routes!(models::roll_back))
         .routes(routes!(receipts::receipt))
         .routes(routes!(log::checkpoint))
         .routes(routes!(log::keys))
         .routes(routes!(log::inclusion))
         .routes(routes!(log::consistency))
         .routes(routes!(log::tile));
-    for part in [uploads(), operation()] {
+    for part in [uploads(), packages(), operation()] {
         api.get_openapi_mut().merge(part.into_openapi());
     }
     api
@@ -142,6 +153,11 @@ fn described() -> OpenApiRouter<AppState> {
 /// The endpoints with large bodies and more time.
 fn uploads() -> OpenApiRouter<AppState> {
     OpenApiRouter::default().routes(routes!(scans::hand_in))
+}
+
+/// The endpoint that takes models, which are larger still.
+fn packages() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(models::register))
 }
 
 /// What keeps answering when there is too much to do.

@@ -35,6 +35,7 @@ const SCHEME: &str = "access_token";
         (name = "custody", description = "Legal holds and erasure"),
         (name = "appointments", description = "Booking, and what became of it"),
         (name = "wounds", description = "Episodes, scans and measurements"),
+        (name = "models", description = "The models that measure wounds, with their cards"),
         (name = "log", description = "Receipts, checkpoints, keys, proofs and tiles"),
         (name = "operation", description = "For whoever keeps the server running"),
     ),

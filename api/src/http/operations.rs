@@ -94,7 +94,13 @@ operations! {
     GET "/v1/wounds/{id}/scans/{scan_id}/overlay.png" Needs(P::ReadWounds), Wound;
     POST "/v1/wounds/{id}/scans/{scan_id}/reject" Needs(P::RejectScan), Wound;
     POST "/v1/wounds/{id}/measurements/{measurement_id}/confirm" Needs(P::ConfirmMeasurement), Wound;
+    POST "/v1/wounds/{id}/measurements/{measurement_id}/withdraw" Needs(P::WithdrawMeasurement), Wound;
     POST "/v1/wounds/{id}/close" Needs(P::ManageWounds), Wound;
+    POST "/v1/models" Needs(P::ManageModels), Nobody;
+    GET "/v1/models" Needs(P::ReadModels), Nobody;
+    GET "/v1/models/{sha256}" Needs(P::ReadModels), Nobody;
+    POST "/v1/models/{sha256}/activate" Needs(P::ManageModels), Nobody;
+    POST "/v1/models/roll-back" Needs(P::ManageModels), Nobody;
     GET "/v1/receipts/{command_id}" Authenticated, Nobody;
     GET "/v1/log/checkpoint" Public, Nobody;
     GET "/v1/log/keys" Public, Nobody;

@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use domain::value::Digest;
 use uuid::Uuid;
 
 use super::problem::Problem;
@@ -11,6 +12,24 @@ pub(super) struct Id(pub(super) Uuid);
 
 /// The `{id}` of a path and the second id that follows it.
 pub(super) struct Ids(pub(super) Uuid, pub(super) Uuid);
+
+/// The `{sha256}` of a path.
+pub(super) struct Sha256(pub(super) Digest);
+
+impl<S: Send + Sync> FromRequestParts<S> for Sha256 {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| super::guard::no_such_path())?;
+        let (name, text) = params.iter().next().ok_or_else(super::guard::no_such_path)?;
+        let digest = text.parse().map_err(|_| {
+            let form = "the digest in the path is none: give 64 hexadecimal digits in lower case";
+            Problem::bad_request("invalid-digest", form).at(name)
+        })?;
+        Ok(Self(digest))
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;

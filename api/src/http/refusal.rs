@@ -13,6 +13,7 @@ const MISSING: &[(&str, &str)] = &[
     ("unknown-hold", "hold of this patient"),
     ("unknown-scan", "scan of this wound"),
     ("unknown-measurement", "measurement of this wound"),
+    ("unknown-model", "model"),
 ];
 
 impl From<CommandError> for Problem {

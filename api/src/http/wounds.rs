@@ -6,7 +6,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use domain::disclosure::DisclosureOutcome;
 use domain::value::Note;
-use domain::wound::{CloseWound, ConfirmMeasurement, OpenWound, RejectScan, RejectionReason};
+use domain::wound::{
+    CloseWound, ConfirmMeasurement, OpenWound, RejectScan, RejectionReason, WithdrawMeasurement,
+    WithdrawalReason,
+};
 use domain::{PatientId, WoundCommand, WoundEpisode};
 use projections::healing::{self, HealingCourse};
 use projections::read_models::{ReadModel, WoundDocument};
@@ -184,6 +187,31 @@ pub(super) async fn confirm_measurement(
     fields.nothing()?;
     let command = ConfirmMeasurement { measurement_id: measurement_id.into() };
     change(&state, &call, id, WoundCommand::ConfirmMeasurement(command)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Withdrawal {
+    reason: WithdrawalReason,
+}
+
+/// Withdraws a measurement that should never have been recorded, a confirmed one too. It stays on record, and counts
+/// no more.
+#[utoipa::path(
+    post, path = "/v1/wounds/{id}/measurements/{measurement_id}/withdraw", tag = "wounds",
+    params(schema::MeasurementPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
+    request_body = schema::WithdrawMeasurement,
+    responses((status = 200, description = "Withdrawn", body = schema::Receipt))
+)]
+pub(super) async fn withdraw_measurement(
+    State(state): State<AppState>,
+    call: Call,
+    Ids(id, measurement_id): Ids,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let Withdrawal { reason } = fields.read()?;
+    let command = WithdrawMeasurement { measurement_id: measurement_id.into(), reason };
+    change(&state, &call, id, WoundCommand::WithdrawMeasurement(command)).await
 }
 
 /// Closes the episode.

@@ -19,6 +19,7 @@ fn concrete(operation: &Operation) -> String {
     for name in ["{id}", "{hold_id}", "{scan_id}", "{measurement_id}", "{command_id}"] {
         path = path.replace(name, &Uuid::now_v7().to_string());
     }
+    let path = path.replace("{sha256}", &"0".repeat(64));
     path.replace("{level}", "0").replace("{*index}", "999")
 }
 

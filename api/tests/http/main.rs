@@ -8,5 +8,6 @@ mod custody;
 mod input;
 mod journey;
 mod log;
+mod model;
 mod operation;
 mod scan;

@@ -128,7 +128,7 @@ async fn a_scan_is_taken_measured_and_confirmed(_: PgPoolOptions, options: PgCon
     assert_eq!(measurement["figures"]["area_um2"], 400_000_000);
     assert_eq!(seen.body["scans"][0]["captured_at"], "2026-03-02T09:30:00.000000Z");
 
-    let id = measurement["id"].as_str().expect("an id");
+    let id = measurement["id"].as_str().expect("an id").to_owned();
     let path = format!("{wound}/measurements/{id}/confirm");
     let confirmed = clinician.post(&path, &json!({})).await.expect_status(200);
     app.verify(&confirmed.body);
@@ -148,6 +148,23 @@ async fn a_scan_is_taken_measured_and_confirmed(_: PgPoolOptions, options: PgCon
     let unknown = format!("{wound}/measurements/{}/confirm", Uuid::now_v7());
     let unknown = clinician.post(&unknown, &json!({})).await;
     assert_eq!((unknown.status, unknown.code()), (404, "not-found"));
+    // Only the worker withdraws with a model; a clinician takes back what was entered in error, once.
+    let withdraw = format!("{wound}/measurements/{id}/withdraw");
+    let with_model = clinician.post(&withdraw, &json!({ "reason": "model-withdrawn" })).await;
+    assert_eq!((with_model.status, with_model.code()), (403, "denied"));
+    let in_error = json!({ "reason": "entered-in-error" });
+    let withdrawn = app.clinician().post(&withdraw, &in_error).await.expect_status(200);
+    app.verify(&withdrawn.body);
+    let again = app.clinician().post(&withdraw, &in_error).await;
+    assert_eq!((again.status, again.code()), (409, "already-withdrawn"));
+    let confirmed = app.clinician().post(&path, &json!({})).await;
+    assert_eq!((confirmed.status, confirmed.code()), (409, "measurement-withdrawn"));
+    let later = app.clinician().with("Ledger-Min-Position", withdrawn.position());
+    let seen = later.get(&wound).await.expect_status(200);
+    assert_eq!(seen.body["scans"][0]["status"], "withdrawn");
+    assert_eq!(seen.body["healing"], json!([]));
+    let unseen = later.get(&format!("{scan}/overlay.png")).await;
+    assert_eq!((unseen.status, unseen.code()), (404, "not-found"), "it counts no more");
     let wrong = json!({ "reason": "wrong-wound" });
     let gone = clinician.post(&format!("{scan}/reject"), &wrong).await.expect_status(200);
     let later = app.clinician().with("Ledger-Min-Position", gone.position());

@@ -101,7 +101,7 @@ impl Backup {
         Backup {
             events: sqlx::query_as(events).fetch_all(&instance.pool).await.expect("the events"),
             keys: sqlx::query_as(keys).fetch_all(&instance.pool).await.expect("the keys"),
-            captures: below(&instance.blobs()).into_iter().map(read).collect(),
+            captures: instance.captures().into_iter().map(read).collect(),
         }
     }
 
@@ -224,7 +224,7 @@ async fn nothing_of_an_erased_patient_can_be_read_and_everything_still_verifies(
     let instance = &clinic.instance;
     let left = derived_traces(instance, &others).await;
     assert!(left.iter().any(|place| place == "patients_v1"), "another patient is untouched");
-    let captures = below(&instance.blobs());
+    let captures = instance.captures();
     assert_eq!(captures.len(), 1, "{captures:?}");
     assert_eq!(std::fs::read(&captures[0]).ok().as_ref(), backup.captures.get(&captures[0]));
     for path in [&path, &gone.appointment, &gone.wound, &format!("{path}/wounds")] {
@@ -271,7 +271,7 @@ async fn nothing_of_an_erased_patient_can_be_read_and_everything_still_verifies(
     assert!(opened == 0 && lost >= 5, "{opened} opened, {lost} did not");
     clinic.worker = Process::worker(&clinic.instance);
     clinic.caught_up().await;
-    let captures = || async { below(&clinic.instance.blobs()).len() == 1 };
+    let captures = || async { clinic.instance.captures().len() == 1 };
     until("the erased patient's capture is gone again", PURGED_WITHIN, captures).await;
     assert_nowhere(&clinic, &needles).await;
     assert_eq!(clinic.staff.get(&gone.wound).await.status, 410);

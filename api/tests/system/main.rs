@@ -11,6 +11,7 @@ mod erasure;
 mod fork;
 mod import_appointments;
 mod import_fhir;
+mod models;
 mod privacy;
 mod rebuild;
 mod receipt;

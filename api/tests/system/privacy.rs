@@ -126,7 +126,7 @@ async fn dumps_captures_and_logs_hold_no_patient() {
         let log = std::fs::read(&file).expect("a log");
         search(&file.display().to_string(), &log, &needles);
     }
-    let captures = below(&instance.blobs());
+    let captures = instance.captures();
     assert_eq!(captures.len(), 1);
     for file in captures {
         let stored = std::fs::read(&file).expect("a capture");

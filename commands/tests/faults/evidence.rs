@@ -10,8 +10,8 @@ use audit::statement::Statement;
 use audit::verify::{Options, Report, Trust};
 use commands::Keys;
 use domain::{
-    Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, Patient, Stream,
-    WoundEpisode,
+    Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, ModelRegistry, Patient,
+    Stream, WoundEpisode,
 };
 use jiff::Timestamp;
 use sqlx::postgres::PgConnectOptions;
@@ -108,6 +108,7 @@ fn changes(id: Uuid, event: &Event) -> Vec<ClaimChange> {
         Event::Account(event) => Account::claims(id, event),
         Event::Disclosure(event) => Disclosure::claims(id, event),
         Event::Custody(event) => Custody::claims(id, event),
+        Event::Model(event) => ModelRegistry::claims(id, event),
     }
 }
 

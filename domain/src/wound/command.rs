@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::measurement::Measurement;
-use super::{AnatomicalSite, CaptureRef, CloseReason, Etiology, Laterality, RejectionReason};
+use super::{
+    AnatomicalSite, CaptureRef, CloseReason, Etiology, Laterality, RejectionReason,
+    WithdrawalReason,
+};
 use crate::ids::{MeasurementId, PatientId, ScanId};
 use crate::value::{Digest, Note, PartialDate, timestamp};
 
@@ -22,6 +25,8 @@ pub enum WoundCommand {
     RejectScan(RejectScan),
     /// Confirms a measurement.
     ConfirmMeasurement(ConfirmMeasurement),
+    /// Withdraws a measurement.
+    WithdrawMeasurement(WithdrawMeasurement),
     /// Closes the episode.
     Close(CloseWound),
 }
@@ -96,6 +101,16 @@ pub struct RejectScan {
 pub struct ConfirmMeasurement {
     /// The measurement.
     pub measurement_id: MeasurementId,
+}
+
+/// Withdraws a measurement: it stays in the log, and counts no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawMeasurement {
+    /// The measurement.
+    pub measurement_id: MeasurementId,
+    /// Why.
+    pub reason: WithdrawalReason,
 }
 
 /// Closes an episode of a wound.

@@ -61,6 +61,15 @@ pub enum WoundError {
     /// The measurement is confirmed.
     #[error("the measurement is already confirmed: there is nothing to do")]
     AlreadyConfirmed,
+    /// A clinician confirmed the measurement.
+    #[error("a clinician confirmed the measurement: only a clinician takes it back")]
+    MeasurementIsConfirmed,
+    /// The measurement was withdrawn, and is not to be confirmed.
+    #[error("the measurement was withdrawn: confirm another one")]
+    MeasurementIsWithdrawn,
+    /// The measurement was withdrawn before.
+    #[error("the measurement is already withdrawn: there is nothing to do")]
+    AlreadyWithdrawn,
     /// The reason says "other" and no note says more.
     #[error("the reason `other` needs a note that says more")]
     NoteRequired,
@@ -88,6 +97,9 @@ impl Refusal for WoundError {
             Self::MeasurementAlreadyRecorded => "measurement-already-recorded",
             Self::UnknownMeasurement => "unknown-measurement",
             Self::AlreadyConfirmed => "already-confirmed",
+            Self::MeasurementIsConfirmed => "measurement-confirmed",
+            Self::MeasurementIsWithdrawn => "measurement-withdrawn",
+            Self::AlreadyWithdrawn => "already-withdrawn",
             Self::NoteRequired => "note-required",
             Self::DetailRequired => "detail-required",
         }
@@ -99,7 +111,9 @@ impl Refusal for WoundError {
             | Self::NotOpened
             | Self::Closed
             | Self::TooManyScans { .. }
-            | Self::TooManyResults { .. } => None,
+            | Self::TooManyResults { .. }
+            | Self::MeasurementIsConfirmed
+            | Self::MeasurementIsWithdrawn => None,
             Self::OnsetInFuture => Some("onset"),
             Self::LateralityRequired => Some("laterality"),
             Self::ScanAlreadyRecorded | Self::UnknownScan | Self::ScanIsRejected => Some("scan_id"),
@@ -108,7 +122,8 @@ impl Refusal for WoundError {
             Self::AlreadyMeasured => Some("model_digest"),
             Self::MeasurementAlreadyRecorded
             | Self::UnknownMeasurement
-            | Self::AlreadyConfirmed => Some("measurement_id"),
+            | Self::AlreadyConfirmed
+            | Self::AlreadyWithdrawn => Some("measurement_id"),
             Self::NoteRequired => Some("note"),
             Self::DetailRequired => Some("detail"),
         }

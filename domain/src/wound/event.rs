@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::measurement::Measurement;
-use super::{AnatomicalSite, CaptureRef, CloseReason, Etiology, Laterality, RejectionReason};
+use super::{
+    AnatomicalSite, CaptureRef, CloseReason, Etiology, Laterality, RejectionReason,
+    WithdrawalReason,
+};
 use crate::ids::{MeasurementId, PatientId, ScanId};
 use crate::stream::domain_event;
 use crate::value::{Digest, Note, PartialDate};
@@ -22,6 +25,8 @@ pub enum WoundEvent {
     ScanRejected(ScanRejected),
     /// A clinician confirmed a measurement.
     MeasurementConfirmed(MeasurementConfirmed),
+    /// A measurement was withdrawn.
+    MeasurementWithdrawn(MeasurementWithdrawn),
     /// The episode was closed.
     WoundClosed(WoundClosed),
 }
@@ -32,6 +37,7 @@ domain_event!(WoundEvent {
     MeasurementRecorded: "1",
     ScanRejected: "1",
     MeasurementConfirmed: "1",
+    MeasurementWithdrawn: "1",
     WoundClosed: "1",
 });
 
@@ -104,6 +110,16 @@ pub struct ScanRejected {
 pub struct MeasurementConfirmed {
     /// The measurement.
     pub measurement_id: MeasurementId,
+}
+
+/// A measurement was withdrawn. It stays in the log, and counts no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasurementWithdrawn {
+    /// The measurement.
+    pub measurement_id: MeasurementId,
+    /// Why.
+    pub reason: WithdrawalReason,
 }
 
 /// The episode was closed.

@@ -18,12 +18,12 @@ use uuid::Uuid;
 
 pub use command::{
     CloseWound, ConfirmMeasurement, OpenWound, RecordMeasurement, RecordScan, RejectScan,
-    WoundCommand,
+    WithdrawMeasurement, WoundCommand,
 };
 pub use error::WoundError;
 pub use event::{
-    MeasurementConfirmed, MeasurementRecorded, ScanRecorded, ScanRejected, WoundClosed, WoundEvent,
-    WoundOpened,
+    MeasurementConfirmed, MeasurementRecorded, MeasurementWithdrawn, ScanRecorded, ScanRejected,
+    WoundClosed, WoundEvent, WoundOpened,
 };
 pub use measurement::{
     Axis, Boundary, Measurement, MeasurementError, MeasurementParts, TissuePermille,
@@ -195,6 +195,16 @@ coded! {
 }
 
 coded! {
+    /// Why a measurement was withdrawn.
+    WithdrawalReason {
+        /// The model that made it was withdrawn.
+        ModelWithdrawn = "model-withdrawn",
+        /// It should never have been recorded.
+        EnteredInError = "entered-in-error",
+    }
+}
+
+coded! {
     /// Why an episode was closed.
     CloseReason {
         /// Healed.
@@ -356,6 +366,7 @@ pub struct WoundEpisode {
     /// Of which scan each measurement is.
     measurements: BTreeMap<MeasurementId, ScanId>,
     confirmed: BTreeSet<MeasurementId>,
+    withdrawn: BTreeSet<MeasurementId>,
     closed: bool,
 }
 
@@ -380,6 +391,11 @@ impl WoundEpisode {
     /// Whether a clinician confirmed a measurement.
     pub fn is_confirmed(&self, id: MeasurementId) -> bool {
         self.confirmed.contains(&id)
+    }
+
+    /// Whether a measurement was withdrawn.
+    pub fn is_withdrawn(&self, id: MeasurementId) -> bool {
+        self.withdrawn.contains(&id)
     }
 
     fn fold(&mut self, event: WoundEvent) {
@@ -420,6 +436,9 @@ impl WoundEpisode {
             }
             WoundEvent::MeasurementConfirmed(event) => {
                 self.confirmed.insert(event.measurement_id);
+            }
+            WoundEvent::MeasurementWithdrawn(event) => {
+                self.withdrawn.insert(event.measurement_id);
             }
             WoundEvent::WoundClosed(_) => self.closed = true,
         }
@@ -511,6 +530,9 @@ impl WoundEpisode {
         self.require_opened()?;
         let ConfirmMeasurement { measurement_id } = command;
         let scan = self.measurements.get(&measurement_id).ok_or(WoundError::UnknownMeasurement)?;
+        if self.withdrawn.contains(&measurement_id) {
+            return Err(WoundError::MeasurementIsWithdrawn);
+        }
         if self.confirmed.contains(&measurement_id) {
             return Err(WoundError::AlreadyConfirmed);
         }
@@ -518,6 +540,23 @@ impl WoundEpisode {
             return Err(WoundError::ScanIsRejected);
         }
         Ok(WoundEvent::MeasurementConfirmed(MeasurementConfirmed { measurement_id }))
+    }
+
+    /// A closed episode's measurements may be withdrawn too: an error does not become true by then.
+    fn withdraw(&self, command: WithdrawMeasurement) -> Result<WoundEvent, WoundError> {
+        self.require_opened()?;
+        let WithdrawMeasurement { measurement_id, reason } = command;
+        if !self.measurements.contains_key(&measurement_id) {
+            return Err(WoundError::UnknownMeasurement);
+        }
+        if self.withdrawn.contains(&measurement_id) {
+            return Err(WoundError::AlreadyWithdrawn);
+        }
+        // What a clinician has vouched for is no longer the model's alone.
+        if reason == WithdrawalReason::ModelWithdrawn && self.confirmed.contains(&measurement_id) {
+            return Err(WoundError::MeasurementIsConfirmed);
+        }
+        Ok(WoundEvent::MeasurementWithdrawn(MeasurementWithdrawn { measurement_id, reason }))
     }
 
     fn close(&self, command: CloseWound) -> Result<WoundEvent, WoundError> {
@@ -531,7 +570,7 @@ impl WoundEpisode {
 }
 
 impl Stream for WoundEpisode {
-    const STATE_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 2;
 
     fn decide(&self, command: WoundCommand, now: &Now) -> Result<Vec<WoundEvent>, WoundError> {
         let event = match command {
@@ -540,6 +579,7 @@ impl Stream for WoundEpisode {
             WoundCommand::RecordMeasurement(command) => self.record_measurement(command),
             WoundCommand::RejectScan(command) => self.reject_scan(command),
             WoundCommand::ConfirmMeasurement(command) => self.confirm(command),
+            WoundCommand::WithdrawMeasurement(command) => self.withdraw(command),
             WoundCommand::Close(command) => self.close(command),
         }?;
         Ok(vec![event])

@@ -9,8 +9,8 @@ use domain::appointment::{
 };
 use domain::value::RequestedTime;
 use domain::{
-    Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, Now, Patient, Resource,
-    ResourceKind, Stream, WoundEpisode,
+    Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, ModelRegistry, Now,
+    Patient, Resource, ResourceKind, Stream, WoundEpisode,
 };
 use insta::assert_snapshot;
 use jiff::Timestamp;
@@ -40,6 +40,7 @@ fn the_table_of_claims() {
             Event::Account(event) => Account::claims(id, event),
             Event::Disclosure(event) => Disclosure::claims(id, event),
             Event::Custody(event) => Custody::claims(id, event),
+            Event::Model(event) => ModelRegistry::claims(id, event),
         };
         let changes: Vec<String> = changes.iter().map(change).collect();
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };

@@ -17,6 +17,7 @@ use domain::custody::{
     ReleaseReason, Store, StorePurge, SubjectErased,
 };
 use domain::disclosure::{DisclosureEvent, DisclosureOutcome, RecordDisclosed};
+use domain::model::{ModelActivated, ModelEvent, ModelRegistered, ModelRolledBack};
 use domain::patient::{
     Contacts, DeactivationReason, Demographics, PatientContactsEdited, PatientDeactivated,
     PatientDemographicsEdited, PatientEvent, PatientIdentifiersEdited, PatientRegistered,
@@ -24,16 +25,16 @@ use domain::patient::{
 use domain::value::{Digest, Gender};
 use domain::wound::{
     AnatomicalSite, Boundary, CloseReason, Etiology, Laterality, MeasurementConfirmed,
-    MeasurementRecorded, RejectionReason, ScanRecorded, ScanRejected, WoundClosed, WoundEvent,
-    WoundOpened,
+    MeasurementRecorded, MeasurementWithdrawn, RejectionReason, ScanRecorded, ScanRejected,
+    WithdrawalReason, WoundClosed, WoundEvent, WoundOpened,
 };
 use domain::{Event, HoldId, UnknownEvent, upcasters};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::support::{
-    address, at, capture, chicago, coding, measurement, measurement_id, mrn, name, patient, phone,
-    practitioner, room, scan, slot, uuid, val,
+    address, at, capture, card, chicago, coding, measurement, measurement_id, mrn, name, patient,
+    phone, practitioner, room, scan, slot, uuid, val,
 };
 
 /// Runs an assertion with the snapshots of this crate.
@@ -157,6 +158,10 @@ fn wound_events() -> Vec<WoundEvent> {
         WoundEvent::MeasurementConfirmed(MeasurementConfirmed {
             measurement_id: measurement_id(1),
         }),
+        WoundEvent::MeasurementWithdrawn(MeasurementWithdrawn {
+            measurement_id: measurement_id(1),
+            reason: WithdrawalReason::EnteredInError,
+        }),
         WoundEvent::WoundClosed(WoundClosed {
             reason: CloseReason::Healed,
             note: Some(val("epithelium closed")),
@@ -223,6 +228,31 @@ fn custody_events() -> Vec<CustodyEvent> {
     ]
 }
 
+fn model_events() -> Vec<ModelEvent> {
+    let time = at("2026-03-10T20:05:00.123456Z");
+    let (older, newer) = (Digest([0xA1; 32]), Digest([0xB2; 32]));
+    vec![
+        ModelEvent::ModelRegistered(Box::new(ModelRegistered {
+            weights_sha256: newer,
+            size: 7_468_552,
+            card: card(),
+            at: time,
+        })),
+        ModelEvent::ModelActivated(ModelActivated {
+            weights_sha256: newer,
+            replaced: Some(older),
+            reason: val("better on small wounds"),
+            at: time,
+        }),
+        ModelEvent::ModelRolledBack(ModelRolledBack {
+            withdrawn: newer,
+            active: older,
+            reason: val("misses wounds on dark skin"),
+            at: time,
+        }),
+    ]
+}
+
 /// A sample of every event, with every optional field filled.
 pub(crate) fn every_event() -> Vec<Event> {
     let patients = patient_events().into_iter().map(Event::Patient);
@@ -231,8 +261,9 @@ pub(crate) fn every_event() -> Vec<Event> {
     let accounts = account_events().into_iter().map(Event::Account);
     let disclosures = disclosure_events().into_iter().map(Event::Disclosure);
     let custody = custody_events().into_iter().map(Event::Custody);
+    let models = model_events().into_iter().map(Event::Model);
     let people = patients.chain(appointments).chain(wounds).chain(accounts);
-    people.chain(disclosures).chain(custody).collect()
+    people.chain(disclosures).chain(custody).chain(models).collect()
 }
 
 /// The type, the version and the payload of an event, as they are stored.
@@ -248,6 +279,7 @@ fn stored(event: &Event) -> (String, String, String) {
         Event::Account(event) => parts(event),
         Event::Disclosure(event) => parts(event),
         Event::Custody(event) => parts(event),
+        Event::Model(event) => parts(event),
     }
 }
 
@@ -272,6 +304,7 @@ fn every_event_has_a_sample_that_is_reviewed_and_readable() {
         AccountEvent::VERSIONS,
         DisclosureEvent::VERSIONS,
         CustodyEvent::VERSIONS,
+        ModelEvent::VERSIONS,
     ];
     let all: BTreeSet<(String, String)> = versions
         .concat()

@@ -7,6 +7,7 @@ mod custody;
 mod disclosure;
 mod events;
 mod healing;
+mod model;
 mod patient;
 mod states;
 mod support;

@@ -1,7 +1,9 @@
 //! States as snapshots keep them: their form is reviewed for each version, and a state that was kept and read back goes
 //! on like one that was never put down.
 
-use domain::{Account, Appointment, Custody, Disclosure, Event, Patient, Stream, WoundEpisode};
+use domain::{
+    Account, Appointment, Custody, Disclosure, Event, ModelRegistry, Patient, Stream, WoundEpisode,
+};
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
@@ -37,6 +39,7 @@ fn the_form_of_every_state_is_reviewed() {
     reviewed::<Account>(&samples!(Account));
     reviewed::<Disclosure>(&samples!(Disclosure));
     reviewed::<Custody>(&samples!(Custody));
+    reviewed::<ModelRegistry>(&samples!(Model));
 }
 
 /// Folds some of the events in some order, once straight and once from a state that was kept after each.
@@ -67,5 +70,6 @@ proptest! {
         goes_on_alike::<Account>(&samples!(Account), &picks);
         goes_on_alike::<Disclosure>(&samples!(Disclosure), &picks);
         goes_on_alike::<Custody>(&samples!(Custody), &picks);
+        goes_on_alike::<ModelRegistry>(&samples!(Model), &picks);
     }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use domain::appointment::{BookAppointment, RescheduleAppointment, Slot};
+use domain::model::{CardMetrics, CardParts, ContourError, ModelCard, Reference};
 use domain::value::{
     Address, AddressParts, Code, Coding, ContactParts, ContactPoint, ContactSystem, ContactUse,
     Digest, HumanName, HumanNameParts, Identifier, IdentifierParts, IdentifierUse, Line, NameUse,
@@ -217,4 +218,26 @@ pub(crate) fn measurement_parts(boundary: Boundary) -> MeasurementParts {
 
 pub(crate) fn measurement(boundary: Boundary) -> Measurement {
     Measurement::try_from(measurement_parts(boundary)).expect("a valid measurement")
+}
+
+pub(crate) fn card_parts() -> CardParts {
+    CardParts {
+        name: val("wound segmentation network"),
+        version: val("4"),
+        intended_use: val("Decision support. A clinician confirms or rejects each outline."),
+        training_data: val("810 photographs of foot ulcers of one clinic"),
+        licence: val("Research use only."),
+        limits: vec![val("Wounds below 0.1 % of the picture are missed.")],
+        metrics: CardMetrics { n: 127, dice_pooled_permille: 912, dice_mean_permille: 854 },
+        wound_threshold_permille: 800,
+        contour_error: ContourError { offset_millicells: 440, ragged_millicells: 240 },
+        reference: Reference {
+            wound_probability: [3, 0, 0, 1, 0, 1, 2, 4, 16, 100],
+            picture_brightness: [0, 1, 9, 30, 44, 28, 11, 3, 1, 0],
+        },
+    }
+}
+
+pub(crate) fn card() -> ModelCard {
+    ModelCard::try_from(card_parts()).expect("a valid card")
 }

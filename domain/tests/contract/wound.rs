@@ -5,8 +5,8 @@ use domain::value::{Digest, Note};
 use domain::wound::{
     AnatomicalSite, Boundary, CaptureRef, CloseReason, CloseWound, ConfirmMeasurement, Etiology,
     Laterality, MAX_RESULTS, MAX_SCANS, Measurement, MeasurementParts, MediaType, OpenWound,
-    RecordMeasurement, RecordScan, RejectScan, RejectionReason, TissuePermille, WoundCommand,
-    WoundEvent, codes,
+    RecordMeasurement, RecordScan, RejectScan, RejectionReason, TissuePermille,
+    WithdrawMeasurement, WithdrawalReason, WoundCommand, WoundEvent, codes,
 };
 use domain::{MediaRef, Stream, WoundEpisode};
 
@@ -54,6 +54,11 @@ fn confirm(id: u128) -> WoundCommand {
     WoundCommand::ConfirmMeasurement(ConfirmMeasurement { measurement_id: measurement_id(id) })
 }
 
+fn withdraw(id: u128, reason: WithdrawalReason) -> WoundCommand {
+    let measurement_id = measurement_id(id);
+    WoundCommand::WithdrawMeasurement(WithdrawMeasurement { measurement_id, reason })
+}
+
 fn close(reason: CloseReason) -> WoundCommand {
     WoundCommand::Close(CloseWound { reason, note: None })
 }
@@ -92,6 +97,7 @@ fn what_is_not_open_refuses() {
         ("measure", measure(1, 1, MODEL, Boundary::Network), "not-opened", None),
         ("reject", reject(1, None, RejectionReason::WrongWound), "not-opened", None),
         ("confirm", confirm(1), "not-opened", None),
+        ("withdraw", withdraw(1, WithdrawalReason::EnteredInError), "not-opened", None),
         ("close", close(CloseReason::Healed), "not-opened", None),
     ];
     refuses(&WoundEpisode::default(), now(), table);
@@ -117,6 +123,7 @@ fn an_open_episode_refuses() {
         ("a scan there is not, rejected", reject(7, None, RejectionReason::WrongWound), "unknown-scan", Some("scan_id")),
         ("rejected for another reason, unsaid", reject(1, None, RejectionReason::Other), "detail-required", Some("detail")),
         ("a measurement there is not", confirm(7), "unknown-measurement", Some("measurement_id")),
+        ("a measurement there is not, withdrawn", withdraw(7, WithdrawalReason::ModelWithdrawn), "unknown-measurement", Some("measurement_id")),
         ("closed for another reason, unsaid", close(CloseReason::Other), "note-required", Some("note")),
     ];
     refuses(&state, now(), table);
@@ -156,6 +163,40 @@ fn a_measurement_is_confirmed_once() {
     assert!(state.is_confirmed(measurement_id(1)));
     let table = vec![("twice", confirm(1), "already-confirmed", Some("measurement_id"))];
     refuses(&state, now(), table);
+}
+
+#[test]
+fn a_measurement_is_withdrawn_once_and_counts_no_more() {
+    use WithdrawalReason::{EnteredInError, ModelWithdrawn};
+    let state = after(and(measured(), withdraw(1, ModelWithdrawn)));
+    assert!(state.is_withdrawn(measurement_id(1)));
+    #[rustfmt::skip]
+    refuses(&state, now(), vec![
+        ("withdrawn twice", withdraw(1, ModelWithdrawn), "already-withdrawn", Some("measurement_id")),
+        ("withdrawn twice, for another reason", withdraw(1, EnteredInError), "already-withdrawn", Some("measurement_id")),
+        ("confirmed once withdrawn", confirm(1), "measurement-withdrawn", None),
+        ("measured anew by the same model", measure(1, 2, MODEL, Boundary::Network), "already-measured", Some("model_digest")),
+    ]);
+    // Another model, or a person, may still answer.
+    accepts(&state, now(), measure(1, 2, OTHER_MODEL, Boundary::Network));
+    accepts(&state, now(), measure(1, 2, MODEL, Boundary::Outline));
+}
+
+#[test]
+fn what_a_clinician_confirmed_only_a_clinician_takes_back() {
+    use WithdrawalReason::{EnteredInError, ModelWithdrawn};
+    let confirmed = and(measured(), confirm(1));
+    let state = after(confirmed.clone());
+    refuses(
+        &state,
+        now(),
+        vec![("with its model", withdraw(1, ModelWithdrawn), "measurement-confirmed", None)],
+    );
+    let state = after(and(confirmed.clone(), withdraw(1, EnteredInError)));
+    assert!(state.is_withdrawn(measurement_id(1)) && state.is_confirmed(measurement_id(1)));
+    refuses(&state, now(), vec![("confirmed again", confirm(1), "measurement-withdrawn", None)]);
+    let closed = and(confirmed, close(CloseReason::Healed));
+    accepts(&after(closed), now(), withdraw(1, EnteredInError));
 }
 
 #[test]

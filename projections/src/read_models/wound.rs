@@ -4,7 +4,8 @@ use bson::doc;
 use domain::value::{Digest, Note, PartialDate};
 use domain::wound::{
     AnatomicalSite, Boundary, CloseReason, Etiology, Laterality, Measurement, MeasurementParts,
-    MeasurementRecorded, RejectionReason, ScanRecorded, ScanRejected, healing,
+    MeasurementRecorded, MeasurementWithdrawn, RejectionReason, ScanRecorded, ScanRejected,
+    WithdrawalReason, healing,
 };
 use domain::{Event, MeasurementId, PatientId, ScanId, WoundEvent, WoundId};
 use jiff::Timestamp;
@@ -95,6 +96,8 @@ pub enum ScanStatus {
     Measured,
     /// It could not be measured, or a person rejected it.
     Rejected,
+    /// Every measurement of it was withdrawn, and no other answer is there yet.
+    Withdrawn,
 }
 
 /// One scan of the wound.
@@ -152,6 +155,15 @@ pub struct MeasurementDocument {
     /// Who.
     #[serde(default, with = "optional", skip_serializing_if = "Option::is_none")]
     pub confirmed_by: Option<Uuid>,
+    /// When it was withdrawn: from then on it counts no more.
+    #[serde(default, with = "optional_instant", skip_serializing_if = "Option::is_none")]
+    pub withdrawn_at: Option<Timestamp>,
+    /// Who.
+    #[serde(default, with = "optional", skip_serializing_if = "Option::is_none")]
+    pub withdrawn_by: Option<Uuid>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal_reason: Option<WithdrawalReason>,
 }
 
 /// Why a scan was not measured.
@@ -177,7 +189,7 @@ pub struct HealingPoint {
     /// The scan.
     #[serde(with = "plain")]
     pub scan_id: ScanId,
-    /// The measurement that counts: the last confirmed one, or else the last one.
+    /// The measurement that counts: of those not withdrawn the last confirmed one, or else the last one.
     #[serde(with = "plain")]
     pub measurement_id: MeasurementId,
     /// When the scan was taken.
@@ -203,13 +215,13 @@ pub struct HealingPoint {
 }
 
 impl ScanDocument {
-    /// The measurement that counts: the last confirmed one, or else the last one.
+    /// The measurement that counts: of those not withdrawn the last confirmed one, or else the last one.
     pub fn current(&self) -> Option<&MeasurementDocument> {
         if self.status != ScanStatus::Measured {
             return None;
         }
-        let confirmed = self.measurements.iter().rfind(|found| found.confirmed_at.is_some());
-        confirmed.or(self.measurements.last())
+        let standing = || self.measurements.iter().filter(|found| found.withdrawn_at.is_none());
+        standing().rfind(|found| found.confirmed_at.is_some()).or(standing().next_back())
     }
 
     /// Whether this model has answered the scan already, or nobody needs to: a person rejected it.
@@ -222,18 +234,26 @@ impl ScanDocument {
 
     fn settle(&mut self) {
         let by_a_person = self.rejections.iter().any(|found| found.model_digest.is_none());
-        self.status = match (self.measurements.is_empty(), self.rejections.is_empty()) {
+        let standing = self.measurements.iter().any(|found| found.withdrawn_at.is_none());
+        self.status = match (standing, self.rejections.is_empty()) {
             _ if by_a_person => ScanStatus::Rejected,
-            (false, _) => ScanStatus::Measured,
-            (true, false) => ScanStatus::Rejected,
-            (true, true) => ScanStatus::Pending,
+            (true, _) => ScanStatus::Measured,
+            (false, false) => ScanStatus::Rejected,
+            (false, true) if self.measurements.is_empty() => ScanStatus::Pending,
+            (false, true) => ScanStatus::Withdrawn,
         };
         while self.measurements.len() > MEASUREMENTS_PER_SCAN
-            && let Some(oldest) =
-                self.measurements.iter().position(|found| found.confirmed_at.is_none())
+            && let Some(dropped) = self.dispensable()
         {
-            self.measurements.remove(oldest);
+            self.measurements.remove(dropped);
         }
+    }
+
+    /// The measurement that is missed least: the oldest that was withdrawn, or else the oldest that nobody confirmed.
+    fn dispensable(&self) -> Option<usize> {
+        let withdrawn = self.measurements.iter().position(|found| found.withdrawn_at.is_some());
+        let unconfirmed = || self.measurements.iter().position(|it| it.confirmed_at.is_none());
+        withdrawn.or_else(unconfirmed)
     }
 }
 
@@ -279,6 +299,9 @@ impl WoundDocument {
             figures: event.measurement.clone(),
             confirmed_at: None,
             confirmed_by: None,
+            withdrawn_at: None,
+            withdrawn_by: None,
+            withdrawal_reason: None,
         });
         scan.settle();
         Ok(())
@@ -311,6 +334,21 @@ impl WoundDocument {
             measurement.confirmed_at = Some(recorded.recorded_at);
             measurement.confirmed_by = Some(recorded.actor_id);
         }
+    }
+
+    fn withdraw(&mut self, event: &MeasurementWithdrawn, recorded: &RecordedEvent) {
+        let of = |scan: &&mut ScanDocument| {
+            scan.measurements.iter().any(|measurement| measurement.id == event.measurement_id)
+        };
+        // One that was dropped for newer ones counts for nothing already.
+        let Some(scan) = self.scans.iter_mut().find(of) else { return };
+        let found = scan.measurements.iter_mut().find(|it| it.id == event.measurement_id);
+        if let Some(measurement) = found {
+            measurement.withdrawn_at = Some(recorded.recorded_at);
+            measurement.withdrawn_by = Some(recorded.actor_id);
+            measurement.withdrawal_reason = Some(event.reason);
+        }
+        scan.settle();
     }
 
     fn drop_old_outlines(&mut self) {
@@ -421,6 +459,7 @@ impl View for Wounds {
             WoundEvent::MeasurementConfirmed(event) => {
                 document.confirm(event.measurement_id, recorded);
             }
+            WoundEvent::MeasurementWithdrawn(event) => document.withdraw(event, recorded),
             WoundEvent::WoundClosed(event) => {
                 document.closing = Some(ClosingDocument {
                     at: recorded.recorded_at,

@@ -23,6 +23,9 @@ pub enum ApplyError {
         /// The event that has nothing to continue.
         position: u64,
     },
+    /// The projector was asked to stop and left the rest of the batch: whoever runs it next begins with that batch.
+    #[error("the projector was asked to stop within a batch")]
+    Stopped,
     /// The event cannot be applied, now or later: the projector stops.
     #[error("the event at position {position} cannot be applied: {reason}")]
     Poison {

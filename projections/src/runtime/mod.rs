@@ -284,7 +284,12 @@ impl Runtime {
             }
             let step = self.step(projector, &id, position, head);
             let next = tokio::select! {
-                next = step => next?,
+                next = step => match next {
+                    Err(RunError::Apply { source: ApplyError::Stopped, .. }) => {
+                        return Ok(Ended::Stopped);
+                    }
+                    next => next?,
+                },
                 // Whatever is dropped half done is done again, without effect, by the next holder.
                 () = late(shutdown, self.config.grace) => return Ok(Ended::Stopped),
             };

@@ -1,4 +1,5 @@
-//! The projectors whose effects are commands: wound inference, and the purge after an erasure (`purge`).
+//! The projectors whose effects are commands: wound inference, the withdrawal of what a withdrawn model measured
+//! (`withdrawal`), and the purge after an erasure (`purge`).
 //!
 //! Wound inference is the projector that answers a scan with a measurement, or with the reason why there is none.
 //!
@@ -7,8 +8,10 @@
 //! answer goes under a command id made from scan and model; so a crash and a replay repeat nothing, and
 //! another model answers beside the old one.
 
+mod drift;
 mod ports;
 mod purge;
+mod withdrawal;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,14 +26,17 @@ use domain::wound::{
 };
 use domain::{Event, MeasurementId, ScanId, WoundEvent, WoundId};
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+pub use drift::{DriftWatch, label};
 pub use ports::{
     Answer, CapturePurge, CaptureRequest, CaptureSource, FetchError, MeasurementSink, PurgeSink,
-    ScanAnalyzer, ScanRejection, SinkError,
+    ScanAnalyzer, ScanRejection, SinkError, WithdrawalSink,
 };
 pub use purge::PurgeWorker;
+pub use withdrawal::WithdrawalWorker;
 
 use crate::event::{EventLog, RecordedEvent};
 use crate::read_models::{WoundDocument, fold_wound};
@@ -52,6 +58,8 @@ pub struct InferenceWorker {
     analyzer: Arc<dyn ScanAnalyzer>,
     sink: Arc<dyn MeasurementSink>,
     model: Digest,
+    label: String,
+    stop: CancellationToken,
 }
 
 impl InferenceWorker {
@@ -63,8 +71,17 @@ impl InferenceWorker {
         analyzer: Arc<dyn ScanAnalyzer>,
         sink: Arc<dyn MeasurementSink>,
     ) -> InferenceWorker {
-        let model = analyzer.model_digest();
-        InferenceWorker { log, captures, analyzer, sink, model }
+        let (model, label) = (analyzer.model_digest(), analyzer.label());
+        let stop = CancellationToken::new();
+        InferenceWorker { log, captures, analyzer, sink, model, label, stop }
+    }
+
+    /// The same, ending after the scan under way once `stop` is cancelled, although more scans may be in its batch:
+    /// another model is to answer them.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: CancellationToken) -> InferenceWorker {
+        self.stop = stop;
+        self
     }
 
     /// The wound as its stream in the log tells it now; `None` if its key was destroyed.
@@ -118,6 +135,9 @@ impl InferenceWorker {
         match submitted {
             Ok(()) => {
                 metrics::counter!("scans_answered_total", "outcome" => reason).increment(1);
+                let model = self.label.clone();
+                metrics::counter!("inference_outcomes_total", "model" => model, "outcome" => reason)
+                    .increment(1);
                 metrics::histogram!("scan_answer_seconds").record(started.elapsed().as_secs_f64());
                 info!(scan.id = %scan.scan_id, outcome = reason, "answered scan {}", scan.scan_id);
                 Ok(())
@@ -247,6 +267,9 @@ impl Projector for InferenceWorker {
             let Some(wound) = wound else { continue };
             let found = wound.scans.iter().find(|found| found.id == scan.scan_id);
             if found.is_some_and(|found| !found.is_answered_by(&self.model)) {
+                if self.stop.is_cancelled() {
+                    return Err(ApplyError::Stopped);
+                }
                 self.answer(recorded, scan).await?;
             }
         }

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use domain::WoundId;
 use domain::custody::RecordPurge;
 use domain::value::Digest;
-use domain::wound::{Measurement, RecordMeasurement, RejectScan, RejectionReason};
+use domain::wound::{
+    Measurement, RecordMeasurement, RejectScan, RejectionReason, WithdrawMeasurement,
+};
 use uuid::Uuid;
 
 use crate::runtime::StoreError;
@@ -51,6 +53,17 @@ pub trait MeasurementSink: Send + Sync {
 
     /// Records that a scan cannot be measured.
     async fn reject_scan(&self, answer: &Answer, command: RejectScan) -> Result<(), SinkError>;
+}
+
+/// Withdraws, as commands, what withdrawn models measured.
+#[async_trait]
+pub trait WithdrawalSink: Send + Sync {
+    /// Withdraws a measurement.
+    async fn withdraw_measurement(
+        &self,
+        answer: &Answer,
+        command: WithdrawMeasurement,
+    ) -> Result<(), SinkError>;
 }
 
 /// Which capture is wanted.
@@ -143,6 +156,11 @@ impl ScanRejection {
 pub trait ScanAnalyzer: Send + Sync {
     /// The digest of the model: of everything that decides what is measured.
     fn model_digest(&self) -> Digest;
+
+    /// What the model is called in metrics.
+    fn label(&self) -> String {
+        super::label(&self.model_digest())
+    }
 
     /// Decodes and measures one capture.
     fn analyze(&self, bytes: &[u8], media_type: &str) -> Result<Measurement, ScanRejection>;

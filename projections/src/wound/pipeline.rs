@@ -1,6 +1,8 @@
 //! The whole way: bytes are decoded, the wound is found, its outline measured, and the figures
 //! become a measurement as the log records it.
 
+use domain::ModelCard;
+use domain::model::ContourError;
 use domain::value::Digest;
 use domain::wound::{Axis, Boundary as DrawnBy, Measurement, MeasurementParts, TissuePermille};
 use sha2::Digest as _;
@@ -11,23 +13,21 @@ use super::geometry::{
     BoundaryError, Figure, Figures, Polygon, ScanRejection, WOUND_YELLOW, contour, measure_frame,
     measure_marked_faces,
 };
-use super::network::{Segmentation, Segmenter, SegmenterError, WOUND_THRESHOLD};
+use super::network::{Features, Segmentation, Segmenter, SegmenterError, embedded_card};
 use super::ply::{self, PlyError};
 use super::tissue;
-use crate::worker::ScanAnalyzer;
+use crate::worker::{DriftWatch, ScanAnalyzer};
 
-/// Part of the model's digest: raised whenever geometry or tissue come out differently.
-const GEOMETRY_VERSION: &str = "geometry 3";
+/// Every version of geometry and tissue there has been, the present one last: part of the model's digest, so there
+/// is another one whenever either comes out differently. The older ones tell which measurements in the log some
+/// weights made (`model_digests`), so none is ever taken out.
+const GEOMETRY_VERSIONS: [&str; 3] = ["geometry 1", "geometry 2", "geometry 3"];
 /// A second find of this share of the largest is a second wound; less is a speck.
 const SECOND_WOUND_SHARE: f64 = 0.3;
 /// A find of fewer cells than this is a speck.
 const WOUND_CELLS_MIN: f64 = 6.0;
 /// The network's contour is smoothed over about this many cells.
 const CONTOUR_SMOOTHING_CELLS: f64 = 0.7;
-/// Error of the network's contour, in cells, as standard deviations: as the example `wound_trial`
-/// measures it against the true outlines of phantoms 10,000 to 10,039. To be measured anew with
-/// every new network.
-const NETWORK_ERROR_CELLS: BoundaryError = BoundaryError { offset: 0.44, ragged: 0.24 };
 /// Error of a drawn outline, in pixels of the image.
 const OUTLINE_ERROR: BoundaryError = BoundaryError { offset: 0.4, ragged: 0.6 };
 /// Points of a recorded outline.
@@ -36,8 +36,8 @@ const RECORDED_POINTS: usize = 256;
 /// Who says where the wound is.
 #[derive(Debug, Clone, Copy)]
 pub enum Boundary<'a> {
-    /// The network.
-    Network(&'a Segmentation),
+    /// The network, whose card says how exactly.
+    Network(&'a Segmentation, &'a ModelCard),
     /// A person, as a polygon in pixels of the colour image.
     Outline(&'a [[f64; 2]]),
 }
@@ -64,8 +64,8 @@ pub fn measure(capture: &Capture, boundary: Boundary<'_>) -> Result<Measurement,
     match capture {
         Capture::Frame(frame) => {
             let (figures, outline, drawn_by, probability) = match boundary {
-                Boundary::Network(segmentation) => {
-                    let figures = measure_found(frame, segmentation)?;
+                Boundary::Network(segmentation, card) => {
+                    let figures = measure_found(frame, segmentation, card)?;
                     let outline = Polygon::new(figures.outline.clone());
                     let outline = outline.ok_or(ScanRejection::NoWound)?;
                     let size = frame.image().dimensions();
@@ -88,15 +88,20 @@ pub fn measure(capture: &Capture, boundary: Boundary<'_>) -> Result<Measurement,
     }
 }
 
-/// The figures inside the network's outline, with the network's error.
+/// The figures inside the network's outline, with the network's error as its card states it.
 ///
 /// # Errors
 /// Why there is no figure to be trusted.
-pub fn measure_found(frame: &Frame, segmentation: &Segmentation) -> Result<Figures, ScanRejection> {
-    let (outline, cell) = outline(segmentation, frame.image().dimensions())?;
+pub fn measure_found(
+    frame: &Frame,
+    segmentation: &Segmentation,
+    card: &ModelCard,
+) -> Result<Figures, ScanRejection> {
+    let (outline, cell) = outline(segmentation, card, frame.image().dimensions())?;
+    let ContourError { offset_millicells, ragged_millicells } = card.contour_error;
     let error = BoundaryError {
-        offset: NETWORK_ERROR_CELLS.offset * cell,
-        ragged: NETWORK_ERROR_CELLS.ragged * cell,
+        offset: f64::from(offset_millicells) / 1000.0 * cell,
+        ragged: f64::from(ragged_millicells) / 1000.0 * cell,
     };
     measure_frame(frame, &outline, error)
 }
@@ -107,9 +112,10 @@ pub fn measure_found(frame: &Frame, segmentation: &Segmentation) -> Result<Figur
 /// No wound, or more than one.
 pub fn outline(
     segmentation: &Segmentation,
+    card: &ModelCard,
     image_size: (u32, u32),
 ) -> Result<(Polygon, f64), ScanRejection> {
-    if !segmentation.wound_found(WOUND_THRESHOLD) {
+    if !segmentation.wound_found(card.wound_threshold()) {
         return Err(ScanRejection::NoWound);
     }
     let cell = f64::from(image_size.0) / f64::from(segmentation.width.max(1));
@@ -220,17 +226,37 @@ impl From<&CaptureError> for ScanRejection {
     }
 }
 
+/// The model of some weights as measurements name it: weights and geometry together decide what is measured.
+#[must_use]
+pub fn model_digest(weights: &Digest) -> Digest {
+    digest_with(weights, GEOMETRY_VERSIONS[GEOMETRY_VERSIONS.len() - 1])
+}
+
+/// Every name under which these weights may have measured, with this and earlier versions of the program.
+pub fn model_digests(weights: &Digest) -> impl Iterator<Item = Digest> {
+    GEOMETRY_VERSIONS.iter().map(|geometry| digest_with(weights, geometry))
+}
+
+fn digest_with(weights: &Digest, geometry: &str) -> Digest {
+    let mut hash = sha2::Sha256::new();
+    hash.update(weights.as_bytes());
+    hash.update(geometry.as_bytes());
+    Digest::from(<[u8; 32]>::from(hash.finalize()))
+}
+
 /// Decodes, segments and measures: what the worker asks.
 #[derive(Debug)]
 pub struct WoundAnalyzer {
     segmenter: Segmenter,
+    card: ModelCard,
+    drift: Option<DriftWatch>,
 }
 
 impl WoundAnalyzer {
-    /// With this network.
+    /// With this network, and the card that belongs to its weights.
     #[must_use]
-    pub fn new(segmenter: Segmenter) -> Self {
-        Self { segmenter }
+    pub fn new(segmenter: Segmenter, card: ModelCard) -> Self {
+        Self { segmenter, card, drift: None }
     }
 
     /// With the network whose weights are part of the program.
@@ -238,7 +264,14 @@ impl WoundAnalyzer {
     /// # Errors
     /// The weights in the program are not those of this network.
     pub fn embedded() -> Result<Self, SegmenterError> {
-        Segmenter::embedded().map(Self::new)
+        Segmenter::embedded().map(|segmenter| Self::new(segmenter, embedded_card().clone()))
+    }
+
+    /// The same, with what it sees compared to what its card says it was judged by.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.drift = Some(DriftWatch::new(self.label(), &self.card));
+        self
     }
 
     /// Measures a decoded capture, with the network's outline or with one that a person drew.
@@ -255,7 +288,10 @@ impl WoundAnalyzer {
             (Capture::Surface(_), None) => measure(capture, Boundary::Outline(&[])),
             (Capture::Frame(frame), None) => {
                 let segmentation = self.segmenter.segment(frame.image());
-                measure(capture, Boundary::Network(&segmentation))
+                if let Some(drift) = &self.drift {
+                    drift.observe(Features::of(frame.image(), &segmentation));
+                }
+                measure(capture, Boundary::Network(&segmentation, &self.card))
             }
         }
     }
@@ -263,10 +299,11 @@ impl WoundAnalyzer {
 
 impl ScanAnalyzer for WoundAnalyzer {
     fn model_digest(&self) -> Digest {
-        let mut hash = sha2::Sha256::new();
-        hash.update(self.segmenter.digest());
-        hash.update(GEOMETRY_VERSION.as_bytes());
-        Digest::from(<[u8; 32]>::from(hash.finalize()))
+        model_digest(&Digest::from(self.segmenter.digest()))
+    }
+
+    fn label(&self) -> String {
+        crate::worker::label(&Digest::from(self.segmenter.digest()))
     }
 
     fn analyze(
@@ -280,5 +317,25 @@ impl ScanAnalyzer for WoundAnalyzer {
         answer.map_err(|rejection| {
             crate::worker::ScanRejection::new(rejection.reason(), rejection.to_string())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the log says of measurements of the past must stay true: the list only grows at its end.
+    #[test]
+    fn the_names_of_models_are_pinned() {
+        let weights = Digest([7; 32]);
+        let names: Vec<String> = model_digests(&weights).map(|name| name.to_string()).collect();
+        assert_eq!(
+            names[..2],
+            [
+                "6b9965261b9efa7bc453a2af4f3ba5c0415611179c707f4c50a239ea936f2dbc",
+                "8a6fa5c0016bbadd54ce909fd46084bd879dda761de24a38e0808c0517c58cb2",
+            ]
+        );
+        assert_eq!(Some(model_digest(&weights).to_string()), names.last().cloned());
     }
 }

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use domain::ModelCard;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -98,16 +99,20 @@ pub fn with_true_outlines(
     seeds.into_par_iter().map(case).filter_map(Result::transpose).collect()
 }
 
-/// Measures the phantoms of these seeds inside the network's outlines.
+/// Measures the phantoms of these seeds inside the outlines of a network with this card.
 ///
 /// # Errors
 /// When a phantom cannot be made, which the random ones always can.
-pub fn with_network(seeds: Range<u64>, network: &Segmenter) -> Result<Vec<Case>, CaptureError> {
+pub fn with_network(
+    seeds: Range<u64>,
+    network: &Segmenter,
+    card: &ModelCard,
+) -> Result<Vec<Case>, CaptureError> {
     let case = |seed| {
         let phantom = phantom::generate(&PhantomSpec::random(seed))?;
         let segmentation = network.segment(phantom.capture.image());
-        let contour = contour_error(&segmentation, &phantom.capture, phantom.outline);
-        let figures = pipeline::measure_found(&phantom.capture, &segmentation);
+        let contour = contour_error(&segmentation, card, &phantom.capture, phantom.outline);
+        let figures = pipeline::measure_found(&phantom.capture, &segmentation, card);
         Ok(phantom.truth.map(|truth| Case { seed, truth, figures, contour }))
     };
     // The network is parallel in itself.
@@ -117,11 +122,12 @@ pub fn with_network(seeds: Range<u64>, network: &Segmenter) -> Result<Vec<Case>,
 /// Where the network's contour runs outside the true one, in cells: mean and deviation along it.
 fn contour_error(
     segmentation: &Segmentation,
+    card: &ModelCard,
     frame: &Frame,
     truth: Vec<[f64; 2]>,
 ) -> Option<(f64, f64)> {
     let truth = Polygon::new(truth)?;
-    let (found, cell) = pipeline::outline(segmentation, frame.image().dimensions()).ok()?;
+    let (found, cell) = pipeline::outline(segmentation, card, frame.image().dimensions()).ok()?;
     let points = found.resampled(CONTOUR_POINTS);
     let beyond: Vec<f64> =
         points.points().iter().map(|point| truth.signed_distance(*point) / cell).collect();

@@ -94,6 +94,7 @@ async fn a_wound_shows_its_scans_and_its_healing(pool: PgPool) {
     clinic.scan(1, 0x31, "2025-12-28T10:00:00Z", b"first").await;
     clinic.scan(1, 0x33, "2026-01-05T07:00:00Z", b"third").await;
     clinic.scan(1, 0x34, "2026-01-05T07:30:00Z", b"fourth").await;
+    clinic.scan(1, 0x35, "2026-01-05T07:45:00Z", b"fifth").await;
     clinic.measured(1, 0x32, 750).await;
     clinic.measured(1, 0x31, 1_000).await;
     let confirm = json!({ "confirm-measurement": { "measurement_id": id(0x10_0032) } });
@@ -105,14 +106,20 @@ async fn a_wound_shows_its_scans_and_its_healing(pool: PgPool) {
         "detail": "the network saw none",
     }});
     clinic.execute::<WoundEpisode>(id(0x2001), reject).await;
+    clinic.measured(1, 0x35, 10).await;
+    let withdraw = json!({ "withdraw-measurement": {
+        "measurement_id": id(0x10_0035),
+        "reason": "entered-in-error",
+    }});
+    clinic.execute::<WoundEpisode>(id(0x2001), withdraw).await;
     let close = json!({ "close": { "reason": "transferred" } });
     clinic.at("2026-02-01T08:00:00Z").execute::<WoundEpisode>(id(0x2001), close).await;
     clinic.catch_up().await;
     let wound = clinic.models.wound(WoundId::from_uuid(id(0x2001)), None).await;
     let wound = wound.expect("an answer").expect("the wound");
     let statuses: Vec<ScanStatus> = wound.scans.iter().map(|scan| scan.status).collect();
-    use ScanStatus::{Measured, Pending, Rejected};
-    assert_eq!(statuses, [Measured, Measured, Rejected, Pending]);
+    use ScanStatus::{Measured, Pending, Rejected, Withdrawn};
+    assert_eq!(statuses, [Measured, Measured, Rejected, Pending, Withdrawn]);
     let course: Vec<_> = wound.healing.iter().map(|point| point.area_reduction_permille).collect();
     assert_eq!(course, [None, Some(250)]);
     reviewed!("wounds_v1", wound);

@@ -10,16 +10,21 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use commands::{CommandError, Ledger};
 use domain::value::Digest;
-use domain::wound::{Measurement, RecordMeasurement, RejectScan, RejectionReason, WoundCommand};
+use domain::wound::{
+    Measurement, RecordMeasurement, RejectScan, RejectionReason, WithdrawMeasurement,
+    WithdrawalReason, WoundCommand,
+};
 use domain::{WoundEpisode, WoundId};
 use projections::read_models::{ScanStatus, WoundDocument};
+use projections::runtime::Projector as _;
 use projections::worker::{
     Answer, CaptureRequest, CaptureSource, FetchError, InferenceWorker, MeasurementSink,
-    ScanAnalyzer, ScanRejection, SinkError,
+    ScanAnalyzer, ScanRejection, SinkError, WithdrawalSink, WithdrawalWorker,
 };
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clinic::{Clinic, PATIENCE, figures, id};
@@ -128,6 +133,17 @@ impl MeasurementSink for Recorder {
     }
 }
 
+#[async_trait]
+impl WithdrawalSink for Recorder {
+    async fn withdraw_measurement(
+        &self,
+        answer: &Answer,
+        command: WithdrawMeasurement,
+    ) -> Result<(), SinkError> {
+        self.execute(answer, WoundCommand::WithdrawMeasurement(command)).await
+    }
+}
+
 struct Ward {
     clinic: Clinic,
     shelf: Arc<Shelf>,
@@ -157,6 +173,20 @@ impl Ward {
         ))
     }
 
+    /// What withdraws the measurements of these models.
+    fn withdrawal(&self, models: &[u8]) -> Arc<WithdrawalWorker> {
+        let models = models.iter().map(|model| Digest([*model; 32]));
+        Arc::new(WithdrawalWorker::new(self.clinic.log.clone(), self.recorder.clone(), models))
+    }
+
+    async fn count(&self, kind: &str) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM events WHERE event_type = $1")
+            .bind(kind)
+            .fetch_one(&self.clinic.pool)
+            .await
+            .expect("Postgres answers")
+    }
+
     /// The wound as its read model shows it after the whole log.
     async fn wound(&self) -> WoundDocument {
         self.clinic.catch_up().await;
@@ -164,7 +194,7 @@ impl Ward {
         found.expect("an answer").expect("the wound")
     }
 
-    async fn settle(&self, worker: &InferenceWorker) -> u64 {
+    async fn settle(&self, worker: &dyn projections::runtime::Projector) -> u64 {
         self.clinic.runtime.catch_up(worker).await.expect("the worker gets there")
     }
 
@@ -206,13 +236,13 @@ async fn a_scan_is_answered_once_by_each_model(pool: PgPool) {
     // From zero again: nothing is measured again, nothing is recorded again.
     let head = ward.clinic.log.head().await.expect("the log answers");
     ward.clinic.runtime.rebuild(worker.as_ref()).await.expect("Mongo answers");
-    assert_eq!(ward.settle(&worker).await, head);
+    assert_eq!(ward.settle(worker.as_ref()).await, head);
     assert_eq!(ruler.measured.load(Ordering::SeqCst), 3);
     assert_eq!(ward.recorder.refusals.load(Ordering::SeqCst), 0);
 
     // Another model answers beside it.
     let newer = Ruler::new(2);
-    ward.settle(&ward.worker(&newer)).await;
+    ward.settle(ward.worker(&newer).as_ref()).await;
     let wound = ward.wound().await;
     let counts: Vec<usize> = wound.scans.iter().map(|scan| scan.measurements.len()).collect();
     assert_eq!(counts, [2, 0, 2]);
@@ -240,7 +270,7 @@ async fn a_capture_that_cannot_be_measured_is_rejected_with_the_reason(pool: PgP
     let by_hand = json!({ "reject-scan": { "scan_id": id(0x36), "reason": "wrong-wound" } });
     ward.clinic.execute::<WoundEpisode>(id(0x2001), by_hand).await;
     let ruler = Ruler::new(1);
-    ward.settle(&ward.worker(&ruler)).await;
+    ward.settle(ward.worker(&ruler).as_ref()).await;
     let wound = ward.wound().await;
     let outcomes: Vec<(ScanStatus, Option<RejectionReason>)> = wound
         .scans
@@ -296,5 +326,100 @@ async fn an_outage_or_a_crash_delays_and_repeats_nothing(pool: PgPool) {
             .await
             .expect("Postgres answers");
     assert_eq!(commands, 6);
+    ward.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_a_withdrawn_model_measured_is_withdrawn_once_unless_it_is_confirmed(pool: PgPool) {
+    let ward = Ward::open(pool).await;
+    for scan in 0..6_u128 {
+        ward.scan(0x40 + scan, &vec![b'x'; usize::try_from(scan).expect("small") + 10]).await;
+    }
+    ward.scan(0x46, b"empty").await;
+    ward.settle(ward.worker(&Ruler::new(1)).as_ref()).await;
+    ward.settle(ward.worker(&Ruler::new(2)).as_ref()).await;
+    // A clinician vouches for one, and takes another back.
+    let of = |wound: &WoundDocument, scan: usize| wound.scans[scan].measurements[1].id;
+    let wound = ward.wound().await;
+    let (confirmed, mistaken) = (of(&wound, 0), of(&wound, 1));
+    let confirm = json!({ "confirm-measurement": { "measurement_id": confirmed } });
+    ward.clinic.execute::<WoundEpisode>(id(0x2001), confirm).await;
+    let withdraw = json!({ "withdraw-measurement": {
+        "measurement_id": mistaken, "reason": "entered-in-error",
+    }});
+    ward.clinic.execute::<WoundEpisode>(id(0x2001), withdraw).await;
+
+    // The worker dies and begins again, also from zero, and stays for what comes late.
+    for delay_ms in [20, 40] {
+        let running = ward.clinic.start(ward.withdrawal(&[2]));
+        sleep(Duration::from_millis(delay_ms)).await;
+        running.kill().await;
+    }
+    let withdrawal = ward.withdrawal(&[2]);
+    ward.settle(withdrawal.as_ref()).await;
+    assert_eq!(ward.count("MeasurementWithdrawn").await, 5, "four of the model, one by a person");
+    ward.scan(0x47, b"a worker that had not heard").await;
+    ward.settle(ward.worker(&Ruler::new(2)).as_ref()).await;
+    ward.settle(withdrawal.as_ref()).await;
+    ward.clinic.runtime.rebuild(withdrawal.as_ref()).await.expect("Mongo answers");
+    ward.settle(withdrawal.as_ref()).await;
+    assert_eq!(ward.count("MeasurementWithdrawn").await, 6);
+
+    let wound = ward.wound().await;
+    for scan in &wound.scans[..6] {
+        assert!(scan.measurements[0].withdrawn_at.is_none(), "another model's stand");
+        let of_model = &scan.measurements[1];
+        assert_eq!(of_model.withdrawn_at.is_some(), of_model.id != confirmed);
+        let expected = match of_model.id {
+            id if id == confirmed => None,
+            id if id == mistaken => Some(WithdrawalReason::EnteredInError),
+            _ => Some(WithdrawalReason::ModelWithdrawn),
+        };
+        assert_eq!(of_model.withdrawal_reason, expected);
+        assert_eq!(scan.status, ScanStatus::Measured);
+    }
+    assert_eq!(wound.scans[7].status, ScanStatus::Withdrawn, "nobody else has answered it yet");
+    let shown: Vec<_> = wound.healing.iter().map(|point| point.measurement_id).collect();
+    assert_eq!(shown.len(), 6);
+    assert_eq!(shown[0], confirmed);
+    assert!(
+        wound.scans[1..6]
+            .iter()
+            .zip(&shown[1..])
+            .all(|(it, shown)| it.measurements[0].id == *shown)
+    );
+
+    // Another set of models is another projector, whatever the order they are named in.
+    assert_eq!(ward.withdrawal(&[2, 3]).id(), ward.withdrawal(&[3, 2]).id());
+    assert_ne!(ward.withdrawal(&[2, 3]).id(), withdrawal.id());
+    drop(withdrawal);
+    ward.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_worker_stops_between_two_scans_of_a_batch(pool: PgPool) {
+    let ward = Ward::open(pool).await;
+    for scan in 0..4_u128 {
+        ward.scan(0x40 + scan, &vec![b'x'; usize::try_from(scan).expect("small") + 10]).await;
+    }
+    let ruler = Ruler::new(1);
+    let stop = CancellationToken::new();
+    let worker = InferenceWorker::new(
+        ward.clinic.log.clone(),
+        ward.shelf.clone(),
+        ruler.clone(),
+        ward.recorder.clone(),
+    );
+    let worker = worker.stopped_by(stop.clone());
+    stop.cancel();
+    let head = ward.clinic.log.head().await.expect("the log answers");
+    let batch = ward.clinic.log.read(0..head, &["wound"]).await.expect("the log answers");
+    let left = worker.apply(&batch).await.expect_err("it leaves the rest to the next");
+    assert!(matches!(left, projections::runtime::ApplyError::Stopped), "{left}");
+    assert_eq!(ruler.measured.load(Ordering::SeqCst), 0);
+    // Nothing is lost by it: whoever comes next begins with that batch.
+    drop(worker);
+    ward.settle(ward.worker(&ruler).as_ref()).await;
+    assert_eq!(ward.count("MeasurementRecorded").await, 4);
     ward.close().await;
 }

@@ -69,6 +69,10 @@ codes! {
     Etiology = domain::wound::Etiology;
     /// Why a scan was not measured.
     RejectionReason = domain::wound::RejectionReason;
+    /// Why a measurement was withdrawn. `model-withdrawn` is the worker's.
+    WithdrawalReason = domain::wound::WithdrawalReason;
+    /// How a model stands.
+    ModelStatus = domain::model::ModelStatus;
     /// Why an episode was closed.
     CloseReason = domain::wound::CloseReason;
     /// Whether a person or a program acts.
@@ -77,21 +81,32 @@ codes! {
     Role = domain::account::Role;
 }
 
-/// The bytes of a capture.
-pub struct CaptureBytes;
+macro_rules! bytes {
+    ($($(#[doc = $doc:literal])* $name:ident;)*) => {$(
+        $(#[doc = $doc])*
+        pub struct $name;
 
-impl PartialSchema for CaptureBytes {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
-            .description(Some("The bytes of a capture."))
-            .into()
-    }
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+                    .description(Some(concat!($($doc),*).trim()))
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($name))
+            }
+        }
+    )*};
 }
 
-impl ToSchema for CaptureBytes {
-    fn name() -> Cow<'static, str> {
-        Cow::Borrowed("CaptureBytes")
-    }
+bytes! {
+    /// The bytes of a capture.
+    CaptureBytes;
+    /// The bytes of a model's package.
+    PackageBytes;
 }

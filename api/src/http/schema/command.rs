@@ -7,6 +7,7 @@ use super::codes::{
     AccountKind, AddressUse, AnatomicalSite, Authority, CancellationReason, CloseReason,
     ContactSystem, ContactUse, DeactivationReason, ErasureReason, Etiology, Fold, Gender,
     HoldReason, IdentifierUse, Laterality, NameUse, RejectionReason, ReleaseReason, Role,
+    WithdrawalReason,
 };
 
 /// A person's name, kept as it is given. A family name or a given name is required.
@@ -318,6 +319,21 @@ pub struct RejectScan {
     /// More about why; required for `other`.
     #[schema(max_length = 2000)]
     pub detail: Option<String>,
+}
+
+/// Withdraws a measurement.
+#[derive(ToSchema)]
+pub struct WithdrawMeasurement {
+    /// Why.
+    pub reason: WithdrawalReason,
+}
+
+/// Why a model is activated or withdrawn.
+#[derive(ToSchema)]
+pub struct ModelReason {
+    /// Why. It is kept in the clear and for good: it must not name a person.
+    #[schema(max_length = 2000)]
+    pub reason: String,
 }
 
 /// Closes an episode of a wound.

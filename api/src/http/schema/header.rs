@@ -133,6 +133,15 @@ pub struct MeasurementPath {
     pub measurement_id: Uuid,
 }
 
+/// Which model.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct ModelPath {
+    /// The SHA-256 of its weights, in hexadecimal.
+    #[param(min_length = 64, max_length = 64)]
+    pub sha256: String,
+}
+
 /// Which command.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -64,7 +64,13 @@ mod tests {
             EnteredInError = domain::appointment::EnteredInError;
             OpenWound = domain::wound::OpenWound;
             RejectScan = crate::http::wounds::Rejection;
+            WithdrawMeasurement = crate::http::wounds::Withdrawal;
             CloseWound = domain::wound::CloseWound;
+            ModelReason = crate::http::models::Reason;
+            ModelCard = domain::model::CardParts;
+            CardMetrics = domain::model::CardMetrics;
+            ContourError = domain::model::ContourError;
+            ModelReference = domain::model::Reference;
             NewAccount = crate::http::accounts::NewAccount;
             GrantRole = domain::account::GrantRole;
             RevokeRole = domain::account::RevokeRole;

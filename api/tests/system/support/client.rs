@@ -47,6 +47,7 @@ pub(crate) enum Content<'a> {
     None,
     Json(&'a Value),
     Capture(&'a [u8]),
+    Package(&'a [u8]),
 }
 
 impl Client {
@@ -89,6 +90,11 @@ impl Client {
     /// A capture.
     pub(crate) async fn capture(&self, key: Uuid, path: &str, bytes: &[u8]) -> Reply {
         self.send(Method::POST, path, Some(key), &Content::Capture(bytes)).await
+    }
+
+    /// A model's package.
+    pub(crate) async fn package(&self, key: Uuid, bytes: &[u8]) -> Reply {
+        self.send(Method::POST, "/v1/models", Some(key), &Content::Package(bytes)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -147,6 +153,9 @@ impl Client {
             Content::Json(body) => request.json(body),
             Content::Capture(bytes) => request
                 .header("Content-Type", projections::wound::bundle::MEDIA_TYPE)
+                .body(bytes.to_vec()),
+            Content::Package(bytes) => request
+                .header("Content-Type", projections::wound::network::PACKAGE_MEDIA_TYPE)
                 .body(bytes.to_vec()),
         };
         let response = request.send().await?;

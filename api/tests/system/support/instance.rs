@@ -104,6 +104,12 @@ impl Instance {
         self.path("blobs")
     }
 
+    /// The files of captures. The weights of models, which lie beside them, are about nobody.
+    pub(crate) fn captures(&self) -> Vec<PathBuf> {
+        let weights = self.blobs().join("models");
+        below(&self.blobs()).into_iter().filter(|file| !file.starts_with(&weights)).collect()
+    }
+
     /// Opens the log in this process.
     pub(crate) async fn ledger(&self) -> Ledger {
         let pool = database::connect(&self.url).await.expect("the application's pool");

@@ -7,12 +7,13 @@ use burn::{
 use serde::Serialize;
 
 use super::{
+    card::wound_threshold,
     dataset::{self, Example},
     evaluate::{Evaluation, Tally, compare},
     evidence::{calibrate, evidence, log_odds},
     material::HeldOut,
     model::Network,
-    segment::{Segmentation, Segmenter, WOUND_THRESHOLD},
+    segment::{Segmentation, Segmenter},
 };
 
 /// How good the weights are on what they never learned from.
@@ -76,7 +77,7 @@ pub(super) fn judge(network: Network, held_out: &HeldOut, device: &Device) -> (N
         let mut tally = Tally::default();
         for (example, segmentation) in examples.iter().zip(segmentations) {
             segmentation.wound_probability = segmenter.wound_probability(&segmentation.probability);
-            tally.add(compare(segmentation, &example.mask, WOUND_THRESHOLD));
+            tally.add(compare(segmentation, &example.mask, wound_threshold()));
         }
         tally.evaluation()
     });

@@ -23,10 +23,6 @@ const ZOOM: f32 = 1.5;
 /// Where the first look finds nothing, the closer one goes to so many of the most wound-like cells.
 const LIKELY_CELLS: usize = 64;
 
-/// At this probability and above there is a wound. Chosen on the held-out split together with
-/// the calibration in the weights.
-pub const WOUND_THRESHOLD: f32 = 0.8;
-
 /// A pixel at this probability and above belongs to the wound.
 pub(super) const PIXEL_THRESHOLD: f32 = 0.5;
 
@@ -36,6 +32,12 @@ pub(super) const PIXEL_THRESHOLD: f32 = 0.5;
 struct Aligned<T: ?Sized>(T);
 
 static WEIGHTS: &Aligned<[u8]> = &Aligned(*include_bytes!("weights/wound.bpk"));
+
+/// The weights that are part of the program, as they would lie in a file.
+#[must_use]
+pub fn embedded_weights() -> &'static [u8] {
+    &WEIGHTS.0
+}
 
 /// Why weights could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +72,7 @@ impl Segmentation {
         Self { width, height, probability: vec![0.0; cells], wound_probability: 0.0 }
     }
 
-    /// Whether there is a wound, at a threshold on its probability ([`WOUND_THRESHOLD`] unless
+    /// Whether there is a wound, at a threshold on its probability (the one on the model's card unless
     /// there is a reason for another).
     #[must_use]
     pub fn wound_found(&self, threshold: f32) -> bool {
@@ -147,7 +149,15 @@ impl Segmenter {
     ///
     /// The file cannot be read or holds no weights of this network.
     pub fn from_file(path: &std::path::Path) -> Result<Self, SegmenterError> {
-        let bytes = std::fs::read(path).map_err(SegmenterError::Read)?;
+        Self::from_bytes(std::fs::read(path).map_err(SegmenterError::Read)?)
+    }
+
+    /// A network with weights out of the store of registered models, or of a package.
+    ///
+    /// # Errors
+    ///
+    /// The bytes hold no weights of this network.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, SegmenterError> {
         let digest = Sha256::digest(&bytes).into();
         let bytes = burn::tensor::Bytes::from_bytes_vec(bytes);
         Self::load(BurnpackStore::from_bytes(Some(bytes)), digest)
@@ -318,6 +328,7 @@ mod tests {
     use crate::wound::{
         network::{
             Tally,
+            card::wound_threshold,
             dataset::{self, Split},
             evaluate::compare,
             synthetic,
@@ -371,8 +382,8 @@ mod tests {
             spec.depth_size = [32, 24];
             let made = phantom::generate(&spec).expect("the default phantom can be made");
             let segmentation = segmenter.segment(made.capture.image());
-            assert!(segmentation.wound_found(WOUND_THRESHOLD), "phantom {seed}");
-            tally.add(compare(&segmentation, &made.mask, WOUND_THRESHOLD));
+            assert!(segmentation.wound_found(wound_threshold()), "phantom {seed}");
+            tally.add(compare(&segmentation, &made.mask, wound_threshold()));
         }
         let dice = tally.evaluation().dice_mean;
         assert!(dice >= 0.8, "Dice {dice}");
@@ -385,14 +396,14 @@ mod tests {
             let spec = PhantomSpec { wound: None, seed, look: seed, ..PhantomSpec::default() };
             let made = phantom::generate(&spec).expect("a healthy phantom can be made");
             let segmentation = segmenter.segment(made.capture.image());
-            assert!(!segmentation.wound_found(WOUND_THRESHOLD), "healthy phantom {seed}");
+            assert!(!segmentation.wound_found(wound_threshold()), "healthy phantom {seed}");
         }
         let mut found = Vec::new();
         for seed in 900..920 {
             let mut rng = rand::SeedableRng::seed_from_u64(seed);
             let drawing = synthetic::woundless(320, 240, &mut rng);
             let segmentation = segmenter.segment(&drawing.image);
-            if segmentation.wound_found(WOUND_THRESHOLD) {
+            if segmentation.wound_found(wound_threshold()) {
                 found.push((seed, segmentation.wound_probability));
             }
         }
@@ -410,7 +421,7 @@ mod tests {
         for pair in held_out.step_by(9) {
             let example = pair.load().expect("a photograph and its mask");
             let segmentation = segmenter.segment(&example.image);
-            tally.add(compare(&segmentation, &example.mask, WOUND_THRESHOLD));
+            tally.add(compare(&segmentation, &example.mask, wound_threshold()));
         }
         let figures = tally.evaluation();
         assert!(figures.n > 10, "{} photographs", figures.n);
@@ -432,7 +443,7 @@ mod tests {
             let picture = image::open(&file).expect("a board's picture").to_rgb8();
             let segmentation = segmenter.segment(&picture);
             let probability = segmentation.wound_probability;
-            assert!(!segmentation.wound_found(WOUND_THRESHOLD), "{probability} in {file:?}");
+            assert!(!segmentation.wound_found(wound_threshold()), "{probability} in {file:?}");
             boards += 1;
         }
         assert!(boards > 0, "the folder has boards");

@@ -1,0 +1,100 @@
+//! The model that comes with the program: registered by every worker that starts, and activated where no model ever was.
+
+use bytes::Bytes;
+use commands::{Actor, CommandError, Context, Ledger, Loaded, PurposeOfUse, Weights, WeightsError};
+use domain::model::{ActivateModel, RegisterModel};
+use domain::value::{Digest, Note, TextError};
+use domain::{ModelCommand, ModelRegistry};
+use projections::wound::network::{embedded_card, embedded_weights};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+/// How often the registry may change under the worker that starts.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// Why the program's model was not taken into use.
+#[derive(Debug, thiserror::Error)]
+pub enum IntoUseError {
+    /// The ledger did not take the command, or the registry cannot be read.
+    #[error("the model of the program could not be registered or activated")]
+    Ledger(#[from] CommandError),
+    /// The weights could not be stored.
+    #[error("the weights of the program could not be stored")]
+    Weights(#[from] WeightsError),
+    /// The reason is none.
+    #[error("the reason of the activation is not a note")]
+    Reason(#[from] TextError),
+    /// Others changed the registry each time.
+    #[error("the registry of models kept changing")]
+    Busy,
+}
+
+/// Registers the model that comes with the program unless it is registered, and activates it if no model was ever
+/// active. Several workers may do so at once: the command's ids are made from the weights' digest, and each
+/// command holds only for the version of the registry that it was decided on.
+///
+/// # Errors
+/// When the ledger or the store of weights fails.
+pub async fn take_into_use(ledger: &Ledger, weights: &Weights) -> Result<(), IntoUseError> {
+    let digest = Digest::from(<[u8; 32]>::from(Sha256::digest(embedded_weights())));
+    for _ in 0..ATTEMPTS_MAX {
+        let loaded = ledger.load::<ModelRegistry>(ModelRegistry::ID).await?;
+        let (registry, version) = match loaded {
+            Some(Loaded { aggregate, version }) => (aggregate, version),
+            None => (ModelRegistry::default(), 0),
+        };
+        let (what, command) = if registry.model(&digest).is_none() {
+            weights.put(Bytes::from_static(embedded_weights())).await?;
+            let command = RegisterModel {
+                weights_sha256: digest,
+                size: embedded_weights().len() as u64,
+                card: embedded_card().clone(),
+            };
+            ("registered", ModelCommand::Register(Box::new(command)))
+        } else if registry.active().is_none() {
+            let reason = Note::new("No model was active: this one comes with the program.")?;
+            ("activated", ModelCommand::Activate(ActivateModel { weights_sha256: digest, reason }))
+        } else {
+            return Ok(());
+        };
+        let mut context = Context::new(Actor::ledger(), PurposeOfUse::Sysadmin);
+        context.command_id = derived_id(what, &digest);
+        let context = context.expecting(version);
+        match ledger.execute::<ModelRegistry>(ModelRegistry::ID, command, &context).await {
+            Ok(_) => tracing::info!(model = %digest, "{what} the model of the program"),
+            // Somebody else was quicker: look again.
+            Err(CommandError::VersionConflict { .. }) => {}
+            // A full registry takes no more, and whichever model is active in it stays so.
+            Err(error @ CommandError::Refused { .. }) if registry.active().is_some() => {
+                let error = crate::http::chain(&error);
+                tracing::warn!(model = %digest, error, "the model of the program is not registered");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(IntoUseError::Busy)
+}
+
+/// The id of the command that takes these weights into use (`UUIDv8`).
+fn derived_id(what: &str, weights: &Digest) -> Uuid {
+    let digest = Sha256::digest(format!("coherency/model/v1\n{what}\n{weights}\n"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_follow_from_the_weights() {
+        let (one, other) = (Digest([1; 32]), Digest([2; 32]));
+        let id = derived_id("registered", &one);
+        assert_eq!(id, derived_id("registered", &one));
+        assert_eq!(id.get_version_num(), 8);
+        assert_ne!(id, derived_id("activated", &one));
+        assert_ne!(id, derived_id("registered", &other));
+    }
+}

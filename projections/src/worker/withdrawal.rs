@@ -1,0 +1,160 @@
+//! The withdrawal: when a model was withdrawn, so is every measurement that it made and that no clinician confirmed.
+//!
+//! One projector does it for all withdrawn models. Its id follows from them, so one more makes another projector, which
+//! reads the log from its beginning; and it goes on reading, for a worker that had not heard yet may have recorded an
+//! answer later. Whether there is something to withdraw is read from the wound's stream in the log itself, and the command's
+//! id is made from the measurement: so a crash and a replay repeat nothing.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::value::Digest;
+use domain::wound::{Boundary, MeasurementRecorded, WithdrawMeasurement, WithdrawalReason};
+use domain::{Event, MeasurementId, WoundEvent, WoundId};
+use sha2::{Digest as _, Sha256};
+use tracing::info;
+use uuid::Uuid;
+
+use super::ports::{Answer, SinkError, WithdrawalSink};
+use crate::event::{EventLog, RecordedEvent};
+use crate::runtime::{ApplyError, Projector};
+
+/// The projector that withdraws.
+pub struct WithdrawalWorker {
+    log: EventLog,
+    sink: Arc<dyn WithdrawalSink>,
+    models: BTreeSet<Digest>,
+}
+
+impl WithdrawalWorker {
+    /// A worker that withdraws through `sink` what models of these digests measured, each as measurements name it.
+    pub fn new(
+        log: EventLog,
+        sink: Arc<dyn WithdrawalSink>,
+        models: impl IntoIterator<Item = Digest>,
+    ) -> WithdrawalWorker {
+        WithdrawalWorker { log, sink, models: models.into_iter().collect() }
+    }
+
+    /// Whether a withdrawn model made the measurement: a person's outline is the person's.
+    fn is_of_a_withdrawn_model(&self, event: &MeasurementRecorded) -> bool {
+        event.measurement.boundary == Boundary::Network && self.models.contains(&event.model_digest)
+    }
+
+    /// The measurements of a wound that are confirmed or withdrawn, as its stream in the log tells it now.
+    async fn settled(&self, wound: Uuid) -> Result<BTreeSet<MeasurementId>, ApplyError> {
+        let events = self.log.stream("wound", wound).await;
+        let events = events.map_err(ApplyError::unavailable("read the wound's events"))?;
+        let settled = events.into_iter().filter_map(|recorded| match recorded.event {
+            Some(Event::Wound(WoundEvent::MeasurementConfirmed(event))) => {
+                Some(event.measurement_id)
+            }
+            Some(Event::Wound(WoundEvent::MeasurementWithdrawn(event))) => {
+                Some(event.measurement_id)
+            }
+            _ => None,
+        });
+        Ok(settled.collect())
+    }
+
+    async fn withdraw(
+        &self,
+        recorded: &RecordedEvent,
+        measurement_id: MeasurementId,
+    ) -> Result<(), ApplyError> {
+        let answer = Answer {
+            wound_id: WoundId::from_uuid(recorded.stream_id),
+            command_id: derived_id(measurement_id),
+            caused_by: recorded.command_id,
+        };
+        let reason = WithdrawalReason::ModelWithdrawn;
+        let command = WithdrawMeasurement { measurement_id, reason };
+        match self.sink.withdraw_measurement(&answer, command).await {
+            Ok(()) => {
+                metrics::counter!("measurements_withdrawn_total").increment(1);
+                info!(measurement.id = %measurement_id, "withdrew a measurement with its model");
+                Ok(())
+            }
+            // A clinician was quicker and confirmed or withdrew it, or the patient was erased.
+            Err(SinkError::Refused { code }) => {
+                info!(measurement.id = %measurement_id, code, "a measurement is not to be withdrawn");
+                Ok(())
+            }
+            Err(error @ SinkError::Unavailable { .. }) => {
+                Err(ApplyError::unavailable("withdraw a measurement")(error))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Projector for WithdrawalWorker {
+    fn name(&self) -> &str {
+        "withdrawal"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        for model in &self.models {
+            hash.update(model.as_bytes());
+        }
+        let models = Digest::from(<[u8; 32]>::from(hash.finalize())).to_string();
+        format!("{}:{}:{}", self.name(), self.version(), models.get(..16).unwrap_or(&models))
+    }
+
+    fn streams(&self) -> &[&'static str] {
+        &["wound"]
+    }
+
+    async fn apply(&self, batch: &[RecordedEvent]) -> Result<(), ApplyError> {
+        let mut wounds: HashMap<Uuid, BTreeSet<MeasurementId>> = HashMap::new();
+        for recorded in batch {
+            let Some(Event::Wound(WoundEvent::MeasurementRecorded(event))) = &recorded.event else {
+                continue;
+            };
+            if !self.is_of_a_withdrawn_model(event) {
+                continue;
+            }
+            let settled = match wounds.entry(recorded.stream_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.settled(recorded.stream_id).await?),
+            };
+            if !settled.contains(&event.measurement_id) {
+                self.withdraw(recorded, event.measurement_id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Its effects are events, and those stay.
+    async fn reset(&self) -> Result<(), ApplyError> {
+        Ok(())
+    }
+}
+
+/// The id of the command that withdraws a measurement with its model (`UUIDv8`).
+fn derived_id(measurement: MeasurementId) -> Uuid {
+    let digest = Sha256::digest(format!("coherency/withdrawal/v1\n{measurement}\n"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_follows_from_the_measurement() {
+        let (one, other) = (Uuid::from_u128(1).into(), Uuid::from_u128(2).into());
+        assert_eq!(derived_id(one), derived_id(one));
+        assert_ne!(derived_id(one), derived_id(other));
+        assert_eq!(derived_id(one).get_version_num(), 8);
+    }
+}
