@@ -11,7 +11,7 @@ use crate::support::{Clinic, Process, phantom, until};
 /// How many scans wait, unless `LEDGER_DRAIN_SCANS` says otherwise.
 const SCANS: usize = 24;
 
-/// Captures, and wounds they are handed in for, by turns.
+/// Captures: each wound gets each of them once, as an episode takes no capture twice.
 const CAPTURES: usize = 8;
 
 /// What one process may hold in memory, and what it may gain between its first and its last scans.
@@ -43,14 +43,13 @@ async fn a_long_queue_is_answered_once_and_in_steady_memory() {
     let mut clinic = Clinic::start().await;
     clinic.worker.kill();
     let mut wounds = Vec::new();
-    for number in 0..CAPTURES {
+    for number in 0..scans.div_ceil(CAPTURES) {
         let patient = clinic.register("Queued", "Odile", &format!("Q-{number}")).await;
         wounds.push(clinic.wound(&patient).await);
     }
     for number in 0..scans {
         // Later captures of a wound follow earlier ones, and every wound is captured by turns.
-        let (wound, capture) =
-            (&wounds[number % CAPTURES], &captures[number / CAPTURES % CAPTURES]);
+        let (wound, capture) = (&wounds[number / CAPTURES], &captures[number % CAPTURES]);
         clinic.staff.capture(Uuid::now_v7(), &format!("{wound}/scans"), capture).await.done();
     }
     assert_eq!(clinic.answers().await, 0, "nobody works yet");

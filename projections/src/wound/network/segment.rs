@@ -258,31 +258,35 @@ impl Segmenter {
 
     /// The mean of a picture's and its mirror image's logits, cell by cell.
     fn look(&self, small: &RgbImage) -> Vec<f32> {
+        // Side by side: much of a pass runs on one core.
+        let mirror = imageops::flip_horizontal(small);
+        let (mut logits, mirrored) = rayon::join(|| self.pass(small), || self.pass(&mirror));
+        let width = small.width() as usize;
+        for (row, mirrored) in logits.chunks_mut(width).zip(mirrored.chunks(width)) {
+            for (logit, mirrored) in row.iter_mut().zip(mirrored.iter().rev()) {
+                *logit = (*logit + mirrored) / 2.0;
+            }
+        }
+        logits
+    }
+
+    /// The logits of a picture, one for each of its pixels.
+    fn pass(&self, small: &RgbImage) -> Vec<f32> {
         let (width, height) = (small.width() as usize, small.height() as usize);
         // Padded with black, as the pictures that the network learned from were.
         let (columns, rows) = (width.next_multiple_of(STRIDE), height.next_multiple_of(STRIDE));
         let plane = columns * rows;
-        let mut input = vec![normalise(0.0); 2 * 3 * plane];
+        let mut input = vec![normalise(0.0); 3 * plane];
         for (x, y, pixel) in small.enumerate_pixels() {
-            let (x, y) = (x as usize, y as usize);
             for (channel, byte) in pixel.0.into_iter().enumerate() {
-                let value = normalise(f32::from(byte));
-                input[channel * plane + y * columns + x] = value;
-                input[(3 + channel) * plane + y * columns + (width - 1 - x)] = value;
+                input[channel * plane + y as usize * columns + x as usize] =
+                    normalise(f32::from(byte));
             }
         }
         let input =
-            Tensor::<4>::from_data(TensorData::new(input, [2, 3, rows, columns]), &self.device);
+            Tensor::<4>::from_data(TensorData::new(input, [1, 3, rows, columns]), &self.device);
         let output = floats(self.network.forward(input).into_data());
-        let mut logits = Vec::with_capacity(width * height);
-        for y in 0..height {
-            for x in 0..width {
-                let straight = output[y * columns + x];
-                let mirrored = output[plane + y * columns + (width - 1 - x)];
-                logits.push((straight + mirrored) / 2.0);
-            }
-        }
-        logits
+        output.chunks(columns).take(height).flat_map(|row| &row[..width]).copied().collect()
     }
 }
 
