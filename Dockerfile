@@ -24,7 +24,8 @@ USER ledger
 ENV LEDGER_LISTEN=0.0.0.0:8080 \
     LEDGER_KEYS_DIR=/var/lib/ledger/keys \
     LEDGER_CHECKPOINTS=/var/lib/ledger/checkpoints \
-    LEDGER_BLOBS=/var/lib/ledger/blobs
+    LEDGER_BLOBS=/var/lib/ledger/blobs \
+    MIMALLOC_PURGE_DELAY=100
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["ledger", "health"]
 ENTRYPOINT ["ledger"]

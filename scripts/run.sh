@@ -36,6 +36,8 @@ fi
 umask 077
 
 export LEDGER_ORIGIN=${LEDGER_ORIGIN:-clinic.localhost/ledger}
+# docs/operations.md, "How much memory".
+export MIMALLOC_PURGE_DELAY=${MIMALLOC_PURGE_DELAY:-100}
 export LEDGER_KEYS_DIR=${LEDGER_KEYS_DIR:-$local_dir/keys}
 export LEDGER_CHECKPOINTS=${LEDGER_CHECKPOINTS:-$local_dir/checkpoints}
 export LEDGER_BLOBS=${LEDGER_BLOBS:-$local_dir/blobs}

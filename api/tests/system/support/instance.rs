@@ -142,6 +142,8 @@ impl Instance {
             .env("LEDGER_ORIGIN", ORIGIN)
             .env("LEDGER_KEYS_DIR", self.path("keys"))
             .env("LEDGER_BLOBS", self.blobs())
+            // As `make run` and the image set it.
+            .env("MIMALLOC_PURGE_DELAY", "100")
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command
