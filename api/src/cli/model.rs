@@ -35,8 +35,9 @@ pub(super) enum Model {
     Pack(Pack),
 }
 
+/// Weights, and pictures that people outlined to look at with them.
 #[derive(Debug, Args)]
-pub(super) struct Reference {
+struct Judged {
     /// Photographs
     #[arg(long, value_name = "FOLDER")]
     images: PathBuf,
@@ -49,6 +50,12 @@ pub(super) struct Reference {
     /// Only one side of the fixed split that training keeps to
     #[arg(long, value_enum, value_name = "SIDE")]
     split: Option<Side>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reference {
+    #[command(flatten)]
+    judged: Judged,
 }
 
 #[derive(Debug, Args)]
@@ -143,18 +150,8 @@ pub(super) struct Train {
 
 #[derive(Debug, Args)]
 pub(super) struct Evaluate {
-    /// Photographs
-    #[arg(long, value_name = "FOLDER")]
-    images: PathBuf,
-    /// Their masks, paired by stem
-    #[arg(long, value_name = "FOLDER")]
-    masks: PathBuf,
-    /// Weights to score instead of those in the program
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Only one side of the fixed split that training keeps to
-    #[arg(long, value_enum, value_name = "SIDE")]
-    split: Option<Side>,
+    #[command(flatten)]
+    judged: Judged,
     /// From which probability on a picture is said to show a wound
     #[arg(long, default_value_t = wound_threshold(), value_name = "P")]
     threshold: f32,
@@ -190,12 +187,14 @@ impl Side {
     }
 }
 
-/// A network with the weights of a file, or with those in the program.
-fn segmenter(weights: Option<&PathBuf>) -> anyhow::Result<Segmenter> {
-    Ok(match weights {
-        None => Segmenter::embedded()?,
-        Some(file) => Segmenter::from_file(file)?,
-    })
+impl Judged {
+    /// A network with the weights of the file, or with those in the program.
+    fn segmenter(&self) -> anyhow::Result<Segmenter> {
+        Ok(match &self.weights {
+            None => Segmenter::embedded()?,
+            Some(file) => Segmenter::from_file(file)?,
+        })
+    }
 }
 
 fn card(output: &Output) -> anyhow::Result<Verdict> {
@@ -222,9 +221,9 @@ fn card(output: &Output) -> anyhow::Result<Verdict> {
 
 impl Reference {
     fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        let segmenter = segmenter(self.weights.as_ref())?;
-        let split = self.split.map(Side::split);
-        let config = ReferenceConfig { images: self.images, masks: self.masks, split };
+        let segmenter = self.judged.segmenter()?;
+        let Judged { images, masks, split, .. } = self.judged;
+        let config = ReferenceConfig { images, masks, split: split.map(Side::split) };
         let bar = output.progress("Counting", 0);
         let counted = reference(&segmenter, &config, &mut |done, total| {
             bar.set_length(total as u64);
@@ -347,13 +346,10 @@ impl Train {
 
 impl Evaluate {
     fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        let segmenter = segmenter(self.weights.as_ref())?;
-        let config = EvaluateConfig {
-            images: self.images,
-            masks: self.masks,
-            split: self.split.map(Side::split),
-            wound_threshold: self.threshold,
-        };
+        let segmenter = self.judged.segmenter()?;
+        let Judged { images, masks, split, .. } = self.judged;
+        let split = split.map(Side::split);
+        let config = EvaluateConfig { images, masks, split, wound_threshold: self.threshold };
         let bar = output.progress("Scoring", 0);
         let scored = evaluate(&segmenter, &config, &mut |done, total| {
             bar.set_length(total as u64);

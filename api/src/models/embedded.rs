@@ -5,6 +5,7 @@ use commands::{Actor, CommandError, Context, Ledger, Loaded, PurposeOfUse, Weigh
 use domain::model::{ActivateModel, RegisterModel};
 use domain::value::{Digest, Note, TextError};
 use domain::{ModelCommand, ModelRegistry};
+use projections::worker::derived_id;
 use projections::wound::network::{embedded_card, embedded_weights};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -58,7 +59,7 @@ pub async fn take_into_use(ledger: &Ledger, weights: &Weights) -> Result<(), Int
             return Ok(());
         };
         let mut context = Context::new(Actor::ledger(), PurposeOfUse::Sysadmin);
-        context.command_id = derived_id(what, &digest);
+        context.command_id = id_for(what, &digest);
         let context = context.expecting(version);
         match ledger.execute::<ModelRegistry>(ModelRegistry::ID, command, &context).await {
             Ok(_) => tracing::info!(model = %digest, "{what} the model of the program"),
@@ -77,11 +78,8 @@ pub async fn take_into_use(ledger: &Ledger, weights: &Weights) -> Result<(), Int
 }
 
 /// The id of the command that takes these weights into use (`UUIDv8`).
-fn derived_id(what: &str, weights: &Digest) -> Uuid {
-    let digest = Sha256::digest(format!("coherency/model/v1\n{what}\n{weights}\n"));
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+fn id_for(what: &str, weights: &Digest) -> Uuid {
+    derived_id(&format!("coherency/model/v1\n{what}\n{weights}\n"))
 }
 
 #[cfg(test)]
@@ -91,10 +89,10 @@ mod tests {
     #[test]
     fn ids_follow_from_the_weights() {
         let (one, other) = (Digest([1; 32]), Digest([2; 32]));
-        let id = derived_id("registered", &one);
-        assert_eq!(id, derived_id("registered", &one));
+        let id = id_for("registered", &one);
+        assert_eq!(id, id_for("registered", &one));
         assert_eq!(id.get_version_num(), 8);
-        assert_ne!(id, derived_id("activated", &one));
-        assert_ne!(id, derived_id("registered", &other));
+        assert_ne!(id, id_for("activated", &one));
+        assert_ne!(id, id_for("registered", &other));
     }
 }

@@ -8,6 +8,7 @@
 //! answer goes under a command id made from scan and model; so a crash and a replay repeat nothing, and
 //! another model answers beside the old one.
 
+mod derived;
 mod drift;
 mod ports;
 mod purge;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+pub use derived::derived_id;
 pub use drift::{DriftWatch, label};
 pub use ports::{
     Answer, CapturePurge, CaptureRequest, CaptureSource, FetchError, MeasurementSink, PurgeSink,
@@ -103,7 +105,7 @@ impl InferenceWorker {
         };
         let answer = Answer {
             wound_id: WoundId::from_uuid(recorded.stream_id),
-            command_id: derived_id("command", scan.scan_id, &self.model),
+            command_id: id_for("command", scan.scan_id, &self.model),
             caused_by: recorded.command_id,
         };
         let reason = match &outcome {
@@ -113,7 +115,7 @@ impl InferenceWorker {
         let submitted = match outcome {
             Ok(measurement) => {
                 let measurement_id =
-                    MeasurementId::from_uuid(derived_id("measurement", scan.scan_id, &self.model));
+                    MeasurementId::from_uuid(id_for("measurement", scan.scan_id, &self.model));
                 let command = RecordMeasurement {
                     scan_id: scan.scan_id,
                     measurement_id,
@@ -134,7 +136,6 @@ impl InferenceWorker {
         };
         match submitted {
             Ok(()) => {
-                metrics::counter!("scans_answered_total", "outcome" => reason).increment(1);
                 let model = self.label.clone();
                 metrics::counter!("inference_outcomes_total", "model" => model, "outcome" => reason)
                     .increment(1);
@@ -290,11 +291,8 @@ fn damaged() -> ScanRejection {
 }
 
 /// An id that the same scan and model always come to (`UUIDv8`).
-fn derived_id(what: &str, scan: ScanId, model: &Digest) -> Uuid {
-    let digest = Sha256::digest(format!("coherency/inference/v1\n{what}\n{scan}\n{model}\n"));
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+fn id_for(what: &str, scan: ScanId, model: &Digest) -> Uuid {
+    derived_id(&format!("coherency/inference/v1\n{what}\n{scan}\n{model}\n"))
 }
 
 /// A detail as a note, cut to what a note may hold.
@@ -312,13 +310,13 @@ mod tests {
         let scan = ScanId::from_uuid(Uuid::from_u128(1));
         let other = ScanId::from_uuid(Uuid::from_u128(2));
         let (model, newer) = (Digest([1; 32]), Digest([2; 32]));
-        let id = derived_id("command", scan, &model);
-        assert_eq!(id, derived_id("command", scan, &model));
+        let id = id_for("command", scan, &model);
+        assert_eq!(id, id_for("command", scan, &model));
         assert_eq!(id.get_version_num(), 8);
         for different in [
-            derived_id("measurement", scan, &model),
-            derived_id("command", other, &model),
-            derived_id("command", scan, &newer),
+            id_for("measurement", scan, &model),
+            id_for("command", other, &model),
+            id_for("command", scan, &newer),
         ] {
             assert_ne!(id, different);
         }

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use domain::Event;
 use domain::custody::{CustodyEvent, RecordPurge, Store, StorePurge};
-use sha2::{Digest as _, Sha256};
 use tracing::info;
 use uuid::Uuid;
 
+use super::derived::derived_id;
 use super::ports::{CapturePurge, PurgeSink, SinkError};
 use crate::event::{CUSTODY, EventLog, RecordedEvent};
 use crate::read_models::ReadModels;
@@ -62,7 +62,7 @@ impl PurgeWorker {
         stores.extend(purged.cached.map(|entries| of(Store::Cache, entries)));
         stores.push(of(Store::Captures, scans));
         let command = RecordPurge { stores };
-        let (id, caused_by) = (derived_id(subject), recorded.command_id);
+        let (id, caused_by) = (id_for(subject), recorded.command_id);
         match self.sink.record_purge(subject, id, caused_by, command).await {
             Ok(()) => {
                 metrics::counter!("purges_recorded_total").increment(1);
@@ -122,11 +122,8 @@ impl Projector for PurgeWorker {
 }
 
 /// The id of the command that records a subject's purge (`UUIDv8`).
-fn derived_id(subject: Uuid) -> Uuid {
-    let digest = Sha256::digest(format!("coherency/purge/v1\n{subject}\n"));
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+fn id_for(subject: Uuid) -> Uuid {
+    derived_id(&format!("coherency/purge/v1\n{subject}\n"))
 }
 
 #[cfg(test)]
@@ -136,8 +133,8 @@ mod tests {
     #[test]
     fn the_id_follows_from_the_subject() {
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_eq!(derived_id(one), derived_id(one));
-        assert_ne!(derived_id(one), derived_id(other));
-        assert_eq!(derived_id(one).get_version_num(), 8);
+        assert_eq!(id_for(one), id_for(one));
+        assert_ne!(id_for(one), id_for(other));
+        assert_eq!(id_for(one).get_version_num(), 8);
     }
 }

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::info;
 use uuid::Uuid;
 
+use super::derived::derived_id;
 use super::ports::{Answer, SinkError, WithdrawalSink};
 use crate::event::{EventLog, RecordedEvent};
 use crate::runtime::{ApplyError, Projector};
@@ -66,7 +67,7 @@ impl WithdrawalWorker {
     ) -> Result<(), ApplyError> {
         let answer = Answer {
             wound_id: WoundId::from_uuid(recorded.stream_id),
-            command_id: derived_id(measurement_id),
+            command_id: id_for(measurement_id),
             caused_by: recorded.command_id,
         };
         let reason = WithdrawalReason::ModelWithdrawn;
@@ -139,11 +140,8 @@ impl Projector for WithdrawalWorker {
 }
 
 /// The id of the command that withdraws a measurement with its model (`UUIDv8`).
-fn derived_id(measurement: MeasurementId) -> Uuid {
-    let digest = Sha256::digest(format!("coherency/withdrawal/v1\n{measurement}\n"));
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+fn id_for(measurement: MeasurementId) -> Uuid {
+    derived_id(&format!("coherency/withdrawal/v1\n{measurement}\n"))
 }
 
 #[cfg(test)]
@@ -153,8 +151,8 @@ mod tests {
     #[test]
     fn the_id_follows_from_the_measurement() {
         let (one, other) = (Uuid::from_u128(1).into(), Uuid::from_u128(2).into());
-        assert_eq!(derived_id(one), derived_id(one));
-        assert_ne!(derived_id(one), derived_id(other));
-        assert_eq!(derived_id(one).get_version_num(), 8);
+        assert_eq!(id_for(one), id_for(one));
+        assert_ne!(id_for(one), id_for(other));
+        assert_eq!(id_for(one).get_version_num(), 8);
     }
 }

@@ -10,6 +10,7 @@ pub mod capture;
 pub mod decode;
 pub mod geometry;
 pub mod importers;
+mod logistic;
 mod metadata;
 pub mod network;
 pub mod overlay;

@@ -1,7 +1,7 @@
 //! What speaks for a wound in a picture, from the probabilities of its cells, and the fit that makes a
 //! probability of it.
 
-use nalgebra::{DMatrix, DVector};
+use crate::wound::logistic::{self, Seen};
 
 /// How many numbers speak for a wound.
 pub(super) const EVIDENCE: usize = 2;
@@ -37,36 +37,23 @@ pub(super) fn log_odds(probability: f32, uncertain: f32) -> f32 {
 }
 
 /// Fits slopes and an intercept, last, so that the sigmoid of their sum over the numbers is the
-/// probability (Platt): Newton's method on the penalised likelihood.
+/// probability (Platt), with a weak prior around slope 1 of the first number.
 pub(super) fn calibrate<const N: usize>(seen: &[([f32; N], bool)]) -> Vec<f32> {
-    // A weak prior around slope 1 of the first number keeps perfectly separated classes from a cliff.
-    let (prior, prior_of_intercept) = (0.5, 0.02);
-    let mut middle = DVector::<f64>::zeros(N + 1);
+    let (mut middle, mut strength) = (vec![0.0; N + 1], vec![0.5; N + 1]);
     middle[0] = 1.0;
-    let mut strength = DVector::from_element(N + 1, prior);
-    strength[N] = prior_of_intercept;
-    let mut fitted = middle.clone();
-    for _ in 0..100 {
-        let mut gradient = strength.component_mul(&(&fitted - &middle));
-        let mut curvature = DMatrix::from_diagonal(&strength);
-        for (numbers, wound) in seen {
-            let one = std::iter::once(1.0);
-            let x = DVector::from_iterator(N + 1, numbers.iter().map(|n| f64::from(*n)).chain(one));
-            let p = 1.0 / (1.0 + (-fitted.dot(&x)).exp());
-            gradient.axpy(p - f64::from(u8::from(*wound)), &x, 1.0);
-            curvature.ger((p * (1.0 - p)).max(1e-9), &x, &x, 1.0);
-        }
-        let Some(curvature) = curvature.cholesky() else { break };
-        let step = curvature.solve(&gradient);
-        // A step too far from afar would not come back.
-        let step = &step * (2.0 / step.norm()).min(1.0);
-        fitted -= &step;
-        if step.norm() < 1e-9 {
-            break;
-        }
-    }
+    strength[N] = 0.02;
+    let rows: Vec<(Vec<f64>, f64)> = seen
+        .iter()
+        .map(|(numbers, wound)| {
+            let numbers = numbers.iter().map(|number| f64::from(*number)).chain([1.0]);
+            (numbers.collect(), f64::from(u8::from(*wound)))
+        })
+        .collect();
+    let rows = rows.iter().map(|(numbers, share)| Seen { numbers, share: *share, weight: 1.0 });
+    // The prior alone determines every factor.
+    let mut fitted = logistic::fit(rows, &middle, &strength).unwrap_or(middle);
     fitted[0] = fitted[0].max(0.05);
-    fitted.iter().map(|value| *value as f32).collect()
+    fitted.into_iter().map(|value| value as f32).collect()
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use image::{RgbImage, imageops};
-use nalgebra::{SMatrix, SVector};
+use image::RgbImage;
 use serde::Serialize;
 
-use super::{CELLS_ACROSS, COLOUR_SCALE, Cells, FEATURES, Features, probability, scaled};
+use super::{CELLS_ACROSS, COLOUR_SCALE, Cells, FEATURES, Features, scaled};
+use crate::wound::logistic::{self, Seen, probability};
 use crate::wound::network::dataset::{self, DatasetError};
 
 /// How the labels of `dfutissue` name slough.
@@ -17,7 +17,6 @@ const GRANULATION: u8 = 2;
 const BLOCKS: usize = 6;
 /// Keeps the coefficients finite where the classes part.
 const RIDGE: f64 = 1e-3;
-const STEPS: usize = 30;
 
 /// Why nothing could be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -84,9 +83,7 @@ fn crop(example: &dataset::Example) -> Option<Crop> {
     let cells = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
     let (width, height) = (cells(example.image.width()), cells(example.image.height()));
     let cover = |mask: &RgbImage| -> Vec<f64> {
-        let small =
-            if scale < 1.0 { imageops::thumbnail(mask, width, height) } else { mask.clone() };
-        small.pixels().map(|pixel| f64::from(pixel.0[0]) / 255.0).collect()
+        scaled(mask, width, height).pixels().map(|pixel| f64::from(pixel.0[0]) / 255.0).collect()
     };
     let (fibrin, granulation) = (cover(&fibrin), cover(&granulation));
     let both = fibrin.iter().zip(&granulation);
@@ -97,30 +94,15 @@ fn crop(example: &dataset::Example) -> Option<Crop> {
     Some(Crop { features, slough })
 }
 
-/// Logistic regression by Newton's method; every crop weighs the same.
+/// Logistic regression; every crop weighs the same.
 fn regress<'a>(crops: impl Iterator<Item = &'a Crop> + Clone) -> Result<Features, FitError> {
-    let mut coefficients = SVector::<f64, FEATURES>::zeros();
-    for _ in 0..STEPS {
-        let mut gradient = coefficients * RIDGE;
-        let mut curvature = SMatrix::<f64, FEATURES, FEATURES>::identity() * RIDGE;
-        let mut many = 0.0;
-        for crop in crops.clone() {
-            many += 1.0;
-            let weight = 1.0 / crop.slough.len() as f64;
-            for (features, slough) in crop.features.iter().zip(&crop.slough) {
-                let p = probability(&coefficients.into(), features);
-                let features = SVector::from(*features);
-                gradient += features * (weight * (p - slough));
-                curvature += features * features.transpose() * (weight * p * (1.0 - p));
-            }
-        }
-        let step = curvature.cholesky().ok_or(FitError::Singular)?.solve(&gradient);
-        coefficients -= step;
-        if step.norm() < 1e-9 * many {
-            break;
-        }
-    }
-    Ok(coefficients.into())
+    let cells = crops.flat_map(|crop| {
+        let weight = 1.0 / crop.slough.len() as f64;
+        let cells = crop.features.iter().zip(&crop.slough);
+        cells.map(move |(numbers, share)| Seen { numbers, share: *share, weight })
+    });
+    let fitted = logistic::fit(cells, &[0.0; FEATURES], &[RIDGE; FEATURES]);
+    fitted.and_then(|fitted| fitted.try_into().ok()).ok_or(FitError::Singular)
 }
 
 fn range(crops: &[Crop]) -> [[f64; 2]; 3] {

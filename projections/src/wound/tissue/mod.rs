@@ -12,6 +12,7 @@ use domain::wound::TissuePermille;
 use image::{RgbImage, imageops};
 
 use super::geometry::Polygon;
+use super::logistic::probability;
 
 pub use fit::{Fit, FitError, fit};
 
@@ -175,12 +176,6 @@ fn scaled(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     } else {
         imageops::thumbnail(image, width, height)
     }
-}
-
-/// The probability that a cell shows slough.
-fn probability(coefficients: &Features, features: &Features) -> f64 {
-    let odds: f64 = coefficients.iter().zip(features).map(|(a, b)| a * b).sum();
-    1.0 / (1.0 + (-odds).exp())
 }
 
 fn is_strange(features: &Features, range: &[[f64; 2]; 3]) -> bool {
