@@ -1,4 +1,4 @@
-"""Reads weights as the program keeps them (`wound.bpk`), by the names `network.py` gives them."""
+"""Reads one network's weights out of those the program keeps (`wound.bpk`), by the names `network.py` gives them."""
 
 import struct
 from pathlib import Path
@@ -13,7 +13,7 @@ KINDS = {"F16": np.float16, "F32": np.float32}
 NAMES = {"gamma": "weight", "beta": "bias"}
 
 
-def read(path):
+def read(path, member=0):
     everything = Path(path).read_bytes()
     magic, _version, size = struct.unpack_from("<IHI", everything)
     if magic != MAGIC:
@@ -23,13 +23,18 @@ def read(path):
     start = -(-(header + size) // ALIGNMENT) * ALIGNMENT
     weights = {}
     for name, tensor in listed.items():
+        # Fitted by the program each time it takes weights over.
+        if name == "calibration":
+            continue
+        # Files of one network alone, as they were at first, name no member.
+        of = name.split(".")[1] if name.startswith("members.") else "0"
+        if of != str(member):
+            continue
         first, last = (start + offset for offset in tensor["data_offsets"])
         numbers = np.frombuffer(everything[first:last], KINDS[tensor["dtype"]])
-        head, _, last = name.rpartition(".")
+        head, _, last = name.removeprefix(f"members.{member}.").rpartition(".")
         name = ".".join(filter(None, [head, NAMES.get(last, last)]))
         weights[name] = torch.from_numpy(
             numbers.reshape(tensor["shape"]).astype(np.float32)
         )
-    # Fitted by the program each time it takes weights over.
-    weights.pop("calibration", None)
     return weights

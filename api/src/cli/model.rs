@@ -81,9 +81,9 @@ struct Packed {
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// What `training/train.py` wrote: weights, an input and their output for it
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// What one or two runs of `training/train.py` wrote: weights, an input and their output for it
+    #[arg(value_name = "FILE", num_args = 1..=2, required = true)]
+    files: Vec<PathBuf>,
     /// Photographs, to calibrate on those held out
     #[arg(long, value_name = "FOLDER")]
     images: PathBuf,
@@ -266,7 +266,7 @@ impl Pack {
 impl Import {
     fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         let report = import(&ImportConfig {
-            file: self.file,
+            files: self.files,
             images: self.images,
             masks: self.masks,
             output: self.output,

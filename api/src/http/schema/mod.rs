@@ -7,11 +7,13 @@ mod codes;
 mod command;
 mod document;
 mod header;
+mod model;
 
 pub use codes::*;
 pub use command::*;
 pub use document::*;
 pub use header::*;
+pub use model::*;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Weights that were trained elsewhere: checked against what they gave there, calibrated, and
 //! written as the program reads them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::{
     module::{Module, Param},
@@ -11,6 +11,7 @@ use burn::{
 use serde::Serialize;
 
 use super::{
+    ensemble::{Ensemble, MEMBERS_MAX},
     judge::{Figures, judge},
     material::HeldOut,
     model::{Network, STRIDE},
@@ -30,9 +31,10 @@ const HALF_TOLERANCE: f32 = 0.05;
 /// What to import.
 #[derive(Debug, Clone)]
 pub struct ImportConfig {
-    /// A `PyTorch` file as `training/train.py` writes it: `network`, the weights by name, and
-    /// `reference`, an `input` and the `output` they gave for it.
-    pub file: PathBuf,
+    /// One or two `PyTorch` files as `training/train.py` writes them: `network`, the weights by name, and
+    /// `reference`, an `input` and the `output` they gave for it. Of two, the first looks at a picture and
+    /// the second at its mirror image.
+    pub files: Vec<PathBuf>,
     /// Folder of photographs, to calibrate on those held out.
     pub images: PathBuf,
     /// Folder of their masks, paired by stem.
@@ -59,6 +61,12 @@ pub struct ImportReport {
 /// Why weights were not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
+    /// No file, or more than there are looks at a picture.
+    #[error("{count} files of weights were given: give 1 to {MEMBERS_MAX}")]
+    Count {
+        /// How many.
+        count: usize,
+    },
     /// The file is not one of this network's.
     #[error("{} holds no weights of the wound network: {reason}", path.display())]
     File {
@@ -96,37 +104,38 @@ fn furthest(a: Tensor<4>, b: Tensor<4>) -> f32 {
     (a - b).abs().max().into_scalar::<f32>()
 }
 
-impl ImportConfig {
-    fn fail(&self, reason: impl ToString) -> ImportError {
-        ImportError::File { path: self.file.clone(), reason: reason.to_string() }
+/// Fills all of `module` from a part of a file.
+fn fill<M: ModuleSnapshot>(module: &mut M, path: &Path, part: &str) -> Result<(), ImportError> {
+    let fail = |reason| ImportError::File { path: path.to_owned(), reason };
+    let mut store = PytorchStore::from_file(path)
+        .with_top_level_key(part)
+        .map_indices_contiguous(false)
+        .allow_partial(true);
+    let result = module.load_from(&mut store).map_err(|error| fail(error.to_string()))?;
+    let missing: Vec<_> = result.missing.iter().map(|(name, _)| name.as_str()).collect();
+    match (missing.is_empty(), result.errors.is_empty(), result.unused.is_empty()) {
+        (true, true, true) => Ok(()),
+        _ => Err(fail(format!(
+            "missing {missing:?}, wrong {:?}, unknown {:?}",
+            result.errors, result.unused
+        ))),
     }
+}
 
-    /// Fills all of `module` but what `absent` names from a part of the file.
-    fn fill<M: ModuleSnapshot>(
-        &self,
-        module: &mut M,
-        part: &str,
-        absent: &[&str],
-    ) -> Result<(), ImportError> {
-        let mut store = PytorchStore::from_file(&self.file)
-            .with_top_level_key(part)
-            .map_indices_contiguous(false)
-            .allow_partial(true);
-        let result = module.load_from(&mut store).map_err(|e| self.fail(e))?;
-        let missing: Vec<_> = result
-            .missing
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .filter(|name| !absent.contains(name))
-            .collect();
-        match (missing.is_empty(), result.errors.is_empty(), result.unused.is_empty()) {
-            (true, true, true) => Ok(()),
-            _ => Err(self.fail(format!(
-                "missing {missing:?}, wrong {:?}, unknown {:?}",
-                result.errors, result.unused
-            ))),
-        }
-    }
+/// A network with the weights of a file, what it was given where it was trained, and how far a logit is from what
+/// it gave there.
+fn member(path: &Path, device: &Device) -> Result<(Network, Tensor<4>, f32), ImportError> {
+    let mut network = Network::new(device).valid();
+    fill(&mut network, path, "network")?;
+    let [n, height, width] = REFERENCE;
+    let empty = |channels| Param::from_tensor(Tensor::zeros([n, channels, height, width], device));
+    let mut reference = Reference { input: empty(3), output: empty(1) };
+    fill(&mut reference, path, "reference")?;
+    let input = reference.input.val();
+    let difference =
+        furthest(network.clone().folded().forward(input.clone()), reference.output.val());
+    check(difference, LOGIT_TOLERANCE)?;
+    Ok((network, input, difference))
 }
 
 /// Imports weights.
@@ -137,26 +146,28 @@ impl ImportConfig {
 /// else than the reference; the photographs cannot be read or the weights not be written.
 pub fn import(config: &ImportConfig) -> Result<ImportReport, ImportError> {
     let device = Device::flex();
-    let mut network = Network::new(&device).valid();
-    config.fill(&mut network, "network", &["calibration"])?;
-    let [n, height, width] = REFERENCE;
-    let empty = |channels| Param::from_tensor(Tensor::zeros([n, channels, height, width], &device));
-    let mut reference = Reference { input: empty(3), output: empty(1) };
-    config.fill(&mut reference, "reference", &[])?;
-    let (input, wanted) = (reference.input.val(), reference.output.val());
-    let logit_difference = furthest(network.clone().folded().forward(input.clone()), wanted);
-    check(logit_difference, LOGIT_TOLERANCE)?;
+    if !(1..=MEMBERS_MAX).contains(&config.files.len()) {
+        return Err(ImportError::Count { count: config.files.len() });
+    }
+    let members = config.files.iter().map(|path| member(path, &device));
+    let members = members.collect::<Result<Vec<_>, _>>()?;
+    let logit_difference = members.iter().map(|(_, _, difference)| *difference).fold(0.0, f32::max);
+    let (networks, inputs): (Vec<_>, Vec<_>) =
+        members.into_iter().map(|(network, input, _)| (network, input)).unzip();
 
     let held_out = HeldOut::gather(&config.images, &config.masks, None);
     let held_out = held_out.map_err(ImportError::Calibrate)?;
-    let (network, figures) = judge(network, &held_out, &device);
-    let digest = write_weights(&network, &config.output).map_err(ImportError::Calibrate)?;
+    let (networks, figures) = judge(Ensemble::new(networks, &device), &held_out, &device);
+    let digest = write_weights(&networks, &config.output).map_err(ImportError::Calibrate)?;
     let written = Segmenter::from_file(&config.output).map_err(ImportError::Written)?;
-    let half_difference = furthest(
-        activation::sigmoid(network.forward(input.clone())),
-        activation::sigmoid(written.logits(input)),
-    );
-    check(half_difference, HALF_TOLERANCE)?;
+    let mut half_difference = 0.0_f32;
+    for (turn, input) in inputs.into_iter().enumerate() {
+        let seen =
+            |networks: &Ensemble, input| activation::sigmoid(networks.member(turn).forward(input));
+        let difference = furthest(seen(&networks, input.clone()), seen(written.networks(), input));
+        check(difference, HALF_TOLERANCE)?;
+        half_difference = half_difference.max(difference);
+    }
     Ok(ImportReport {
         logit_difference,
         half_difference,
@@ -181,13 +192,28 @@ mod tests {
         let file = folder.path().join("network.pt");
         std::fs::write(&file, b"no weights").expect("a file");
         let config = ImportConfig {
-            file: file.clone(),
+            files: vec![file.clone()],
             images: folder.path().to_owned(),
             masks: folder.path().to_owned(),
             output: folder.path().join("wound.bpk"),
         };
         let error = import(&config).expect_err("refused");
         assert!(matches!(&error, ImportError::File { path, .. } if *path == file), "{error}");
+    }
+
+    #[test]
+    fn more_networks_than_looks_are_refused() {
+        let here = PathBuf::from("here");
+        for count in [0, MEMBERS_MAX + 1] {
+            let config = ImportConfig {
+                files: vec![here.clone(); count],
+                images: here.clone(),
+                masks: here.clone(),
+                output: here.clone(),
+            };
+            let error = import(&config).expect_err("refused");
+            assert!(matches!(error, ImportError::Count { count: it } if it == count), "{error}");
+        }
     }
 
     #[test]

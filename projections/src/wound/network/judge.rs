@@ -1,20 +1,18 @@
 //! How good a network is on what it never learned from, and how sure of a wound it may be.
 
-use burn::{
-    module::{Module, Param},
-    tensor::{Device, Tensor},
-};
+use burn::{module::Module, tensor::Device};
 use serde::Serialize;
 
 use super::{
     card::wound_threshold,
     dataset::{self, Example},
+    ensemble::Ensemble,
     evaluate::{Evaluation, Tally, compare},
     evidence::{calibrate, evidence, log_odds},
     material::HeldOut,
-    model::Network,
-    segment::{Segmentation, Segmenter},
+    segment::{Segmentation, Segmenter, sigmoid},
 };
+use crate::wound::logistic::{self, Seen};
 
 /// How good the weights are on what they never learned from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -30,10 +28,15 @@ pub struct Figures {
 /// One cell in so many is enough to calibrate the cells by.
 const CELL_STEP: usize = 7;
 
-/// Fits slope and intercept that turn a cell's logit into calibrated odds of wound.
-fn calibrate_cells(groups: &[(&[Example], Vec<Segmentation>)]) -> Vec<f32> {
+/// A probability in single precision is no nearer to certain.
+const UNCERTAIN: f32 = 1e-6;
+
+/// What to multiply a cell's logit by so that it tells the odds of wound (temperature scaling: Guo et al., "On
+/// Calibration of Modern Neural Networks", 2017). There is no intercept: it would move the boundary away from where
+/// the network learned to put it, and make every wound smaller.
+fn temperature(examples: &[Example], segmentations: &[Segmentation]) -> f32 {
     let mut cells = Vec::new();
-    for (example, segmentation) in groups.iter().flat_map(|(e, s)| e.iter().zip(s)) {
+    for (example, segmentation) in examples.iter().zip(segmentations) {
         let (mask, width) = (&example.mask, segmentation.width as usize);
         let place = |cell: usize, cells: u32, pixels: u32| {
             ((cell as f32 + 0.5) * pixels as f32 / cells as f32) as u32
@@ -41,26 +44,34 @@ fn calibrate_cells(groups: &[(&[Example], Vec<Segmentation>)]) -> Vec<f32> {
         for (index, p) in segmentation.probability.iter().enumerate().step_by(CELL_STEP) {
             let x = place(index % width, segmentation.width, mask.width());
             let y = place(index / width, segmentation.height, mask.height());
-            cells.push(([log_odds(*p, 1e-6)], dataset::is_wound(mask.get_pixel(x, y).0[0])));
+            let wound = dataset::is_wound(mask.get_pixel(x, y).0[0]);
+            cells.push(([f64::from(log_odds(*p, UNCERTAIN))], f64::from(u8::from(wound))));
         }
     }
-    calibrate(&cells)
+    let seen = cells.iter().map(|(odds, share)| Seen { numbers: odds, share: *share, weight: 1.0 });
+    // The prior alone determines the one factor.
+    let fitted = logistic::fit(seen, &[1.0], &[0.5]).unwrap_or_else(|| vec![1.0]);
+    (fitted[0] as f32).max(0.05)
 }
 
 /// Looks at everything held out, calibrates on it and gives the figures.
-pub(super) fn judge(network: Network, held_out: &HeldOut, device: &Device) -> (Network, Figures) {
+pub(super) fn judge(
+    networks: Ensemble,
+    held_out: &HeldOut,
+    device: &Device,
+) -> (Ensemble, Figures) {
     let groups: [&[Example]; 3] = [&held_out.photographs, &held_out.phantoms, &held_out.woundless];
-    let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
+    let segmenter = Segmenter::new(networks.valid(), [0; 32], device.clone());
     let mut seen: [(&[Example], Vec<Segmentation>); 3] = groups.map(|examples| {
         let seen = examples.iter().map(|example| segmenter.segment(&example.image)).collect();
         (examples, seen)
     });
-    let calibrated = calibrate_cells(&seen);
-    let mut network = network.rescale(calibrated[0], calibrated[1]);
-    // Asked once more: where it looks closer depends on what the first look gives.
-    let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
-    for (examples, segmentations) in &mut seen {
-        *segmentations = examples.iter().map(|it| segmenter.segment(&it.image)).collect();
+    // By photographs alone: on drawings the answer is easy, and would make it too sure of itself on photographs.
+    let temperature = temperature(seen[0].0, &seen[0].1);
+    let networks = networks.rescale(temperature);
+    // The same logits times a factor: where the closer look goes does not change.
+    for p in seen.iter_mut().flat_map(|(_, it)| it).flat_map(|it| &mut it.probability) {
+        *p = sigmoid(temperature * log_odds(*p, UNCERTAIN));
     }
     let evident: Vec<_> = seen
         .iter()
@@ -70,9 +81,8 @@ pub(super) fn judge(network: Network, held_out: &HeldOut, device: &Device) -> (N
             (evidence(&segmentation.probability), wound)
         })
         .collect();
-    let calibrated = Tensor::<1>::from_floats(calibrate(&evident).as_slice(), device);
-    network.calibration = Param::initialized(network.calibration.id, calibrated);
-    let segmenter = Segmenter::new(network.valid(), [0; 32], device.clone());
+    let networks = networks.calibrated(&calibrate(&evident), device);
+    let segmenter = Segmenter::new(networks.valid(), [0; 32], device.clone());
     let [photographs, phantoms, woundless] = seen.each_mut().map(|(examples, segmentations)| {
         let mut tally = Tally::default();
         for (example, segmentation) in examples.iter().zip(segmentations) {
@@ -81,5 +91,5 @@ pub(super) fn judge(network: Network, held_out: &HeldOut, device: &Device) -> (N
         }
         tally.evaluation()
     });
-    (network, Figures { photographs, phantoms, woundless })
+    (networks, Figures { photographs, phantoms, woundless })
 }

@@ -10,6 +10,7 @@ mod augment;
 mod card;
 mod closer;
 pub(in crate::wound) mod dataset;
+mod ensemble;
 mod evaluate;
 mod evidence;
 mod import;

@@ -13,8 +13,6 @@ use burn::{
     tensor::{Device, Tensor, activation},
 };
 
-use super::evidence::EVIDENCE;
-
 /// The epsilon the published encoder was trained with.
 const ENCODER_EPSILON: f64 = 1e-3;
 
@@ -198,7 +196,7 @@ impl Encoder {
 
 /// Two 3 × 3 convolutions with batch norms.
 #[derive(Module, Debug)]
-struct Refine {
+pub(super) struct Refine {
     conv1: Conv2d,
     norm1: Option<BatchNorm>,
     conv2: Conv2d,
@@ -226,12 +224,9 @@ impl Refine {
 #[derive(Module, Debug)]
 pub(super) struct Network {
     pub(super) encoder: Encoder,
-    decoder: Vec<Refine>,
+    pub(super) decoder: Vec<Refine>,
     upsample: Interpolate2d,
-    head: Conv2d,
-    /// What turns the evidence of a picture into the probability of a wound: a factor for each number, and
-    /// the intercept.
-    pub(super) calibration: Param<Tensor<1>>,
+    pub(super) head: Conv2d,
 }
 
 /// What a pixel's channel (0 to 255) is to the network.
@@ -255,8 +250,6 @@ impl Network {
         // Most pixels are no wound: that must be the answer of silent features, or the network
         // spends its features on saying no and cannot be sure of a yes.
         head.bias = head.bias.map(|bias| bias.map(|bias| bias * 0.0 + PRIOR_LOGIT));
-        let mut calibration = [0.0; EVIDENCE + 1];
-        calibration[0] = 1.0;
         Self {
             encoder: Encoder::new(device),
             decoder,
@@ -265,7 +258,6 @@ impl Network {
                 .with_mode(InterpolateMode::Nearest)
                 .init(),
             head,
-            calibration: Param::from_tensor(Tensor::from_floats(calibration, device)),
         }
     }
 
@@ -298,17 +290,16 @@ impl Network {
         self
     }
 
-    /// The same network with each logit `slope` times as large and then raised by `intercept`.
-    pub(super) fn rescale(mut self, slope: f32, intercept: f32) -> Self {
+    /// The same network with each logit `slope` times as large.
+    pub(super) fn rescale(mut self, slope: f32) -> Self {
         self.head.weight = self.head.weight.map(|weight| weight * slope);
-        self.head.bias = self.head.bias.map(|bias| bias.map(|bias| bias * slope + intercept));
+        self.head.bias = self.head.bias.map(|bias| bias.map(|bias| bias * slope));
         self
     }
 
     /// Only the decoder learns.
     pub(super) fn freeze_encoder(mut self) -> Self {
         self.encoder = self.encoder.freeze();
-        self.calibration = self.calibration.freeze();
         self
     }
 

@@ -2,7 +2,7 @@
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
-    store::{BurnpackStore, HalfPrecisionAdapter, ModuleSnapshot},
+    store::BurnpackStore,
     tensor::{DType, Device, Tensor, TensorData},
 };
 use image::{RgbImage, imageops};
@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::{
     closer::{self, Region},
+    ensemble::Ensemble,
     evidence::evidence,
-    model::{Network, STRIDE, normalise},
+    model::{STRIDE, normalise},
 };
 
 /// The longer side of the grid on which the network looks at a picture.
@@ -122,10 +123,10 @@ fn grid(width: u32, height: u32) -> (u32, u32) {
     (side(width), side(height))
 }
 
-/// The network, ready to look at pictures. Cheap to share between threads behind an `Arc`.
+/// The network or networks, ready to look at pictures. Cheap to share between threads behind an `Arc`.
 #[derive(Debug)]
 pub struct Segmenter {
-    network: Network,
+    networks: Ensemble,
     /// A factor for each number of the evidence, and the intercept.
     calibration: Vec<f32>,
     digest: [u8; 32],
@@ -165,21 +166,18 @@ impl Segmenter {
 
     fn load(store: BurnpackStore, digest: [u8; 32]) -> Result<Self, SegmenterError> {
         let device = Device::flex();
-        let mut network = Network::new(&device);
-        let mut store = store.with_from_adapter(HalfPrecisionAdapter::new());
-        network.load_from(&mut store).map_err(|e| SegmenterError::Weights(e.to_string()))?;
+        let networks = Ensemble::load(store, &device).map_err(SegmenterError::Weights)?;
         let mut single = true;
-        network.visit(&mut Single(&mut single));
+        networks.visit(&mut Single(&mut single));
         if !single {
             return Err(SegmenterError::Weights("convolutions must be in half precision".into()));
         }
-        Ok(Self::new(network, digest, device))
+        Ok(Self::new(networks, digest, device))
     }
 
-    pub(super) fn new(network: Network, digest: [u8; 32], device: Device) -> Self {
-        let network = network.valid().folded();
-        let calibration = floats(network.calibration.val().into_data());
-        Self { calibration, network, digest, device }
+    pub(super) fn new(networks: Ensemble, digest: [u8; 32], device: Device) -> Self {
+        let networks = networks.valid().folded();
+        Self { calibration: networks.calibration(), networks, digest, device }
     }
 
     /// The SHA-256 of the weights: the model's name in every measurement made with it.
@@ -212,9 +210,9 @@ impl Segmenter {
         sigmoid(numbers.zip(&self.calibration).map(|(number, factor)| number * factor).sum())
     }
 
-    /// Logits for what is already on a grid.
-    pub(super) fn logits(&self, input: Tensor<4>) -> Tensor<4> {
-        self.network.forward(input)
+    /// The networks, for comparing what they give.
+    pub(super) fn networks(&self) -> &Ensemble {
+        &self.networks
     }
 
     /// Probabilities on the picture's grid: of a look at the whole, and of a closer one where the
@@ -256,11 +254,11 @@ impl Segmenter {
         }
     }
 
-    /// The mean of a picture's and its mirror image's logits, cell by cell.
+    /// The mean of a picture's and its mirror image's logits, cell by cell. Two networks see one of them each.
     fn look(&self, small: &RgbImage) -> Vec<f32> {
         // Side by side: much of a pass runs on one core.
         let mirror = imageops::flip_horizontal(small);
-        let (mut logits, mirrored) = rayon::join(|| self.pass(small), || self.pass(&mirror));
+        let (mut logits, mirrored) = rayon::join(|| self.pass(small, 0), || self.pass(&mirror, 1));
         let width = small.width() as usize;
         for (row, mirrored) in logits.chunks_mut(width).zip(mirrored.chunks(width)) {
             for (logit, mirrored) in row.iter_mut().zip(mirrored.iter().rev()) {
@@ -271,7 +269,7 @@ impl Segmenter {
     }
 
     /// The logits of a picture, one for each of its pixels.
-    fn pass(&self, small: &RgbImage) -> Vec<f32> {
+    fn pass(&self, small: &RgbImage, turn: usize) -> Vec<f32> {
         let (width, height) = (small.width() as usize, small.height() as usize);
         // Padded with black, as the pictures that the network learned from were.
         let (columns, rows) = (width.next_multiple_of(STRIDE), height.next_multiple_of(STRIDE));
@@ -285,7 +283,7 @@ impl Segmenter {
         }
         let input =
             Tensor::<4>::from_data(TensorData::new(input, [1, 3, rows, columns]), &self.device);
-        let output = floats(self.network.forward(input).into_data());
+        let output = floats(self.networks.member(turn).forward(input).into_data());
         output.chunks(columns).take(height).flat_map(|row| &row[..width]).copied().collect()
     }
 }

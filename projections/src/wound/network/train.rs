@@ -20,8 +20,9 @@ use sha2::{Digest, Sha256};
 use super::{
     augment::Sample,
     dataset::DatasetError,
+    ensemble::Ensemble,
     judge::{Figures, judge},
-    material::Material,
+    material::{HeldOut, Material},
     model::{Network, normalise},
 };
 use crate::wound::capture::CaptureError;
@@ -43,7 +44,7 @@ const AVERAGE_DECAY: f64 = 0.992;
 pub enum Start {
     /// The published weights of EfficientNet-Lite0 (a `PyTorch` file), under a fresh decoder.
     Encoder(PathBuf),
-    /// Weights of this network, as [`train`] and [`super::import`] write them.
+    /// Weights of this network, as [`train`] and [`super::import`] write them; of two networks the first.
     Weights(PathBuf),
 }
 
@@ -302,10 +303,9 @@ impl Run {
                 network.encoder.load_from(&mut store).map_err(start_error(path))?;
             }
             Start::Weights(path) => {
-                let mut store = BurnpackStore::from_file(path)
-                    .auto_extension(false)
-                    .with_from_adapter(HalfPrecisionAdapter::new());
-                network.load_from(&mut store).map_err(start_error(path))?;
+                let store = BurnpackStore::from_file(path).auto_extension(false);
+                let networks = Ensemble::load(store, device).map_err(start_error(path))?;
+                network = networks.member(0).clone();
             }
         }
         Ok(Self {
@@ -341,6 +341,18 @@ impl Run {
         Ok(())
     }
 
+    /// Writes the weights as they are now; returns their digest and how good they are.
+    fn judge(
+        &self,
+        config: &TrainConfig,
+        held_out: &HeldOut,
+        device: &Device,
+    ) -> Result<(String, Figures), TrainError> {
+        let networks = Ensemble::new(vec![self.average.valid()], device);
+        let (networks, figures) = judge(networks, held_out, device);
+        Ok((write_weights(&networks, &config.output)?, figures))
+    }
+
     /// One step; returns the loss.
     fn step(&mut self, samples: &[Sample], rate: f64, device: &Device) -> f64 {
         let (pixels, masks) = batch(samples, device);
@@ -363,7 +375,7 @@ impl Run {
 }
 
 /// Writes the weights in half precision; returns their digest.
-pub(super) fn write_weights(network: &Network, path: &Path) -> Result<String, TrainError> {
+pub(super) fn write_weights(networks: &Ensemble, path: &Path) -> Result<String, TrainError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(store_error(folder))?;
     }
@@ -371,7 +383,7 @@ pub(super) fn write_weights(network: &Network, path: &Path) -> Result<String, Tr
         .auto_extension(false)
         .overwrite(true)
         .with_to_adapter(HalfPrecisionAdapter::new());
-    network.save_into(&mut store).map_err(store_error(path))?;
+    networks.save_into(&mut store).map_err(store_error(path))?;
     let bytes = std::fs::read(path).map_err(store_error(path))?;
     Ok(hex::encode(Sha256::digest(&bytes)))
 }
@@ -389,7 +401,7 @@ pub fn train(
     let plain = device.clone().inner();
     let material = Material::gather(config)?;
     let mut run = Run::start(config, &device)?;
-    let (mut figures, mut digest) = (None, String::new());
+    let mut last = None;
     while run.state.epoch < config.epochs {
         let epoch = run.state.epoch;
         run.network = if epoch < config.frozen_epochs {
@@ -425,26 +437,21 @@ pub fn train(
         }
         run.state.epoch += 1;
         run.save(config)?;
-        let (network, judged) = judge(run.average.valid(), &material.held_out, &plain);
-        digest = write_weights(&network, &config.output)?;
-        figures = Some(judged);
+        let (digest, figures) = run.judge(config, &material.held_out, &plain)?;
+        last = Some((digest, figures));
         progress(Progress {
             epoch: epoch + 1,
             epochs: config.epochs,
             step: steps,
             steps,
             loss: sum / steps as f64,
-            figures,
+            figures: Some(figures),
         });
     }
-    let figures = match figures {
-        Some(figures) => figures,
+    let (digest, figures) = match last {
+        Some(last) => last,
         // The run was already complete: judge and write what it left.
-        None => {
-            let (network, judged) = judge(run.average.valid(), &material.held_out, &plain);
-            digest = write_weights(&network, &config.output)?;
-            judged
-        }
+        None => run.judge(config, &material.held_out, &plain)?,
     };
     Ok(TrainReport { epochs: run.state.epoch, figures, weights: config.output.clone(), digest })
 }
