@@ -1,4 +1,4 @@
-"""Reads one network's weights out of those the program keeps (`wound.bpk`), by the names `network.py` gives them."""
+"""Reads the first network's weights out of those the program keeps (`wound.bpk`), by the names `network.py` gives them."""
 
 import struct
 from pathlib import Path
@@ -13,7 +13,7 @@ KINDS = {"F16": np.float16, "F32": np.float32}
 NAMES = {"gamma": "weight", "beta": "bias"}
 
 
-def read(path, member=0):
+def read(path):
     everything = Path(path).read_bytes()
     magic, _version, size = struct.unpack_from("<IHI", everything)
     if magic != MAGIC:
@@ -23,16 +23,14 @@ def read(path, member=0):
     start = -(-(header + size) // ALIGNMENT) * ALIGNMENT
     weights = {}
     for name, tensor in listed.items():
-        # Fitted by the program each time it takes weights over.
-        if name == "calibration":
-            continue
-        # Files of one network alone, as they were at first, name no member.
-        of = name.split(".")[1] if name.startswith("members.") else "0"
-        if of != str(member):
+        # Files of one network alone, as they were at first, name no member. The calibration is fitted by the
+        # program each time it takes weights over.
+        name = name.removeprefix("members.0.")
+        if name == "calibration" or name.startswith("members."):
             continue
         first, last = (start + offset for offset in tensor["data_offsets"])
         numbers = np.frombuffer(everything[first:last], KINDS[tensor["dtype"]])
-        head, _, last = name.removeprefix(f"members.{member}.").rpartition(".")
+        head, _, last = name.rpartition(".")
         name = ".".join(filter(None, [head, NAMES.get(last, last)]))
         weights[name] = torch.from_numpy(
             numbers.reshape(tensor["shape"]).astype(np.float32)

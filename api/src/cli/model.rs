@@ -82,7 +82,7 @@ struct Packed {
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// What one or two runs of `training/train.py` wrote: weights, an input and their output for it
-    #[arg(value_name = "FILE", num_args = 1..=2, required = true)]
+    #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Photographs, to calibrate on those held out
     #[arg(long, value_name = "FOLDER")]

@@ -30,6 +30,17 @@ pub(super) fn evidence(probability: &[f32]) -> [f32; EVIDENCE] {
     [log_odds(mean, 1e-4), cells(INSIDE).ln_1p() - cells(AROUND).ln_1p()]
 }
 
+/// The probability that there is a wound: the factors of the calibration, the intercept last, over the numbers.
+pub(super) fn wound_probability(numbers: &[f32; EVIDENCE], factors: &[f32]) -> f32 {
+    let numbers = numbers.iter().chain(&[1.0]);
+    sigmoid(numbers.zip(factors).map(|(number, factor)| number * factor).sum())
+}
+
+/// The probability behind log odds.
+pub(super) fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
 /// The log odds of a probability, kept this far from certain.
 pub(super) fn log_odds(probability: f32, uncertain: f32) -> f32 {
     let p = probability.clamp(uncertain, 1.0 - uncertain);
@@ -38,10 +49,10 @@ pub(super) fn log_odds(probability: f32, uncertain: f32) -> f32 {
 
 /// Fits slopes and an intercept, last, so that the sigmoid of their sum over the numbers is the
 /// probability (Platt), with a weak prior around slope 1 of the first number.
-pub(super) fn calibrate<const N: usize>(seen: &[([f32; N], bool)]) -> Vec<f32> {
-    let (mut middle, mut strength) = (vec![0.0; N + 1], vec![0.5; N + 1]);
+pub(super) fn calibrate(seen: &[([f32; EVIDENCE], bool)]) -> Vec<f32> {
+    let (mut middle, mut strength) = (vec![0.0; EVIDENCE + 1], vec![0.5; EVIDENCE + 1]);
     middle[0] = 1.0;
-    strength[N] = 0.02;
+    strength[EVIDENCE] = 0.02;
     let rows: Vec<(Vec<f64>, f64)> = seen
         .iter()
         .map(|(numbers, wound)| {
@@ -77,19 +88,19 @@ mod tests {
 
     #[test]
     fn calibration_separates_what_can_be_separated() {
-        let seen: Vec<_> = (-20..20).map(|s| ([s as f32 / 4.0], s >= 4)).collect();
+        let seen: Vec<_> = (-20..20).map(|s| ([s as f32 / 4.0, 0.0], s >= 4)).collect();
         let fitted = calibrate(&seen);
-        let (slope, intercept) = (fitted[0], fitted[1]);
-        let probability = |s: f32| 1.0 / (1.0 + (-(slope * s + intercept)).exp());
-        assert!(slope > 1.0);
+        let probability = |s: f32| wound_probability(&[s, 0.0], &fitted);
+        assert!(fitted[0] > 1.0);
         assert!(probability(-3.0) < 0.05 && probability(4.0) > 0.95);
         assert!((probability(0.9) - 0.5).abs() < 0.2);
     }
 
     #[test]
     fn calibration_of_one_class_or_of_nothing_stays_finite() {
-        assert!(calibrate(&[([2.0], true), ([3.0], true)]).iter().all(|value| value.is_finite()));
-        assert_eq!(calibrate::<2>(&[]), [1.0, 0.0, 0.0]);
+        let one_class = calibrate(&[([2.0, 0.0], true), ([3.0, -1.0], true)]);
+        assert!(one_class.iter().all(|value| value.is_finite()));
+        assert_eq!(calibrate(&[]), [1.0, 0.0, 0.0]);
     }
 
     #[test]
@@ -101,9 +112,7 @@ mod tests {
             })
             .collect();
         let fitted = calibrate(&seen);
-        let told = seen
-            .iter()
-            .filter(|(x, wound)| (fitted[0] * x[0] + fitted[1] * x[1] + fitted[2] > 0.0) == *wound);
+        let told = seen.iter().filter(|(x, wound)| (wound_probability(x, &fitted) > 0.5) == *wound);
         assert_eq!(told.count(), seen.len());
     }
 }

@@ -8,9 +8,9 @@ use super::{
     dataset::{self, Example},
     ensemble::Ensemble,
     evaluate::{Evaluation, Tally, compare},
-    evidence::{calibrate, evidence, log_odds},
+    evidence::{calibrate, evidence, log_odds, sigmoid, wound_probability},
     material::HeldOut,
-    segment::{Segmentation, Segmenter, sigmoid},
+    segment::{Segmentation, Segmenter},
 };
 use crate::wound::logistic::{self, Seen};
 
@@ -81,15 +81,17 @@ pub(super) fn judge(
             (evidence(&segmentation.probability), wound)
         })
         .collect();
-    let networks = networks.calibrated(&calibrate(&evident), device);
-    let segmenter = Segmenter::new(networks.valid(), [0; 32], device.clone());
-    let [photographs, phantoms, woundless] = seen.each_mut().map(|(examples, segmentations)| {
+    let factors = calibrate(&evident);
+    let segmentations = seen.iter_mut().flat_map(|(_, it)| it);
+    for (segmentation, (numbers, _)) in segmentations.zip(&evident) {
+        segmentation.wound_probability = wound_probability(numbers, &factors);
+    }
+    let [photographs, phantoms, woundless] = seen.map(|(examples, segmentations)| {
         let mut tally = Tally::default();
-        for (example, segmentation) in examples.iter().zip(segmentations) {
-            segmentation.wound_probability = segmenter.wound_probability(&segmentation.probability);
+        for (example, segmentation) in examples.iter().zip(&segmentations) {
             tally.add(compare(segmentation, &example.mask, wound_threshold()));
         }
         tally.evaluation()
     });
-    (networks, Figures { photographs, phantoms, woundless })
+    (networks.calibrated(&factors, device), Figures { photographs, phantoms, woundless })
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{
     closer::{self, Region},
     ensemble::Ensemble,
-    evidence::evidence,
+    evidence::{evidence, sigmoid, wound_probability},
     model::{STRIDE, normalise},
 };
 
@@ -200,14 +200,8 @@ impl Segmenter {
         }
         let (width, height) = grid(image.width(), image.height());
         let probability = self.probability(image);
-        let wound_probability = self.wound_probability(&probability);
+        let wound_probability = wound_probability(&evidence(&probability), &self.calibration);
         Segmentation { width, height, probability, wound_probability }
-    }
-
-    /// The probability that there is a wound, from those of the cells.
-    pub(super) fn wound_probability(&self, probability: &[f32]) -> f32 {
-        let numbers = evidence(probability).into_iter().chain([1.0]);
-        sigmoid(numbers.zip(&self.calibration).map(|(number, factor)| number * factor).sum())
     }
 
     /// The networks, for comparing what they give.
@@ -312,11 +306,6 @@ impl ModuleVisitor for Single<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         *self.0 &= param.val().dtype() == DType::F32;
     }
-}
-
-/// The probability behind log odds.
-pub(super) fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
 }
 
 /// The numbers of a tensor.
