@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use commands::{BlobError, Blobs};
 use secrecy::SecretString;
 
 use crate::witness::Witness;
@@ -27,9 +28,27 @@ pub struct Stores {
     /// Begins every key in Redis, so that several ledgers may share one
     #[arg(long, env = "REDIS_PREFIX", default_value = "ledger", value_name = "TEXT")]
     pub redis_prefix: String,
-    /// Where captures are kept, encrypted: a folder, or the URL of an object store
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Where captures are.
+#[derive(Debug, Clone, Args)]
+pub struct Captures {
+    /// Where captures are kept, encrypted: a folder, or its file:// URL
     #[arg(long, env = "LEDGER_BLOBS", default_value = "./.local/blobs", value_name = "FOLDER|URL")]
-    pub blobs: String,
+    blobs: String,
+}
+
+impl Captures {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// When the address names no folder or the folder cannot be made.
+    pub fn open(&self) -> Result<Blobs, BlobError> {
+        Blobs::new(&self.blobs)
+    }
 }
 
 /// The log's identity and its keys.

@@ -194,31 +194,37 @@ impl Blobs {
         }
     }
 
-    /// Removes captures that no event names and that are older than `age` (at least
-    /// [`SWEEP_AGE_MIN`]): what a crash between store and log left behind.
+    /// The captures that no event names and that are older than `age` (at least [`SWEEP_AGE_MIN`]): what a
+    /// crash between store and log left behind.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn sweep(
+    pub(crate) async fn unnamed(
         &self,
         named: &HashSet<Uuid>,
         now: Timestamp,
         age: SignedDuration,
-    ) -> Result<u64, BlobError> {
+    ) -> Result<Vec<Path>, BlobError> {
         let age = age.max(SWEEP_AGE_MIN);
         let youngest = now.saturating_sub(age).unwrap_or(Timestamp::MIN).as_millisecond();
-        let found: Vec<_> = self.store.list(None).try_collect().await?;
-        let mut swept = 0;
-        for object in found {
+        let mut found: Vec<_> = self.store.list(None).try_collect().await?;
+        found.retain(|object| {
             let id = object.location.filename().and_then(|name| Uuid::try_parse(name).ok());
-            let Some(blob_id) = id else { continue };
             let is_old = object.last_modified.timestamp_millis() <= youngest;
-            if is_old && !named.contains(&blob_id) {
-                self.remove(&object.location).await?;
-                swept += 1;
-            }
+            is_old && id.is_some_and(|blob_id| !named.contains(&blob_id))
+        });
+        Ok(found.into_iter().map(|object| object.location).collect())
+    }
+
+    /// Removes what [`Self::unnamed`] found. Gives back how much that was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn sweep(&self, unnamed: &[Path]) -> Result<u64, BlobError> {
+        for location in unnamed {
+            self.remove(location).await?;
         }
-        Ok(swept)
+        Ok(unnamed.len() as u64)
     }
 }
 
@@ -285,9 +291,11 @@ mod tests {
         let names = HashSet::from([named.blob_id]);
         let now = Timestamp::now();
         let age = SignedDuration::ZERO;
-        assert_eq!(blobs.sweep(&names, now, age).await.expect("swept"), 0, "too young");
+        assert_eq!(blobs.unnamed(&names, now, age).await.expect("listed"), [], "too young");
         let later = now + SignedDuration::from_hours(2);
-        assert_eq!(blobs.sweep(&names, later, age).await.expect("swept"), 1);
+        let unnamed = blobs.unnamed(&names, later, age).await.expect("listed");
+        assert_eq!(unnamed, [location(key.id, orphan.blob_id)]);
+        assert_eq!(blobs.sweep(&unnamed).await.expect("swept"), 1);
         blobs.get(&key, &named).await.expect("still there");
         assert!(matches!(blobs.get(&key, &orphan).await, Err(BlobError::NotFound { .. })));
     }

@@ -168,7 +168,8 @@ mod tests {
         let key = SubjectKey { id: Uuid::from_u128(1), key: DataKey::from_bytes([1; 32]) };
         blobs.put(&key, b"capture").await.expect("stored");
         let later = Timestamp::now() + SignedDuration::from_hours(48);
-        let swept = blobs.sweep(&HashSet::new(), later, SignedDuration::ZERO).await;
+        let unnamed = blobs.unnamed(&HashSet::new(), later, SignedDuration::ZERO).await;
+        let swept = blobs.sweep(&unnamed.expect("listed")).await;
         assert_eq!(swept.expect("swept"), 1, "the capture alone");
         blobs.put(&key, b"capture").await.expect("stored");
         assert_eq!(blobs.purge(key.id).await.expect("purged"), 1, "the capture alone");

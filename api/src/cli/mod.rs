@@ -13,6 +13,7 @@ mod sample;
 mod scan;
 mod serve;
 mod setup;
+mod sweep;
 mod tissue;
 mod witness;
 mod worker;
@@ -125,7 +126,7 @@ async fn dispatch(command: Command, output: &Output) -> anyhow::Result<Verdict> 
         Command::Keys(keys) => keys.run(output).await,
         Command::Account(account) => account.run(output).await,
         Command::Import(import) => import.run(output).await,
-        Command::Scan(scan) => scan.run(output),
+        Command::Scan(scan) => scan.run(output).await,
         Command::Audit(audit) => audit.run(output).await,
         Command::Receipt(receipt) => receipt.run(output),
         Command::Witness(witness) => witness.run(output).await,

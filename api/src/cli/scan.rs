@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::output::Output;
+use super::sweep::Sweep;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Scan {
@@ -23,6 +24,8 @@ pub(super) enum Scan {
     Measure(Measure),
     /// Turn a capture of any kind into the form that is handed in
     Import(Import),
+    /// Remove captures from the store that no scan in the log names
+    Sweep(Sweep),
 }
 
 /// Makes a capture of a phantom: a limb or flat skin with a wound of known figures, seen by a camera with
@@ -135,11 +138,12 @@ impl From<&Truth> for TrueFigures {
 }
 
 impl Scan {
-    pub(super) fn run(self, output: &Output) -> anyhow::Result<Verdict> {
+    pub(super) async fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         match self {
             Scan::Phantom(phantom) => phantom.run(output),
             Scan::Measure(measure) => measure.run(output),
             Scan::Import(import) => import.run(output),
+            Scan::Sweep(sweep) => sweep.run(output).await,
         }
     }
 }

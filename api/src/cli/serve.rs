@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Args;
-use commands::{Blobs, Clock, database};
+use commands::{Clock, database};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +38,7 @@ impl Serve {
         let parts = Parts {
             ledger: ledger.clone(),
             read_models: read_models(&self.stores).await?,
-            blobs: Blobs::new(&self.stores.blobs)?,
+            blobs: self.stores.captures.open()?,
             pool: pool.clone(),
             keys,
             clock,

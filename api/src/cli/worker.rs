@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use audit::postgres::DataKeys;
 use clap::Args;
-use commands::{Blobs, Clock, Weights, database};
+use commands::{Clock, Weights, database};
 use projections::event::EventLog;
 use projections::runtime::{Projector, RunConfig, Runtime};
 use projections::worker::PurgeWorker;
@@ -48,7 +48,7 @@ impl Worker {
         let (ledger, _) = open_log(&pool, &keys, Clock::system(), &self.identity).await?;
         let models = read_models(&self.stores).await?;
         let log = EventLog::new(pool.clone(), DataKeys::new(pool.clone(), keys.key_wrap()));
-        let blobs = Blobs::new(&self.stores.blobs)?;
+        let blobs = self.stores.captures.open()?;
         let weights = Weights::beside(&blobs);
         let figures = match self.metrics_listen {
             Some(address) => {

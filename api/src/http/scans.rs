@@ -235,7 +235,7 @@ async fn blocking<T: Send + 'static>(
 
 async fn remove(state: &AppState, key_id: Uuid, blob_id: Uuid) {
     if let Err(error) = state.blobs.delete(key_id, blob_id).await {
-        // The sweep takes it later.
+        // `ledger scan sweep` takes it later.
         tracing::warn!(error = %super::chain(&error), "a refused capture could not be removed");
     }
 }

@@ -1,10 +1,16 @@
-//! The command line takes captures of any kind, and turns them into what is handed in.
+//! The command line takes captures of any kind, turns them into what is handed in, and sweeps those that never came to be
+//! of a scan.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, SystemTime};
 
 use projections::wound::{bundle, ply};
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Clinic, phantom};
 
 fn scan(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ledger"))
@@ -89,4 +95,36 @@ fn a_mesh_becomes_a_ply_and_what_is_no_capture_is_told_what_is() {
     assert!(said.contains("Stray Scanner") && said.contains("capture bundle"), "{said}");
     let said = failed(&["measure", text(&mesh)]);
     assert!(said.contains("surface-unusable"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweep_takes_what_a_crash_left_and_no_capture_of_a_scan() {
+    let clinic = Clinic::start().await;
+    let patient = clinic.register("Swept", "Sven", "S-1").await;
+    let wound = clinic.wound(&patient).await;
+    clinic.staff.capture(Uuid::now_v7(), &format!("{wound}/scans"), &phantom(1)).await.done();
+    let recorded = clinic.instance.captures();
+    let [named] = recorded.as_slice() else { panic!("one capture: {recorded:?}") };
+    // What a server that dies between store and log leaves: a capture of the same patient, and no event.
+    let left = named.with_file_name(Uuid::new_v4().to_string());
+    std::fs::copy(named, &left).expect("a capture beside it");
+    let long_ago = SystemTime::now() - Duration::from_secs(30 * 3_600);
+    for file in [named, &left] {
+        let file = File::options().write(true).open(file).expect("a capture");
+        file.set_modified(long_ago).expect("an old capture");
+    }
+
+    let sweep = async |options: &[&str]| {
+        let arguments = [&["--json", "scan", "sweep"], options].concat();
+        let said = clinic.instance.run(arguments).await.succeeded();
+        serde_json::from_str::<Value>(&said.stdout).expect("JSON")
+    };
+    let (one, none) =
+        (json!({ "unnamed": 1, "removed": false }), json!({ "unnamed": 0, "removed": true }));
+    assert_eq!(sweep(&["--dry-run"]).await, one);
+    assert_eq!(sweep(&["--older-than", "31"]).await, none, "it is not so old");
+    assert!(left.exists(), "it was to be left");
+    assert_eq!(sweep(&[]).await, json!({ "unnamed": 1, "removed": true }));
+    assert_eq!(clinic.instance.captures(), recorded, "what a scan names stays");
+    assert_eq!(sweep(&[]).await, none);
 }

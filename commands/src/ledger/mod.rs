@@ -308,8 +308,8 @@ impl Ledger {
         }
     }
 
-    /// Removes captures that no scan names and that are older than `age`: what a crash between store
-    /// and log, or an erasure, left behind. Gives back how many.
+    /// Captures that no scan names and that are older than `age`: what a crash between store and log, or an
+    /// erasure, left behind. How many there are, and if `remove`, were.
     ///
     /// # Errors
     /// When the log cannot be read or the store fails.
@@ -317,11 +317,13 @@ impl Ledger {
         &self,
         blobs: &Blobs,
         age: SignedDuration,
+        remove: bool,
     ) -> Result<u64, SweepError> {
         let repository =
             LedgerEventRepository::new(self.inner.pool.clone(), self.inner.data_keys.clone());
         let named = crate::sweep::named_captures(&self.inner.pool, &repository).await?;
-        Ok(blobs.sweep(&named, self.inner.clock.now(), age).await?)
+        let unnamed = blobs.unnamed(&named, self.inner.clock.now(), age).await?;
+        if remove { Ok(blobs.sweep(&unnamed).await?) } else { Ok(unnamed.len() as u64) }
     }
 
     /// Removes the captures of an erased subject; of one that is not erased, nothing. Gives back how many were

@@ -36,9 +36,11 @@ async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgCo
     assert_eq!(statement.subject, Some(patient));
 
     hands.set(now + SignedDuration::from_hours(3));
-    let sweep = || clinic.ledger.sweep_captures(&blobs, SignedDuration::from_hours(2));
-    assert_eq!(sweep().await.expect("swept"), 1);
-    assert_eq!(sweep().await.expect("swept"), 0);
+    let sweep =
+        |remove| clinic.ledger.sweep_captures(&blobs, SignedDuration::from_hours(2), remove);
+    assert_eq!(sweep(false).await.expect("counted"), 1);
+    assert_eq!(sweep(true).await.expect("swept"), 1, "counting removes nothing");
+    assert_eq!(sweep(true).await.expect("swept"), 0);
     blobs.get(&key, &kept).await.expect("a named capture stays");
     let gone = blobs.get(&key, &orphan).await;
     assert!(matches!(gone, Err(BlobError::NotFound { .. })));
@@ -48,5 +50,5 @@ async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgCo
         .await
         .expect("destroyed");
     clinic.ledger.forget(patient);
-    assert_eq!(sweep().await.expect("swept"), 1, "what an erased patient left");
+    assert_eq!(sweep(true).await.expect("swept"), 1, "what an erased patient left");
 }
