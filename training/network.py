@@ -4,18 +4,17 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-# Kernel, stride of the first block, expansion, channels out, blocks.
-STAGES = [
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
-]
-TAPS = (0, 2, 4, 10, 15)
-TAP_CHANNELS = (16, 24, 40, 112, 320)
+# Kernel, stride of the first block, expansion.
+STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
+# Channels out and blocks of each stage, for each published size.
+SIZES = {
+    "lite0": ((16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1)),
+    "lite2": ((16, 24, 48, 88, 120, 208, 352), (1, 3, 3, 4, 4, 5, 1)),
+}
+# The stages whose outputs the decoder sees, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input.
+TAPPED = (0, 1, 2, 4, 6)
+# Stages before this one stay as published: their fine grids are dear to train.
+FIRST_TRAINED_STAGE = 2
 DECODER_CHANNELS = (96, 64, 40, 16)
 PRIOR_LOGIT = -4.0
 
@@ -34,7 +33,11 @@ def convolve(conv, norm, x):
         total = kernel - 2
         x = F.pad(x, (total // 2, total - total // 2, total // 2, total - total // 2))
         padding = 0
-    return F.conv2d(x, weight, shift, stride, padding, 1, conv.groups)
+    if conv.groups == 1 or not torch.is_grad_enabled():
+        return F.conv2d(x, weight, shift, stride, padding, 1, conv.groups)
+    # On processors the way back is several times slower in half precision than in single.
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv2d(x.float(), weight, shift, stride, padding, 1, conv.groups)
 
 
 def convolution(i, o, kernel, stride=1, groups=1):
@@ -46,6 +49,8 @@ class Block(nn.Module):
         super().__init__()
         wide = i * expansion
         self.residual = stride == 1 and i == o
+        # How often a picture passes by, while it learns (stochastic depth, arXiv:1603.09382).
+        self.drop = 0.0
         if expansion > 1:
             self.expand_conv = convolution(i, wide, 1)
             self.bn0 = nn.BatchNorm2d(wide, eps=1e-3)
@@ -62,32 +67,40 @@ class Block(nn.Module):
             y = F.relu6(convolve(self.expand_conv, self.bn0, y), inplace=True)
         y = F.relu6(convolve(self.depthwise_conv, self.bn1, y), inplace=True)
         y = convolve(self.project_conv, self.bn2, y)
-        return x + y if self.residual else y
+        if not self.residual:
+            return y
+        if self.drop and torch.is_grad_enabled():
+            kept = torch.rand([x.shape[0], 1, 1, 1], device=x.device) >= self.drop
+            y = y * (kept / (1 - self.drop)).to(y.dtype)
+        return x + y
 
 
 class Encoder(nn.Module):
-    def __init__(self):
+    def __init__(self, size):
         super().__init__()
         self.conv_stem = convolution(3, 32, 3, 2)
         self.bn0 = nn.BatchNorm2d(32, eps=1e-3)
-        blocks, i = [], 32
-        for kernel, stride, expansion, o, repeats in STAGES:
+        blocks, self.taps, i = [], [], 32
+        for stage, ((kernel, stride, expansion), o, repeats) in enumerate(zip(STAGES, *SIZES[size])):
+            if stage == FIRST_TRAINED_STAGE:
+                self.first_trained = len(blocks)
             for repeat in range(repeats):
                 blocks.append(Block(i, o, kernel, stride if repeat == 0 else 1, expansion))
                 i = o
+            if stage in TAPPED:
+                self.taps.append(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)
-        self.first_trained = 0
 
     def forward(self, x):
         # What does not learn need not be remembered for the way back.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.first_trained == 0):
+        with torch.no_grad():
             x = F.relu6(convolve(self.conv_stem, self.bn0, x), inplace=True)
         taps = []
         for index, block in enumerate(self.blocks):
             learns = torch.is_grad_enabled() and index >= self.first_trained
             with torch.set_grad_enabled(learns):
                 x = block(x)
-            if index in TAPS:
+            if index in self.taps:
                 taps.append(x)
         return taps
 
@@ -111,12 +124,13 @@ class Network(nn.Module):
     """Logits `[n, 1, h, w]` for pictures `[n, 3, h, w]`, values `(byte - 127) / 128`, sides
     multiples of 32."""
 
-    def __init__(self):
+    def __init__(self, size="lite0"):
         super().__init__()
-        self.encoder = Encoder()
-        decoder, i = [], TAP_CHANNELS[4]
-        for stage, o in enumerate(DECODER_CHANNELS):
-            decoder.append(Refine(i + TAP_CHANNELS[3 - stage], o))
+        self.encoder = Encoder(size)
+        channels = [SIZES[size][0][stage] for stage in TAPPED]
+        decoder, i = [], channels.pop()
+        for o in DECODER_CHANNELS:
+            decoder.append(Refine(i + channels.pop(), o))
             i = o
         self.decoder = nn.ModuleList(decoder)
         self.head = nn.Conv2d(i, 4, 3, padding=1)
@@ -130,8 +144,14 @@ class Network(nn.Module):
         return F.pixel_shuffle(self.head(x), 2)
 
 
+def size_of(names):
+    """The size of the encoder among tensors of these names: its blocks are counted."""
+    blocks = {name.split(".")[2] for name in names if name.startswith("encoder.blocks.")}
+    return next(size for size, (_, repeats) in SIZES.items() if sum(repeats) == len(blocks))
+
+
 def load_encoder(network, path):
-    """The published ImageNet weights of EfficientNet-Lite0."""
+    """The published ImageNet weights of an EfficientNet-Lite."""
     published = torch.load(path, map_location="cpu", weights_only=True)
     ours = {}
     for name, value in published.items():

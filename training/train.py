@@ -15,10 +15,8 @@ import torch.nn.functional as F
 
 import burnpack
 import data
-from network import Network, load_encoder
+from network import SIZES, Network, load_encoder
 
-# Blocks before this one stay as published: their fine grids are dear to train.
-FIRST_TRAINED_BLOCK = 3
 WARM_UP = 40
 AVERAGE_DECAY = 0.993
 
@@ -81,19 +79,19 @@ def work(rank, options, pools):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(options.port))
     dist.init_process_group("gloo", rank=rank, world_size=options.processes)
     torch.manual_seed(options.seed)
-    network = Network()
+    network = Network(options.size)
     load_encoder(network, options.encoder)
     if options.start:
         load_start(network, options.start)
     network = network.to(memory_format=torch.channels_last)
     encoder, decoder = [], list(network.decoder.parameters()) + list(network.head.parameters())
     for index, block in enumerate(network.encoder.blocks):
-        if index >= FIRST_TRAINED_BLOCK:
+        if index >= network.encoder.first_trained:
             encoder += list(block.parameters())
+            block.drop = options.drop * index / len(network.encoder.blocks)
     network.encoder.requires_grad_(False)
     for parameter in encoder:
         parameter.requires_grad_(True)
-    network.encoder.first_trained = FIRST_TRAINED_BLOCK
     network.encoder.eval()
     network.decoder.train()
     groups = []
@@ -129,7 +127,11 @@ def work(rank, options, pools):
             group["lr"] = options.rate * group["share"] * rate(step, options)
         for group, real in zip(groups, optimizer.param_groups):
             real["lr"] = group["lr"]
-        loss = loss_of(network(images.contiguous(memory_format=torch.channels_last)), truth)
+        torch.manual_seed(int(rng.integers(1 << 62)))
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.half):
+            logits = network(images)
+        loss = loss_of(logits.float(), truth)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         flat = torch.cat(
@@ -186,7 +188,8 @@ def main():
     parser.add_argument("--phantoms", type=float, default=0.07, help="share of the pictures")
     parser.add_argument("--woundless", type=float, default=0.07, help="likewise, of made ones")
     parser.add_argument("--made-from", type=int, default=0, help="step from which it is seen")
-    parser.add_argument("--encoder", required=True, help="efficientnet-lite0-*.pth")
+    parser.add_argument("--size", choices=SIZES, default="lite0", help="of the encoder")
+    parser.add_argument("--encoder", required=True, help="efficientnet-SIZE-*.pth")
     parser.add_argument("--start", help="weights of the program (.bpk) to go on from")
     parser.add_argument("--output", required=True, help="folder; an interrupted run goes on there")
     parser.add_argument("--steps", type=int, required=True)
@@ -198,6 +201,8 @@ def main():
     parser.add_argument("--late-batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--encoder-share", type=float, default=0.35)
+    parser.add_argument("--drop", type=float, default=0.0, help="stochastic depth, at the last block")
+    parser.add_argument("--half", action="store_true", help="bfloat16, where AVX-512 has it")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--port", type=int, default=29517)

@@ -119,7 +119,7 @@ pub(super) struct Train {
     /// Their masks, paired by stem
     #[arg(long, value_name = "FOLDER")]
     masks: PathBuf,
-    /// Begin with `EfficientNet-Lite0`'s `ImageNet` weights (`.pth`)
+    /// Begin with the `ImageNet` weights of `EfficientNet-Lite0` or `Lite2` (`.pth`)
     #[arg(long, value_name = "FILE", required_unless_present = "start")]
     encoder: Option<PathBuf>,
     /// Go on from weights of this network (`.bpk`)

@@ -6,7 +6,10 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
-use super::{evidence::EVIDENCE, model::Network};
+use super::{
+    evidence::EVIDENCE,
+    model::{Network, Size},
+};
 
 /// A picture is looked at as it is and mirrored: more members than looks would have nothing to do.
 pub(super) const MEMBERS_MAX: usize = 2;
@@ -42,7 +45,12 @@ impl Ensemble {
                 "they are of {count} networks, and 1 to {MEMBERS_MAX} can be used"
             ));
         }
-        let members = (0..count).map(|_| Network::new(device)).collect();
+        let member = |member| {
+            let of = format!("members.{member}.");
+            let size = Size::of(names.iter().filter_map(|name| name.strip_prefix(&of)))?;
+            Ok(Network::new(size, device))
+        };
+        let members = (0..count).map(member).collect::<Result<_, String>>()?;
         let mut ensemble = Self::new(members, device);
         ensemble.load_from(&mut store).map_err(|error| error.to_string())?;
         Ok(ensemble)
@@ -94,8 +102,10 @@ mod tests {
         calibration: Param<Tensor<1>>,
     }
 
+    /// Networks of every size in turn.
     fn networks(count: usize, device: &Device) -> Ensemble {
-        Ensemble::new((0..count).map(|_| Network::new(device).valid()).collect(), device)
+        let sizes = Size::ALL.into_iter().cycle().take(count);
+        Ensemble::new(sizes.map(|size| Network::new(size, device).valid()).collect(), device)
     }
 
     fn stored(module: &impl ModuleSnapshot) -> BurnpackStore {

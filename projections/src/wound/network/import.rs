@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::{
     module::{Module, Param},
-    store::{ModuleSnapshot, PytorchStore},
+    store::{ModuleSnapshot, ModuleStore, PytorchStore},
     tensor::{Device, Tensor, activation},
 };
 use serde::Serialize;
@@ -14,7 +14,7 @@ use super::{
     ensemble::{Ensemble, MEMBERS_MAX},
     judge::{Figures, judge},
     material::HeldOut,
-    model::{Network, STRIDE},
+    model::{Network, STRIDE, Size},
     segment::{Segmenter, SegmenterError},
     train::{TrainError, write_weights},
 };
@@ -104,13 +104,18 @@ fn furthest(a: Tensor<4>, b: Tensor<4>) -> f32 {
     (a - b).abs().max().into_scalar::<f32>()
 }
 
-/// Fills all of `module` from a part of a file.
-fn fill<M: ModuleSnapshot>(module: &mut M, path: &Path, part: &str) -> Result<(), ImportError> {
-    let fail = |reason| ImportError::File { path: path.to_owned(), reason };
-    let mut store = PytorchStore::from_file(path)
-        .with_top_level_key(part)
+/// A part of a file.
+fn part(path: &Path, name: &str) -> PytorchStore {
+    PytorchStore::from_file(path)
+        .with_top_level_key(name)
         .map_indices_contiguous(false)
-        .allow_partial(true);
+        .allow_partial(true)
+}
+
+/// Fills all of `module` from a part of a file.
+fn fill<M: ModuleSnapshot>(module: &mut M, path: &Path, name: &str) -> Result<(), ImportError> {
+    let fail = |reason| ImportError::File { path: path.to_owned(), reason };
+    let mut store = part(path, name);
     let result = module.load_from(&mut store).map_err(|error| fail(error.to_string()))?;
     let missing: Vec<_> = result.missing.iter().map(|(name, _)| name.as_str()).collect();
     match (missing.is_empty(), result.errors.is_empty(), result.unused.is_empty()) {
@@ -125,7 +130,12 @@ fn fill<M: ModuleSnapshot>(module: &mut M, path: &Path, part: &str) -> Result<()
 /// A network with the weights of a file, what it was given where it was trained, and how far a logit is from what
 /// it gave there.
 fn member(path: &Path, device: &Device) -> Result<(Network, Tensor<4>, f32), ImportError> {
-    let mut network = Network::new(device).valid();
+    let size = part(path, "network")
+        .keys()
+        .map_err(|error| error.to_string())
+        .and_then(|names| Size::of(names.iter().map(String::as_str)));
+    let size = size.map_err(|reason| ImportError::File { path: path.to_owned(), reason })?;
+    let mut network = Network::new(size, device).valid();
     fill(&mut network, path, "network")?;
     let [n, height, width] = REFERENCE;
     let empty = |channels| Param::from_tensor(Tensor::zeros([n, channels, height, width], device));

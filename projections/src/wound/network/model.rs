@@ -1,4 +1,4 @@
-//! The network: an EfficientNet-Lite0 encoder, a light U-Net decoder and a sub-pixel head.
+//! The network: an EfficientNet-Lite encoder, a light U-Net decoder and a sub-pixel head.
 //!
 //! The head works on half the input's grid and rearranges four channels into 2 × 2 pixels, so
 //! that the mask has the input's resolution without a convolution at that resolution.
@@ -16,30 +16,58 @@ use burn::{
 /// The epsilon the published encoder was trained with.
 const ENCODER_EPSILON: f64 = 1e-3;
 
-/// One row of the encoder's plan: kernel, stride of the first block, expansion, channels out,
-/// blocks.
-const STAGES: [(usize, usize, usize, usize, usize); 7] = [
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
-];
+/// The encoder's plan: kernel, stride of the first block and expansion of each stage.
+const STAGES: [(usize, usize, usize); 7] =
+    [(3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6)];
+
+/// The stages whose outputs the decoder sees, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input: the grid is halved
+/// after them, or they are the last.
+const TAPPED: [usize; 5] = [0, 1, 2, 4, 6];
+
+/// How large the encoder is: the same plan, wider and deeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// EfficientNet-Lite0.
+    Lite0,
+    /// EfficientNet-Lite2.
+    Lite2,
+}
+
+impl Size {
+    pub(super) const ALL: [Self; 2] = [Self::Lite0, Self::Lite2];
+
+    /// Channels out of each stage.
+    fn channels(self) -> [usize; 7] {
+        match self {
+            Self::Lite0 => [16, 24, 40, 80, 112, 192, 320],
+            Self::Lite2 => [16, 24, 48, 88, 120, 208, 352],
+        }
+    }
+
+    /// Blocks of each stage.
+    fn blocks(self) -> [usize; 7] {
+        match self {
+            Self::Lite0 => [1, 2, 2, 3, 3, 4, 1],
+            Self::Lite2 => [1, 3, 3, 4, 4, 5, 1],
+        }
+    }
+
+    /// The size of the encoder among tensors of these names: its blocks are counted.
+    pub(super) fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let block = |name: &'a str| name.split_once("blocks.")?.1.split('.').next();
+        let blocks = names.into_iter().filter_map(block).filter_map(|it| it.parse().ok());
+        let count = blocks.max().map_or(0, |last: usize| last.saturating_add(1));
+        let size = Self::ALL.into_iter().find(|size| size.blocks().iter().sum::<usize>() == count);
+        size.ok_or_else(|| format!("no encoder known here has {count} blocks"))
+    }
+}
 
 /// Channels of the stem.
 const STEM: usize = 32;
 
-/// The blocks whose outputs the decoder sees, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input.
-const TAPS: [usize; 5] = [0, 2, 4, 10, 15];
-
-/// Channels of those outputs.
-const TAP_CHANNELS: [usize; 5] = [16, 24, 40, 112, 320];
-
-/// Blocks before this one see fine grids: cheap to run, dear to train, and general enough as
-/// they were published.
-const FIRST_DEEP_BLOCK: usize = 5;
+/// Blocks before the grid was halved so often see fine grids: cheap to run, dear to train, and general
+/// enough as they were published.
+const DEEP_HALVINGS: usize = 3;
 
 /// Channels of the decoder's stages, from 1/16 to 1/2.
 const DECODER_CHANNELS: [usize; 4] = [96, 64, 40, 16];
@@ -127,6 +155,11 @@ impl Block {
         }
     }
 
+    /// Whether its grid is half as fine as the one before.
+    fn halves(&self) -> bool {
+        self.depthwise_conv.stride != [1, 1]
+    }
+
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let mut x = input.clone();
         if let Some(conv) = &self.expand_conv {
@@ -155,7 +188,7 @@ impl Block {
     }
 }
 
-/// EfficientNet-Lite0 without its classifier.
+/// An EfficientNet-Lite without its classifier.
 #[derive(Module, Debug)]
 pub(super) struct Encoder {
     conv_stem: Conv2d,
@@ -164,10 +197,11 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    fn new(device: &Device) -> Self {
-        let mut blocks = Vec::with_capacity(16);
+    fn new(size: Size, device: &Device) -> Self {
+        let mut blocks = Vec::new();
         let mut input = STEM;
-        for (kernel, stride, expansion, output, repeats) in STAGES {
+        let widths = size.channels().into_iter().zip(size.blocks());
+        for ((kernel, stride, expansion), (output, repeats)) in STAGES.into_iter().zip(widths) {
             for repeat in 0..repeats {
                 let stride = if repeat == 0 { stride } else { 1 };
                 blocks.push(Block::new(input, output, kernel, stride, expansion, device));
@@ -183,13 +217,14 @@ impl Encoder {
 
     fn forward(&self, input: Tensor<4>) -> Vec<Tensor<4>> {
         let mut x = activation::relu6(normed(&self.conv_stem, &self.bn0, input));
-        let mut taps = Vec::with_capacity(TAPS.len());
-        for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x);
-            if TAPS.contains(&index) {
+        let mut taps = Vec::with_capacity(TAPPED.len());
+        for block in &self.blocks {
+            if block.halves() {
                 taps.push(x.clone());
             }
+            x = block.forward(x);
         }
+        taps.push(x);
         taps
     }
 }
@@ -236,11 +271,11 @@ pub(super) fn normalise(value: f32) -> f32 {
 
 impl Network {
     /// A network with random weights, in training state.
-    pub(super) fn new(device: &Device) -> Self {
+    pub(super) fn new(size: Size, device: &Device) -> Self {
         let mut decoder = Vec::with_capacity(DECODER_CHANNELS.len());
-        let mut input = TAP_CHANNELS[4];
-        for (stage, output) in DECODER_CHANNELS.into_iter().enumerate() {
-            decoder.push(Refine::new(input + TAP_CHANNELS[3 - stage], output, device));
+        let [skips @ .., mut input] = TAPPED.map(|stage| size.channels()[stage]);
+        for (skip, output) in skips.into_iter().rev().zip(DECODER_CHANNELS) {
+            decoder.push(Refine::new(input + skip, output, device));
             input = output;
         }
         let mut head = Conv2dConfig::new([input, 4], [3, 3])
@@ -251,7 +286,7 @@ impl Network {
         // spends its features on saying no and cannot be sure of a yes.
         head.bias = head.bias.map(|bias| bias.map(|bias| bias * 0.0 + PRIOR_LOGIT));
         Self {
-            encoder: Encoder::new(device),
+            encoder: Encoder::new(size, device),
             decoder,
             upsample: Interpolate2dConfig::new()
                 .with_scale_factor(Some([2.0, 2.0]))
@@ -306,13 +341,12 @@ impl Network {
     /// The decoder and the encoder's deep blocks learn.
     pub(super) fn tune_deep_encoder(mut self) -> Self {
         self = self.freeze_encoder();
-        self.encoder.blocks = self
-            .encoder
-            .blocks
-            .into_iter()
-            .enumerate()
-            .map(|(index, block)| if index >= FIRST_DEEP_BLOCK { block.tune() } else { block })
-            .collect();
+        let mut halvings = 0;
+        let tune = |block: Block| {
+            halvings += usize::from(block.halves());
+            if halvings >= DEEP_HALVINGS { block.tune() } else { block }
+        };
+        self.encoder.blocks = self.encoder.blocks.into_iter().map(tune).collect();
         self
     }
 
@@ -336,10 +370,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_blocks_tell_the_size() {
+        let device = Device::flex();
+        for size in Size::ALL {
+            let network = Network::new(size, &device);
+            let count = network.encoder.blocks.len();
+            let names: Vec<_> = (0..count).map(|it| format!("encoder.blocks.{it}.bn1")).collect();
+            assert_eq!(Size::of(names.iter().map(String::as_str)), Ok(size));
+            let logits = network.valid().forward(Tensor::zeros([1, 3, 64, 96], &device));
+            assert_eq!(logits.dims(), [1, 1, 64, 96]);
+        }
+        for (names, count) in [([].as_slice(), "0"), (&["encoder.blocks.17.bn0"], "18")] {
+            let refused = Size::of(names.iter().copied()).expect_err("refused");
+            assert!(refused.contains(count), "{refused}");
+        }
+    }
+
+    #[test]
     fn folding_changes_the_form_and_not_the_function() {
         let device = Device::flex();
         device.seed(3);
-        let mut network = Network::new(&device).valid();
+        let mut network = Network::new(Size::Lite0, &device).valid();
         // Scales that are not those of a fresh norm, or folding them would prove nothing.
         for refine in &mut network.decoder {
             for norm in [&mut refine.norm1, &mut refine.norm2].into_iter().flatten() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     optim::{AdamWConfig, GradientsParams, ModuleOptimizer},
-    store::{BurnpackStore, HalfPrecisionAdapter, ModuleSnapshot, PytorchStore},
+    store::{BurnpackStore, HalfPrecisionAdapter, ModuleSnapshot, ModuleStore, PytorchStore},
     tensor::{Device, Tensor, TensorData, activation},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -23,7 +23,7 @@ use super::{
     ensemble::Ensemble,
     judge::{Figures, judge},
     material::{HeldOut, Material},
-    model::{Network, normalise},
+    model::{Network, Size, normalise},
 };
 use crate::wound::capture::CaptureError;
 
@@ -42,7 +42,7 @@ const AVERAGE_DECAY: f64 = 0.992;
 /// What a run begins with.
 #[derive(Debug, Clone)]
 pub enum Start {
-    /// The published weights of EfficientNet-Lite0 (a `PyTorch` file), under a fresh decoder.
+    /// The published weights of EfficientNet-Lite0 or Lite2 (a `PyTorch` file), under a fresh decoder.
     Encoder(PathBuf),
     /// Weights of this network, as [`train`] and [`super::import`] write them; of two networks the first.
     Weights(PathBuf),
@@ -269,10 +269,31 @@ fn start_error<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> TrainErro
     move |e| TrainError::Start { path, reason: e.to_string() }
 }
 
+/// The network that a fresh run begins with: of the size that its start is of.
+fn begin(start: &Start, device: &Device) -> Result<Network, TrainError> {
+    match start {
+        Start::Encoder(path) => {
+            let mut store = PytorchStore::from_file(path)
+                .with_key_remapping(r"(^|\.)_", "${1}")
+                .map_indices_contiguous(false);
+            let names = store.keys().map_err(start_error(path))?;
+            let size = Size::of(names.iter().map(String::as_str)).map_err(start_error(path))?;
+            let mut network = Network::new(size, device);
+            network.encoder.load_from(&mut store).map_err(start_error(path))?;
+            Ok(network)
+        }
+        Start::Weights(path) => {
+            let store = BurnpackStore::from_file(path).auto_extension(false);
+            let networks = Ensemble::load(store, device).map_err(start_error(path))?;
+            Ok(networks.member(0).clone())
+        }
+    }
+}
+
 impl Run {
     fn start(config: &TrainConfig, device: &Device) -> Result<Self, TrainError> {
         device.seed(config.seed);
-        let mut network = Network::new(device);
+        let network = begin(&config.start, device)?;
         let optimizer = || AdamWConfig::new().with_weight_decay(1e-4).init();
         let state_file = config.checkpoints.join("state.json");
         if state_file.exists() {
@@ -288,25 +309,12 @@ impl Run {
                 optimizer().load(&path).map_err(store_error(&path))
             };
             return Ok(Self {
+                average: load(network.valid(), "average.bpk")?.valid(),
                 network: load(network, "network.bpk")?,
-                average: load(Network::new(&device.clone().inner()), "average.bpk")?.valid(),
                 decoder: optimizer_from("decoder.bpk")?,
                 encoder: optimizer_from("encoder.bpk")?,
                 state,
             });
-        }
-        match &config.start {
-            Start::Encoder(path) => {
-                let mut store = PytorchStore::from_file(path)
-                    .with_key_remapping(r"(^|\.)_", "${1}")
-                    .map_indices_contiguous(false);
-                network.encoder.load_from(&mut store).map_err(start_error(path))?;
-            }
-            Start::Weights(path) => {
-                let store = BurnpackStore::from_file(path).auto_extension(false);
-                let networks = Ensemble::load(store, device).map_err(start_error(path))?;
-                network = networks.member(0).clone();
-            }
         }
         Ok(Self {
             average: network.valid(),
