@@ -10,6 +10,7 @@
 //! | [`note`], [`checkpoint`] | C2SP signed notes and tree heads |
 //! | [`jws`] | one JWS per event, keys as JWK |
 //! | [`statement`] | the signed statement of an event |
+//! | [`mac`] | tags of what is derived from the log and kept in a store |
 //! | [`seal`] | commitments, sealed payloads and blobs, wrapped data keys |
 //! | [`system`], [`keyring`] | the log's own events, and which key counts at which position |
 //! | [`proof`] | receipts and C2SP proof files |
@@ -25,6 +26,7 @@ mod encoding;
 pub mod export;
 pub mod jws;
 pub mod keyring;
+pub mod mac;
 pub mod merkle;
 pub mod note;
 #[cfg(feature = "postgres")]

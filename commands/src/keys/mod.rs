@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use audit::mac::MacKey;
 use audit::note::{NoteError, NoteSigner, NoteVerifier};
 use audit::seal::{DataKey, KeyWrap, LocalKeks, SealError, Wrapped};
 use hmac::{Hmac, KeyInit, Mac};
@@ -200,6 +201,12 @@ impl Keys {
             mac.update(part);
         }
         mac.finalize().into_bytes().into()
+    }
+
+    /// The key that authenticates what one part of the ledger derives and keeps in a store. It follows from the
+    /// index key, which is one for all time, so whatever was authenticated once stays so.
+    pub fn mac_key(&self, purpose: &str) -> MacKey {
+        MacKey::from_bytes(*self.held().index).derive(purpose)
     }
 
     /// The id that stands for something of another system: always the same for the same source, and
