@@ -1,7 +1,5 @@
 //! Any event of the log, and how stored events are read.
 
-use std::fmt;
-
 use cqrs_es::DomainEvent;
 use cqrs_es::persist::{EventUpcaster, SerializedEvent};
 use serde::de::DeserializeOwned;
@@ -179,12 +177,6 @@ const STEPS: &[Step] = &[Step {
 /// The upcasters for the loading of aggregates through cqrs-es, older steps first.
 pub fn upcasters() -> Vec<Box<dyn EventUpcaster>> {
     STEPS.iter().map(|step| Box::new(*step) as Box<dyn EventUpcaster>).collect()
-}
-
-impl fmt::Debug for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} to {}", self.event_type, self.from, self.to)
-    }
 }
 
 impl EventUpcaster for Step {

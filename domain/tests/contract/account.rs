@@ -118,3 +118,72 @@ fn credentials_are_checked_and_not_shown() {
         assert!(!shown.contains(secret));
     }
 }
+
+#[test]
+fn a_log_in_name_is_lowered_and_bounded() {
+    let longest = "a".repeat(64);
+    let table = [
+        ("abc", "abc"),
+        ("1ab", "1ab"),
+        ("a.b_c-d+e@f", "a.b_c-d+e@f"),
+        (" ADA ", "ada"),
+        (longest.as_str(), longest.as_str()),
+    ];
+    for (given, kept) in table {
+        let login = LoginName::new(given).expect(given);
+        assert_eq!((login.as_str(), login.to_string().as_str()), (kept, kept));
+        assert_eq!(format!("{login:?}"), "LoginName(…)");
+    }
+    for login in ["ab", &"a".repeat(65), ".ab", "_ab", "@ab", "+ab", "a,b", "a`b", "a{b", "a:b"] {
+        assert!(LoginName::new(login).is_err(), "{login}");
+        assert!(login.parse::<LoginName>().is_err(), "{login}");
+    }
+}
+
+#[test]
+fn a_password_hash_is_argon2id_and_bounded() {
+    let of = |length: usize| format!("{:x<length$}", "$argon2id$");
+    for hash in [HASH.to_owned(), of(10), of(512)] {
+        let kept = PasswordHash::new(&hash).expect("a hash");
+        assert_eq!((kept.as_str(), kept.to_string()), (hash.as_str(), hash.clone()));
+        assert_eq!(format!("{kept:?}"), "PasswordHash(…)");
+        assert!(hash.parse::<PasswordHash>() == Ok(kept));
+    }
+    for hash in [of(513), "x$argon2id$v=19$x".to_owned(), "$argon2id$é".to_owned()] {
+        assert!(PasswordHash::new(&hash).is_err());
+    }
+}
+
+#[test]
+fn an_account_says_what_it_was_registered_with() {
+    let nobody = Account::default();
+    assert!(!nobody.is_active());
+    assert!(nobody.registration().is_none() && nobody.login().is_none());
+    assert!(nobody.display_name().is_none() && nobody.password_hash().is_none());
+    assert_eq!(nobody.kind(), None);
+
+    let user = registered(AccountKind::User);
+    assert!(user.is_active());
+    assert_eq!(user.login().map(LoginName::as_str), Some("ada.sample@clinic.example"));
+    assert_eq!(user.display_name().map(|name| name.as_str()), Some("Ada Sample"));
+    assert_eq!(user.password_hash().map(PasswordHash::as_str), Some(HASH));
+    assert_eq!(user.kind(), Some(AccountKind::User));
+
+    let service = registered(AccountKind::Service);
+    assert!(service.registration().is_some() && service.password_hash().is_none());
+    assert_eq!(service.kind(), Some(AccountKind::Service));
+}
+
+#[test]
+fn every_role_suits_one_kind_of_account() {
+    for &role in Role::ALL {
+        let (suits, not) = match role {
+            Role::Service => (AccountKind::Service, AccountKind::User),
+            _ => (AccountKind::User, AccountKind::Service),
+        };
+        let event = accepts(&registered(suits), now(), grant(role));
+        assert!(Account::media(&event).is_empty() && Account::claims(uuid(1), &event).is_empty());
+        let table = vec![("unsuitable", grant(role), "role-unsuitable", Some("role"))];
+        refuses(&registered(not), now(), table);
+    }
+}

@@ -11,7 +11,7 @@ use domain::{Appointment, Now, Stream};
 
 use crate::support::{
     Refused, accepts, at, book, booking, chicago, coding, given, now, patient, practitioner,
-    refuses, requested, reschedule, uuid, val,
+    refuses, requested, reschedule, room, uuid, val,
 };
 
 fn cancel(reason: CancellationReason) -> AppointmentCommand {
@@ -219,4 +219,140 @@ fn a_move_keeps_both_slots_and_what_is_left_out() {
     assert_eq!(moved.after.practitioner_id, moved.before.practitioner_id);
     assert_eq!(moved.after.room_id, moved.before.room_id);
     assert_eq!(moved.after.time.starts_at(), at("2026-03-10T21:00:00Z"));
+}
+
+#[test]
+fn a_visit_takes_a_minute_to_a_day_in_a_year_of_our_calendars() {
+    let time = |start: &str, minutes| book(requested(start, "UTC", minutes));
+    let unasked = |command| match command {
+        AppointmentCommand::Book(book) => {
+            AppointmentCommand::Book(BookAppointment { requested_at: None, ..book })
+        }
+        other => other,
+    };
+    for (start, minutes) in [
+        ("2026-03-10T15:00", 1),
+        ("2026-03-10T15:00", 1440),
+        ("1900-01-01T00:00", 30),
+        ("2200-12-31T23:59", 30),
+    ] {
+        accepts(&Appointment::default(), now(), unasked(time(start, minutes)));
+    }
+    let (range, field) = ("duration-out-of-range", Some("time.duration_minutes"));
+    let (age, start) = ("time-out-of-range", Some("time.start"));
+    #[rustfmt::skip]
+    let table: Vec<Refused<Appointment>> = vec![
+        ("no minute", unasked(time("2026-03-10T15:00", 0)), range, field),
+        ("a minute more than a day", unasked(time("2026-03-10T15:00", 1441)), range, field),
+        ("the most a number holds", unasked(time("2026-03-10T15:00", u32::MAX)), range, field),
+        ("before 1900", unasked(time("1899-12-31T23:59", 30)), age, start),
+        ("after 2200", unasked(time("2201-01-01T00:00", 30)), age, start),
+        ("at a second", unasked(time("2026-03-10T15:00:01", 30)), "time-not-on-minute", start),
+        ("at a nanosecond", unasked(time("2026-03-10T15:00:00.000000001", 30)), "time-not-on-minute", start),
+        ("in no zone at all", unasked(book(requested("2026-03-10T15:00", "Etc/Unknown", 30))), "unknown-time-zone", Some("time.zone")),
+    ];
+    refuses(&Appointment::default(), now(), table);
+}
+
+#[test]
+fn a_request_is_made_before_the_start_and_not_in_the_future() {
+    // In Chicago on the first of March at noon UTC it is six in the morning.
+    let asked = |start: &str, requested_at: &str| {
+        let time = requested(start, "America/Chicago", 30);
+        let requested_at = Some(at(requested_at));
+        AppointmentCommand::Book(BookAppointment { requested_at, ..booking(time) })
+    };
+    let soon = "2026-03-01T06:00";
+    for (start, when) in [
+        (soon, "2026-03-01T12:00:00Z"),
+        ("2026-03-02T06:00", "2026-03-01T12:10:00Z"),
+        ("2026-02-20T06:00", "2026-02-20T12:00:00Z"),
+    ] {
+        accepts(&Appointment::default(), now(), asked(start, when));
+    }
+    #[rustfmt::skip]
+    let table: Vec<Refused<Appointment>> = vec![
+        ("a nanosecond after the start", asked(soon, "2026-03-01T12:00:00.000000001Z"), "requested-after-start", Some("requested_at")),
+        ("beyond the skew of a clock", asked("2026-03-02T06:00", "2026-03-01T12:10:00.000000001Z"), "request-in-future", Some("requested_at")),
+    ];
+    refuses(&Appointment::default(), now(), table);
+}
+
+#[test]
+fn a_recorded_visit_may_end_as_it_begins_and_begin_as_a_fast_clock_says() {
+    let recorded = |started_at: &str, ended_at: Option<&str>| {
+        let (started_at, ended_at) = (at(started_at), ended_at.map(at));
+        AppointmentCommand::RecordVisit(RecordVisit { started_at, ended_at, ..visit() })
+    };
+    let start = "2019-06-01T08:00:00Z";
+    for command in [
+        recorded(start, None),
+        recorded(start, Some(start)),
+        recorded(start, Some("2019-06-01T08:00:00.000000001Z")),
+        recorded("2026-03-01T12:10:00Z", None),
+    ] {
+        let event = accepts(&Appointment::default(), now(), command);
+        assert!(Appointment::claims(uuid(1), &event).is_empty());
+        assert!(Appointment::media(&event).is_empty());
+        let state: Appointment = given(&[event]);
+        assert_eq!(state.patient_id(), Some(patient(1)));
+        assert_eq!(state.visit().map(|visit| visit.status), Some(VisitStatus::Finished));
+        assert!(state.slot().is_none());
+    }
+    #[rustfmt::skip]
+    let table: Vec<Refused<Appointment>> = vec![
+        ("ends a nanosecond early", recorded(start, Some("2019-06-01T07:59:59.999999999Z")), "end-before-start", Some("ended_at")),
+        ("begins beyond the skew", recorded("2026-03-01T12:10:00.000000001Z", None), "visit-in-future", Some("started_at")),
+    ];
+    refuses(&Appointment::default(), now(), table);
+    let state: Appointment =
+        given(&[accepts(&Appointment::default(), now(), recorded(start, None))]);
+    let again = vec![("recorded twice", recorded(start, None), "already-booked", None)];
+    refuses(&state, now(), again);
+}
+
+#[test]
+fn only_the_reason_other_needs_a_note() {
+    for &reason in CancellationReason::ALL {
+        let cancel = |note: Option<&str>| {
+            AppointmentCommand::Cancel(CancelAppointment { reason, note: note.map(val) })
+        };
+        accepts(&booked(), now(), cancel(Some("a strike")));
+        if reason == CancellationReason::Other {
+            let table = vec![("unsaid", cancel(None), "note-required", Some("note"))];
+            refuses(&booked(), now(), table);
+        } else {
+            accepts(&booked(), now(), cancel(None));
+        }
+    }
+}
+
+#[test]
+fn each_part_of_a_slot_may_be_moved_alone() {
+    let moved = |time, practitioner_n: Option<u128>, room_n: Option<u128>| {
+        let command = AppointmentCommand::Reschedule(RescheduleAppointment {
+            time,
+            practitioner_id: practitioner_n.map(practitioner),
+            room_id: room_n.map(room),
+            reason: None,
+        });
+        let mut state = booked();
+        let event = accepts(&state, now(), command);
+        state.apply(event);
+        assert_eq!(state.status(), Some(AppointmentStatus::Booked));
+        let slot = state.slot().expect("a slot");
+        (slot.practitioner_id, slot.room_id, slot.time.duration_minutes())
+    };
+    let same = || chicago("15:00", 30);
+    assert_eq!(moved(same(), Some(2), None), (practitioner(2), Some(room(1)), 30));
+    assert_eq!(moved(same(), None, Some(2)), (practitioner(1), Some(room(2)), 30));
+    assert_eq!(moved(chicago("15:00", 31), None, None), (practitioner(1), Some(room(1)), 31));
+}
+
+#[test]
+fn nothing_is_known_of_what_is_not_booked() {
+    let nothing = Appointment::default();
+    assert!(nothing.slot().is_none() && nothing.visit().is_none() && nothing.status().is_none());
+    assert_eq!((nothing.patient_id(), nothing.subject(uuid(1))), (None, None));
+    assert!(booked().visit().is_none());
 }

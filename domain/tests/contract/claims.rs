@@ -1,12 +1,13 @@
 //! Claims: what each event takes and releases, and that a calendar kept by them never overlaps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cqrs_es::Aggregate;
 use domain::appointment::{
     AppointmentCommand, AppointmentStatus, BookAppointment, CancelAppointment, CancellationReason,
     CheckIn, EnteredInError, Fulfil, MarkNoShow, RescheduleAppointment,
 };
+use domain::patient::{EditIdentifiers, PatientCommand, RegisterPatient};
 use domain::value::RequestedTime;
 use domain::{
     Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, ModelRegistry, Now,
@@ -18,7 +19,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::events::{every_event, in_snapshots};
-use crate::support::{at, patient, practitioner, requested, room, uuid, val};
+use crate::support::{at, mrn, name, patient, practitioner, requested, room, uuid, val};
 
 #[test]
 fn the_table_of_claims() {
@@ -179,6 +180,77 @@ proptest! {
             let needed: usize =
                 streams.values().filter(|held| holds(held)).map(|held| needs(held).len()).sum();
             prop_assert_eq!(held, needed);
+        }
+    }
+}
+
+#[test]
+fn a_claim_shows_what_it_is_of_and_not_the_key() {
+    let busy = Claim::Busy {
+        resource: Resource { kind: ResourceKind::Room, id: uuid(1) },
+        from: at("2026-03-10T20:00:00Z"),
+        until: at("2026-03-10T20:30:00Z"),
+    };
+    let unique = Claim::Unique { kind: "login", key: "ada".to_owned() };
+    let released = ClaimChange::ReleaseUnique { kind: "login", key: "ada".to_owned() };
+    let table = [
+        (format!("{:?}", ClaimChange::Take(unique)), "Take(Unique { kind: \"login\", .. })"),
+        (format!("{released:?}"), "ReleaseUnique { kind: \"login\", .. }"),
+        (format!("{:?}", ClaimChange::ReleaseBusy), "ReleaseBusy"),
+        (
+            format!("{busy:?}"),
+            "Busy { resource: Resource { kind: Room, id: 01900000-0000-7000-8000-000000000001 }, \
+             from: 2026-03-10T20:00:00Z, until: 2026-03-10T20:30:00Z }",
+        ),
+    ];
+    for (shown, expected) in table {
+        assert_eq!(shown, expected);
+    }
+}
+
+proptest! {
+    /// Whatever a patient's identifiers are edited to: the keys held are those of the record, and none is released that
+    /// was not held or taken that was.
+    #[test]
+    fn a_patients_claims_are_the_identifiers_of_the_record(
+        edits in proptest::collection::vec(proptest::collection::btree_set(0u8..6, 0..5), 1..20),
+    ) {
+        let mut state = Patient::default();
+        let mut held = BTreeSet::new();
+        for edit in edits {
+            let identifiers: Vec<_> = edit.iter().map(|n| mrn(&format!("A-{n}"))).collect();
+            let command = if state.is_registered() {
+                let reason = val("renumbered");
+                PatientCommand::EditIdentifiers(EditIdentifiers { identifiers, reason })
+            } else {
+                let name = Some(name());
+                PatientCommand::Register(RegisterPatient {
+                    name,
+                    identifiers,
+                    ..RegisterPatient::default()
+                })
+            };
+            let Ok(events) = state.decide(command, &crate::support::now()) else { continue };
+            for event in events {
+                for change in Patient::claims(uuid(1), &event) {
+                    match change {
+                        ClaimChange::Take(Claim::Unique { kind, key }) => {
+                            prop_assert!(held.insert((kind, key)), "taken twice");
+                        }
+                        ClaimChange::ReleaseUnique { kind, key } => {
+                            prop_assert!(held.remove(&(kind, key)), "released unheld");
+                        }
+                        other => prop_assert!(false, "{other:?}"),
+                    }
+                }
+                state.apply(event);
+            }
+            let needed: BTreeSet<_> = state
+                .identifiers()
+                .iter()
+                .map(|identifier| ("patient-identifier", identifier.claim_key()))
+                .collect();
+            prop_assert_eq!(&held, &needed);
         }
     }
 }

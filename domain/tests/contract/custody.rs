@@ -192,3 +192,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_refused_erasure_says_how_many_holds_there_are() {
+    for holds in 1..=3 {
+        let state: Custody = given(&after((0..holds).map(place).collect()));
+        let refusal = state.decide(erase(), &now()).expect_err("held").to_string();
+        assert!(refusal.contains(&format!("under {holds} legal hold")), "{refusal}");
+        assert_eq!(state.in_force() as u128, holds);
+    }
+}
+
+#[test]
+fn what_was_never_held_or_erased_says_so() {
+    let fresh = Custody::default();
+    assert_eq!((fresh.in_force(), fresh.holds().count()), (0, 0));
+    assert!(fresh.erasure().is_none() && fresh.purge().is_none());
+    let state: Custody = given(&after(vec![place(1), place(2), release(1)]));
+    let in_force: Vec<bool> = state.holds().map(domain::custody::Hold::is_in_force).collect();
+    assert_eq!(in_force, [false, true]);
+    let case = CaseReference::new("2026/CV-0815").expect("a case reference");
+    assert_eq!(case.as_str(), "2026/CV-0815");
+}
+
+#[test]
+fn the_last_hold_that_fits_is_placed() {
+    let last = u128::try_from(MAX_HOLDS).expect("a small number") - 1;
+    let state: Custody = given(&after((0..last).map(place).collect()));
+    accepts(&state, now(), place(last));
+}

@@ -26,3 +26,16 @@ fn a_look_is_recorded_once_and_is_bounded() {
     refuses(&state, now(), vec![("twice", record(1), "already-recorded", None)]);
     assert_eq!(state.subject(uuid(1)), Some(patient(1).as_uuid()));
 }
+
+#[test]
+fn a_look_says_what_was_recorded() {
+    assert!(Disclosure::default().recorded().is_none());
+    assert_eq!(Disclosure::default().subject(uuid(1)), None);
+    for documents in [0, 1] {
+        let event = accepts(&Disclosure::default(), now(), record(documents));
+        assert!(Disclosure::media(&event).is_empty());
+        let state: Disclosure = given(&[event]);
+        let recorded = state.recorded().expect("a look");
+        assert_eq!((recorded.what.len(), recorded.patient_id), (documents, patient(1)));
+    }
+}

@@ -365,12 +365,16 @@ fn the_upcasters_for_cqrs_es_do_the_same() {
 fn what_cannot_be_read_is_refused_without_repeating_it() {
     let registered = json!({ "PatientRegistered": { "demographics": "secret" } });
     let disabled = json!({ "AccountDisabled": { "reason": "secret" } });
+    let cancelled_v1 = cancelled_v1("secret");
     let table = [
         ("ledger", "Genesis", "1", &registered, "stream type is unknown"),
         ("patient", "PatientBeamed", "1", &registered, "event type is unknown"),
         ("patient", "AccountDisabled", "1", &disabled, "event type is unknown"),
         ("patient", "PatientRegistered", "7", &registered, "version"),
         ("patient", "PatientRegistered", "", &registered, "version"),
+        ("appointment", "AppointmentCancelled", "0", &cancelled_v1, "version"),
+        ("appointment", "AppointmentCancelled", "3", &cancelled_v1, "version"),
+        ("appointment", "AppointmentCheckedIn", "0", &cancelled_v1, "version"),
         ("patient", "PatientRegistered", "1", &registered, "does not fit"),
         ("patient", "PatientRegistered", "1", &disabled, "does not fit"),
         ("account", "RoleGranted", "1", &disabled, "another type of event"),
@@ -383,4 +387,51 @@ fn what_cannot_be_read_is_refused_without_repeating_it() {
         assert!(!error.contains("secret"), "the payload is repeated");
     }
     assert!(Event::from_stored("patient", "PatientRegistered", "1", b"\xff").is_err());
+}
+
+#[test]
+fn an_upcaster_takes_its_own_event_and_version_only() {
+    for upcaster in upcasters() {
+        for (kind, version, can) in [
+            ("AppointmentCancelled", "1", true),
+            ("AppointmentCancelled", "2", false),
+            ("AppointmentCancelled", "", false),
+            ("AppointmentBooked", "1", false),
+            ("", "1", false),
+        ] {
+            assert_eq!(upcaster.can_upcast(kind, version), can, "{kind} {version}");
+        }
+    }
+    assert_eq!(upcasters().len(), 1);
+}
+
+#[test]
+fn an_upcast_changes_version_and_payload_and_nothing_else() {
+    let event = |version: &str, payload: Value| {
+        SerializedEvent::new(
+            uuid(1).to_string(),
+            2,
+            "appointment".to_owned(),
+            "AppointmentCancelled".to_owned(),
+            version.to_owned(),
+            payload,
+            json!({ "actor": "ada" }),
+        )
+    };
+    let upcast = upcasters()[0].upcast(event("1", cancelled_v1("rain")));
+    let body = json!({ "AppointmentCancelled": { "reason": "other", "note": "rain" } });
+    assert_eq!(upcast, event("2", body));
+    // What does not look like version 1 is left as it is, and fails when it is read.
+    for payload in [json!({}), json!({ "AppointmentCancelled": 1 })] {
+        assert_eq!(upcasters()[0].upcast(event("1", payload.clone())).payload, payload);
+    }
+}
+
+#[test]
+fn an_event_knows_its_stream_and_its_type() {
+    let table: Vec<String> = every_event()
+        .iter()
+        .map(|event| format!("{:<12} {}\n", event.stream_type(), event.event_type()))
+        .collect();
+    in_snapshots(|| assert_snapshot!("events", table.concat()));
 }

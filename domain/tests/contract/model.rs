@@ -252,3 +252,81 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn weights_have_a_byte_to_64_mebibytes() {
+    assert_eq!(MAX_WEIGHTS_SIZE, 67_108_864);
+    for size in [1, MAX_WEIGHTS_SIZE] {
+        let event = accepts(&ModelRegistry::default(), now(), sized(size));
+        let state: ModelRegistry = given(&[event]);
+        let model = state.model(&weights(99)).expect("a model");
+        assert_eq!((model.size, model.registered_at), (size, now().0));
+        assert_eq!((model.activated_at, model.withdrawn_at), (None, None));
+    }
+}
+
+#[test]
+fn each_model_stands_by_itself() {
+    let state = standing(vec![
+        register(1),
+        register(2),
+        register(3),
+        activate(3),
+        activate(1),
+        activate(2),
+        roll_back(),
+    ]);
+    let status = |n: u8| state.status(&weights(n));
+    assert_eq!(status(1), Some(ModelStatus::Active));
+    assert_eq!(status(2), Some(ModelStatus::Withdrawn));
+    assert_eq!(status(3), Some(ModelStatus::Registered), "it was active, and may be again");
+    assert_eq!(status(4), None);
+    assert!(state.model(&weights(4)).is_none());
+    let withdrawn = state.model(&weights(2)).expect("a model");
+    assert_eq!((withdrawn.activated_at, withdrawn.withdrawn_at), (Some(now().0), Some(now().0)));
+    assert_eq!(state.withdrawn().collect::<Vec<_>>(), [weights(2)]);
+    assert!(state.models().map(|(digest, _)| *digest).eq([1, 2, 3].map(weights)));
+    accepts(&state, now(), activate(3));
+}
+
+#[test]
+fn the_last_model_that_fits_is_registered() {
+    let last = u8::try_from(MAX_MODELS).expect("a small number") - 1;
+    accepts(&standing((0..last).map(register).collect()), now(), register(last));
+}
+
+#[test]
+fn a_card_takes_every_figure_up_to_its_limit() {
+    let parts = card_parts();
+    let accepted = |parts: CardParts| ModelCard::try_from(parts).is_ok();
+    for n in [1, u32::MAX] {
+        assert!(accepted(CardParts {
+            metrics: CardMetrics { n, ..parts.metrics },
+            ..card_parts()
+        }));
+    }
+    for permille in [0, 1000] {
+        let metrics = CardMetrics {
+            dice_pooled_permille: permille,
+            dice_mean_permille: permille,
+            ..parts.metrics
+        };
+        assert!(accepted(CardParts { metrics, ..card_parts() }));
+    }
+    for millicells in [0, 10_000] {
+        let contour_error =
+            ContourError { offset_millicells: millicells, ragged_millicells: millicells };
+        assert!(accepted(CardParts { contour_error, ..card_parts() }));
+    }
+    for (permille, threshold) in [(1, 0.001), (500, 0.5), (1000, 1.0)] {
+        let parts = CardParts { wound_threshold_permille: permille, ..card_parts() };
+        let card = ModelCard::try_from(parts).expect("a card");
+        assert!((card.wound_threshold() - threshold).abs() < 1e-7);
+    }
+    let counted = |count: u32| {
+        let counts = [0, 0, 0, 0, 0, 0, 0, 0, 0, count];
+        let reference = Reference { wound_probability: counts, picture_brightness: counts };
+        accepted(CardParts { reference, ..card_parts() })
+    };
+    assert!(!counted(49) && counted(50) && counted(100_000_000) && !counted(100_000_001));
+}

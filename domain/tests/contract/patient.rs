@@ -217,3 +217,105 @@ fn nothing_shown_for_debugging_holds_the_person() {
         assert!(leaked.is_none(), "the debug text holds a secret of kind {leaked:?}");
     }
 }
+
+#[test]
+fn as_many_entries_as_the_limit_fit() {
+    let identifiers: Vec<_> = (0..MAX_ENTRIES).map(|n| mrn(&format!("A-{n}"))).collect();
+    let command = RegisterPatient {
+        other_names: vec![name(); MAX_ENTRIES],
+        identifiers,
+        contacts: vec![phone("555-0100"); MAX_ENTRIES],
+        addresses: vec![address(); MAX_ENTRIES],
+        ..registration()
+    };
+    let event = accepts(&Patient::default(), now(), PatientCommand::Register(command));
+    assert!(Patient::media(&event).is_empty());
+    let state: Patient = given(&[event]);
+    assert_eq!(state.identifiers().len(), MAX_ENTRIES);
+    assert_eq!(state.contacts().points.len(), MAX_ENTRIES);
+    assert_eq!(state.contacts().addresses.len(), MAX_ENTRIES);
+    let more = |count: usize| {
+        PatientCommand::EditContacts(EditContacts {
+            contacts: vec![phone("555-0100"); count],
+            addresses: Vec::new(),
+            reason: val("unreachable"),
+        })
+    };
+    accepts(&state, now(), more(MAX_ENTRIES));
+    let table = vec![("one more", more(MAX_ENTRIES + 1), "too-many-entries", Some("contacts"))];
+    refuses(&state, now(), table);
+}
+
+#[test]
+fn a_person_may_die_on_the_day_of_birth_and_not_before() {
+    let lived = |birth: &str, death: &str| {
+        let (birth_date, deceased) = (Some(val(birth)), Some(val(death)));
+        PatientCommand::Register(RegisterPatient { birth_date, deceased, ..registration() })
+    };
+    for (birth, death) in [
+        ("1948-05-17", "1948-05-17"),
+        ("1948-05-17", "1948-05"),
+        ("1948-05-17", "1948"),
+        ("1948", "1948-01-01"),
+        ("2026-03-02", "2026-03-02"),
+    ] {
+        accepts(&Patient::default(), now(), lived(birth, death));
+    }
+    let (code, field) = ("death-before-birth", Some("deceased"));
+    #[rustfmt::skip]
+    let table: Vec<Refused<Patient>> = vec![
+        ("a day before", lived("1948-05-17", "1948-05-16"), code, field),
+        ("a month before", lived("1948-05", "1948-04"), code, field),
+        ("a year before", lived("1948", "1947"), code, field),
+        ("in two days, both", lived("2026-03-03", "2026-03-03"), "birth-in-future", Some("birth_date")),
+        ("in two days, the death", lived("2026-03-02", "2026-03-03"), "death-in-future", field),
+    ];
+    refuses(&Patient::default(), now(), table);
+}
+
+#[test]
+fn only_the_reason_other_needs_a_note() {
+    let state: Patient = given(&[registered()]);
+    for &reason in DeactivationReason::ALL {
+        let said = DeactivatePatient { reason, note: Some(val("a test record")) };
+        accepts(&state, now(), PatientCommand::Deactivate(said));
+        if reason != DeactivationReason::Other {
+            accepts(&state, now(), deactivate(reason));
+        }
+    }
+}
+
+#[test]
+fn the_name_may_go_only_while_an_identifier_stays() {
+    let nameless = || PatientCommand::EditDemographics(EditDemographics { name: None, ..edit() });
+    let state: Patient = given(&[registered()]);
+    accepts(&state, now(), nameless());
+    accepts(&state, now(), identifiers(&[]));
+    let unnumbered = RegisterPatient { identifiers: Vec::new(), ..registration() };
+    let event = accepts(&Patient::default(), now(), PatientCommand::Register(unnumbered));
+    let state: Patient = given(&[event]);
+    let table = vec![("the last", nameless(), "name-or-identifier-required", Some("name"))];
+    refuses(&state, now(), table);
+}
+
+#[test]
+fn a_record_shows_what_its_events_say() {
+    let nobody = Patient::default();
+    assert!(!nobody.is_registered() && !nobody.is_active());
+    let mut state: Patient = given(&[registered()]);
+    assert!(state.is_registered() && state.is_active());
+    assert!(state.identifiers() == [mrn("A-1"), mrn("A-2")]);
+    assert!(state.contacts().points == [phone("555-0100")]);
+    assert!(state.contacts().addresses == [address()]);
+    assert_eq!(
+        state.demographics().name.as_ref().map(|name| name.display()),
+        Some(name().display())
+    );
+    for command in every_edit() {
+        let event = accepts(&state, now(), command);
+        assert!(Patient::media(&event).is_empty());
+        state.apply(event);
+    }
+    assert!(state.identifiers() == [mrn("A-3")] && state.contacts().points.is_empty());
+    assert_eq!(state.demographics().gender, Gender::Other);
+}

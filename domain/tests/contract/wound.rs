@@ -366,3 +366,179 @@ fn a_note_may_be_long_but_not_endless() {
     assert!(Note::new(&"x".repeat(Note::MAX)).is_ok());
     assert!(Note::new(&"x".repeat(Note::MAX + 1)).is_err());
 }
+
+#[test]
+fn a_limb_has_sides_and_the_trunk_has_none() {
+    use AnatomicalSite::{Abdomen, Back, Chest, HeadNeck, Other, Perineum, Sacrum};
+    for &site in AnatomicalSite::ALL {
+        let sided = ![HeadNeck, Chest, Abdomen, Back, Sacrum, Perineum, Other].contains(&site);
+        assert_eq!(site.has_sides(), sided, "{site}");
+        let sideless = WoundCommand::Open(OpenWound { site, laterality: None, ..open() });
+        if sided {
+            let table = vec![("no side", sideless, "laterality-required", Some("laterality"))];
+            refuses(&WoundEpisode::default(), now(), table);
+        } else {
+            accepts(&WoundEpisode::default(), now(), sideless);
+        }
+        accepts(&WoundEpisode::default(), now(), WoundCommand::Open(OpenWound { site, ..open() }));
+    }
+}
+
+#[test]
+fn an_onset_and_a_capture_may_be_as_late_as_a_fast_clock_says() {
+    let since = |onset: &str| WoundCommand::Open(OpenWound { onset: Some(val(onset)), ..open() });
+    accepts(&WoundEpisode::default(), now(), since("2026-03-02"));
+    let table = vec![("in two days", since("2026-03-03"), "onset-in-future", Some("onset"))];
+    refuses(&WoundEpisode::default(), now(), table);
+
+    let state = after(measured());
+    let taken = |captured_at: &str| {
+        WoundCommand::RecordScan(RecordScan { captured_at: at(captured_at), ..record_scan(2) })
+    };
+    accepts(&state, now(), taken("2026-03-01T12:10:00Z"));
+    let ahead = taken("2026-03-01T12:10:00.000000001Z");
+    refuses(&state, now(), vec![("ahead", ahead, "capture-in-future", Some("captured_at"))]);
+}
+
+#[test]
+fn only_the_reason_other_needs_to_be_explained() {
+    let state = after(measured());
+    for &reason in CloseReason::ALL {
+        let note = Some(val("moved to another ward"));
+        accepts(&state, now(), WoundCommand::Close(CloseWound { reason, note }));
+        if reason != CloseReason::Other {
+            accepts(&state, now(), close(reason));
+        }
+    }
+    for &reason in RejectionReason::ALL {
+        let detail = Some(val("a finger before the lens"));
+        let said = RejectScan { scan_id: scan(1), model_digest: None, reason, detail };
+        accepts(&state, now(), WoundCommand::RejectScan(said));
+        if reason != RejectionReason::Other {
+            accepts(&state, now(), reject(1, None, reason));
+        }
+    }
+}
+
+#[test]
+fn a_rejection_counts_towards_the_bound_of_a_scan() {
+    let mut state =
+        after(vec![WoundCommand::Open(open()), WoundCommand::RecordScan(record_scan(1))]);
+    for n in 0..MAX_RESULTS {
+        let model = Digest([u8::try_from(n).expect("a small number"); 32]);
+        let event = accepts(&state, now(), reject(1, Some(model), RejectionReason::TooFar));
+        state.apply(event);
+    }
+    let more = reject(1, Some(MODEL), RejectionReason::TooFar);
+    refuses(&state, now(), vec![("one more result", more, "too-many-results", None)]);
+}
+
+#[test]
+fn an_episode_shows_what_its_events_say() {
+    let nothing = WoundEpisode::default();
+    assert!(!nothing.is_open() && nothing.opening().is_none() && nothing.scan(scan(1)).is_none());
+    let state = after(measured());
+    assert!(state.is_open() && state.opening().is_some());
+    let recorded = state.scan(scan(1)).expect("a scan");
+    assert_eq!(recorded.measurements, [measurement_id(1)]);
+    assert!(!recorded.rejected && state.scan(scan(2)).is_none());
+    for id in [1, 2] {
+        assert!(!state.is_confirmed(measurement_id(id)) && !state.is_withdrawn(measurement_id(id)));
+    }
+    let state = after(and(measured(), confirm(1)));
+    assert!(!state.is_confirmed(measurement_id(2)) && !state.is_withdrawn(measurement_id(1)));
+    let state = after(and(measured(), reject(1, None, RejectionReason::WrongWound)));
+    assert!(state.scan(scan(1)).is_some_and(|scan| scan.rejected));
+    let closed = after(and(measured(), close(CloseReason::Healed)));
+    assert!(closed.opening().is_some());
+}
+
+#[test]
+fn a_measurement_may_be_as_large_as_its_limits() {
+    let limits = (
+        Measurement::MAX_AREA_UM2,
+        Measurement::MAX_LENGTH_UM,
+        Measurement::MAX_VOLUME_NL,
+        Measurement::MAX_OUTLINE_POINTS,
+    );
+    assert_eq!(limits, (2_000_000_000_000, 10_000_000, 10_000_000_000, 512));
+    let whole = TissuePermille {
+        granulation: 1000,
+        slough: 0,
+        necrosis: None,
+        epithelium: None,
+        sd: Some(1000),
+    };
+    let largest = || MeasurementParts {
+        area_um2: limits.0,
+        area_sd_um2: limits.0,
+        perimeter_um: limits.1,
+        perimeter_sd_um: limits.1,
+        length_um: limits.1,
+        length_sd_um: limits.1,
+        width_um: limits.1,
+        width_sd_um: limits.1,
+        max_depth_um: limits.1,
+        max_depth_sd_um: limits.1,
+        volume_nl: limits.2,
+        volume_sd_nl: limits.2,
+        wound_probability_permille: 1000,
+        tissue: Some(whole),
+        outline: vec![[u16::MAX, u16::MAX]; limits.3],
+        ..measurement_parts(Boundary::Network)
+    };
+    assert!(Measurement::try_from(largest()).is_ok());
+    type Change = fn(&mut MeasurementParts);
+    #[rustfmt::skip]
+    let beyond: Vec<(Change, &str)> = vec![
+        (|m| m.area_um2 += 1, "area_um2"),
+        (|m| m.area_sd_um2 += 1, "area_sd_um2"),
+        (|m| m.perimeter_um += 1, "perimeter_um"),
+        (|m| m.perimeter_sd_um += 1, "perimeter_sd_um"),
+        (|m| m.length_um += 1, "length_um"),
+        (|m| m.length_sd_um += 1, "length_sd_um"),
+        (|m| m.width_um += 1, "width_um"),
+        (|m| m.width_sd_um += 1, "width_sd_um"),
+        (|m| m.max_depth_um += 1, "max_depth_um"),
+        (|m| m.max_depth_sd_um += 1, "max_depth_sd_um"),
+        (|m| m.volume_nl += 1, "volume_nl"),
+        (|m| m.volume_sd_nl += 1, "volume_sd_nl"),
+        (|m| m.wound_probability_permille += 1, "wound_probability_permille"),
+        (|m| m.tissue = m.tissue.map(|tissue| TissuePermille { sd: Some(1001), ..tissue }), "tissue.sd"),
+        (|m| m.tissue = m.tissue.map(|tissue| TissuePermille { slough: 1, ..tissue }), "tissue shares"),
+        (|m| m.outline.push([0, 0]), "outline"),
+    ];
+    for (change, named) in beyond {
+        let mut parts = largest();
+        change(&mut parts);
+        let error = Measurement::try_from(parts).expect_err(named).to_string();
+        assert!(error.contains(named), "{named}: {error}");
+    }
+    let smallest = MeasurementParts {
+        area_um2: 1,
+        outline: vec![[0, 0]; 3],
+        ..measurement_parts(Boundary::Outline)
+    };
+    assert!(Measurement::try_from(smallest).is_ok());
+}
+
+#[test]
+fn a_capture_has_a_byte_to_256_mebibytes_and_a_media_type() {
+    assert_eq!(CaptureRef::MAX_SIZE, 268_435_456);
+    let ply = MediaType::new("application/ply").expect("a media type");
+    for size in [1, CaptureRef::MAX_SIZE] {
+        let capture = CaptureRef::new(uuid(1), MODEL, size, ply.clone()).expect("a capture");
+        assert_eq!(capture.size, size);
+        let json = serde_json::to_string(&capture).expect("serialisable");
+        assert!(serde_json::from_str::<CaptureRef>(&json).is_ok_and(|again| again == capture));
+    }
+    let of = |length: usize| format!("{:x<length$}", "a/");
+    for media_type in ["a/b", "x-y/z!#$&-^_.+9", &of(100)] {
+        let kept = MediaType::new(media_type).expect(media_type);
+        assert_eq!((kept.as_str(), kept.to_string().as_str()), (media_type, media_type));
+        assert_eq!(media_type.parse(), Ok(kept));
+    }
+    for media_type in [&of(101), "a", "a/", "/b", "a/b/c", "a/b,c", "a(b/c", "é/a", "a/é"] {
+        assert!(MediaType::new(media_type).is_err(), "{media_type}");
+    }
+}
