@@ -1,5 +1,5 @@
-//! The log's tables, read-only: the right edge, rows in bounded pages, proofs from stored tiles,
-//! and the verification of a whole database.
+//! The log's tables, read-only: the one reader of events and the watch over the log, the right edge, rows in bounded
+//! pages, proofs from stored tiles, and the verification of a whole database.
 
 use jiff::Timestamp;
 use sqlx::postgres::{PgRow, PgValueFormat};
@@ -10,17 +10,29 @@ use crate::merkle::{Hash, MerkleError};
 use crate::tiles::{Tile, TileBuilder, TileNeeds};
 use crate::verify::LogEntry;
 
+mod damage;
+mod examine;
+mod index;
 mod keyring;
 #[cfg(feature = "seal")]
 mod keys;
 mod proofs;
+mod range;
+mod reader;
 mod verification;
+mod watch;
 
+pub use damage::{Damage, ReadError};
+use examine::Fetched;
+pub use examine::LogPolicy;
+pub use index::StreamSeen;
 pub use keyring::{StoredKeyring, keyring};
 #[cfg(feature = "seal")]
 pub use keys::{DataKeyError, DataKeys};
 pub use proofs::{consistency, entry_bundle, export_database, hash_tile, inclusion, root};
+pub use reader::{LogReader, VerifiedEvent, VerifiedHead};
 pub use verification::{Progress, verify_database};
+pub use watch::{AppendedEvent, LogHealth, LogWatch, Reread};
 
 /// Rows in a page. A row holds at most about a megabyte.
 pub const PAGE: i64 = 256;
@@ -191,6 +203,23 @@ pub async fn rows(
         .fetch_all(connection)
         .await?;
     Ok(rows)
+}
+
+/// All the rows of `from..to` in order, with or without their payloads: the caller bounds the range.
+async fn rows_limited(
+    connection: &mut PgConnection,
+    from: u64,
+    to: u64,
+    fetched: Fetched,
+) -> Result<Vec<LogRow>, sqlx::Error> {
+    let columns = match fetched {
+        Fetched::Whole => COLUMNS.to_owned(),
+        Fetched::WithoutPayload => COLUMNS.replace("payload", "''::bytea AS payload"),
+    };
+    let sql = format!(
+        "SELECT {columns} FROM events WHERE position >= $1 AND position < $2 ORDER BY position"
+    );
+    sqlx::query_as(&sql).bind(signed(from)).bind(signed(to)).fetch_all(connection).await
 }
 
 /// The signed checkpoint of a size, where one was published.

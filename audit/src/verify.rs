@@ -16,6 +16,10 @@ use crate::note::{NoteError, NoteVerifier};
 
 mod verifier;
 
+#[cfg(feature = "postgres")]
+pub(crate) use verifier::in_parallel;
+#[cfg(feature = "postgres")]
+pub(crate) use verifier::with_source;
 pub use verifier::{Checked, Verifier, verify_log};
 
 /// How far `recorded_at` may run backwards from one position to a later one.

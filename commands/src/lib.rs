@@ -32,6 +32,7 @@ mod seal;
 mod sequencer;
 mod signing;
 mod snapshots;
+mod streams;
 mod sweep;
 pub mod weights;
 
@@ -51,5 +52,6 @@ pub use ledger::{
 pub use policy::{Authorised, Permission};
 pub use receipt::{Receipt, ReceiptEvent};
 pub use signing::SigningError;
+pub use streams::log_policy;
 pub use sweep::SweepError;
 pub use weights::{Weights, WeightsError};

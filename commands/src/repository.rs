@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use audit::postgres::{Damage, LogReader, ReadError, VerifiedEvent};
 use audit::seal::{EventIdentity, open_payload};
-use audit::statement::{Digest, Statement};
 use cqrs_es::Aggregate;
 use cqrs_es::persist::{
     PersistedEventRepository, PersistenceError, ReplayStream, SerializedEvent, SerializedSnapshot,
 };
 use serde_json::Value;
-use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::data_keys::DataKeys;
@@ -18,7 +17,7 @@ use crate::error::CommandError;
 use crate::failpoints::failpoint;
 
 /// How many events are read at a time.
-const PAGE: i64 = 1_000;
+const PAGE: u64 = 1_000;
 
 /// Why a stream does not read back.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +28,14 @@ pub(crate) enum RepositoryError {
     ReadOnly,
     #[error("`{0}` is not the id of a stream")]
     BadId(String),
-    #[error("event {sequence} of the stream is damaged: {what}")]
-    Damaged { sequence: i64, what: &'static str },
+    #[error("the stream is not what was signed")]
+    Unsigned(#[source] Damage),
+    #[error("the stream has {found} events, but {seen} of it were seen: its end is missing")]
+    Shorter { found: u64, seen: u64 },
+    #[error("the event at position {position} is damaged: {what}")]
+    Damaged { position: u64, what: &'static str },
+    #[error("the check of the events was given up")]
+    GivenUp,
     #[error("the data key cannot be read")]
     Key(#[source] Box<CommandError>),
 }
@@ -41,10 +46,11 @@ impl From<RepositoryError> for PersistenceError {
     }
 }
 
-/// Reads our events table: opens what is sealed, and checks that the row is what was signed.
+/// Reads streams through the one reader of events, which proves them, and opens what is sealed.
 #[derive(Clone)]
 pub(crate) struct LedgerEventRepository {
     pool: PgPool,
+    reader: LogReader,
     keys: Arc<DataKeys>,
     snapshot: Option<Snapshot>,
 }
@@ -57,8 +63,8 @@ pub(crate) struct Snapshot {
 }
 
 impl LedgerEventRepository {
-    pub(crate) fn new(pool: PgPool, keys: Arc<DataKeys>) -> Self {
-        LedgerEventRepository { pool, keys, snapshot: None }
+    pub(crate) fn new(pool: PgPool, reader: LogReader, keys: Arc<DataKeys>) -> Self {
+        LedgerEventRepository { pool, reader, keys, snapshot: None }
     }
 
     /// The same, for one stream whose replay begins after this state.
@@ -69,94 +75,58 @@ impl LedgerEventRepository {
 
     async fn page<A: Aggregate>(
         &self,
-        aggregate_id: &str,
-        after: i64,
+        id: Uuid,
+        after: u64,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        let id = Uuid::try_parse(aggregate_id)
-            .map_err(|_| RepositoryError::BadId(aggregate_id.to_owned()))?;
-        let rows = self
-            .rows(A::TYPE, id, after)
-            .await
-            .map_err(|error| PersistenceError::ConnectionError(Box::new(error)))?;
-        let mut events = Vec::with_capacity(rows.len());
-        for (row, sequence) in rows.iter().zip(after + 1..) {
-            events.push(self.open::<A>(id, sequence, row).await?);
+        let verified = self.verified(A::TYPE, id, after).await.map_err(unread)?;
+        let mut events = Vec::with_capacity(verified.len());
+        for event in &verified {
+            events.push(self.open::<A>(event).await?);
         }
         Ok(events)
     }
 
-    async fn rows(&self, kind: &str, id: Uuid, after: i64) -> Result<Vec<PgRow>, sqlx::Error> {
+    async fn verified(
+        &self,
+        kind: &str,
+        id: Uuid,
+        after: u64,
+    ) -> Result<Vec<VerifiedEvent>, ReadError> {
         failpoint!("load.page.before");
-        let rows = sqlx::query(
-            "SELECT sequence, event_type, event_version, subject, event_id, statement, payload
-               FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3
-              ORDER BY sequence LIMIT $4",
-        )
-        .bind(kind)
-        .bind(id)
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(&self.pool)
-        .await?;
+        let mut connection = self.pool.acquire().await?;
+        let events = self.reader.stream(&mut connection, (kind, id), after, PAGE as i64).await?;
         failpoint!("load.page.after");
-        Ok(rows)
+        Ok(events)
     }
 
-    /// Hash on write and hash again on read: the payload must be the signed one, of this very event.
+    /// The body of a proved event, opened if it is sealed.
     async fn open<A: Aggregate>(
         &self,
-        id: Uuid,
-        sequence: i64,
-        row: &PgRow,
+        event: &VerifiedEvent,
     ) -> Result<SerializedEvent, PersistenceError> {
-        let column = |error: sqlx::Error| PersistenceError::UnknownError(Box::new(error));
-        let damaged = |what| RepositoryError::Damaged { sequence, what };
-        let found: i64 = row.try_get(0).map_err(column)?;
-        if found != sequence {
-            return Err(damaged("the event before it is missing").into());
-        }
-        let event_type: String = row.try_get(1).map_err(column)?;
-        let event_version: String = row.try_get(2).map_err(column)?;
-        let subject: Option<Uuid> = row.try_get(3).map_err(column)?;
-        let event_id: Uuid = row.try_get(4).map_err(column)?;
-        let statement: &[u8] = row.try_get(5).map_err(column)?;
-        let payload: &[u8] = row.try_get(6).map_err(column)?;
-        let statement =
-            Statement::parse(statement).map_err(|_| damaged("its statement cannot be read"))?;
-        let same = statement.event_id == event_id
-            && statement.stream_type == A::TYPE
-            && statement.stream_id == id
-            && i64::try_from(statement.sequence) == Ok(sequence)
-            && statement.event_type == event_type
-            && statement.event_version == event_version
-            && statement.subject == subject;
-        if !same {
-            return Err(damaged("the row is not what was signed").into());
-        }
-        if Digest::of(payload) != statement.payload.sha256 {
-            return Err(damaged("the payload is not what was signed").into());
-        }
-        let payload: Value = match (subject, statement.payload.commitment) {
+        let statement = event.statement();
+        let damaged = |what| RepositoryError::Damaged { position: event.position(), what };
+        let payload: Value = match (statement.subject, statement.payload.commitment) {
             (Some(subject), Some(commitment)) => {
                 let key = self.keys.get(subject).await.map_err(|error| match error {
                     CommandError::Erased => RepositoryError::Erased,
                     other => RepositoryError::Key(Box::new(other)),
                 })?;
                 let key = key.ok_or_else(|| damaged("the subject has no data key"))?;
-                let identity = EventIdentity::of(&statement);
-                let opened = open_payload(&key.key, &identity, payload, &commitment.0)
+                let identity = EventIdentity::of(statement);
+                let opened = open_payload(&key.key, &identity, event.payload(), &commitment.0)
                     .map_err(|_| damaged("the payload does not open"))?;
                 serde_json::from_slice(&opened)
             }
-            _ => serde_json::from_slice(payload),
+            _ => serde_json::from_slice(event.payload()),
         }
         .map_err(|_| damaged("the payload is not JSON"))?;
         Ok(SerializedEvent::new(
-            id.to_string(),
-            usize::try_from(sequence).unwrap_or(usize::MAX),
+            statement.stream_id.to_string(),
+            usize::try_from(statement.sequence).unwrap_or(usize::MAX),
             A::TYPE.to_owned(),
-            event_type,
-            event_version,
+            statement.event_type.clone(),
+            statement.event_version.clone(),
             payload,
             Value::Object(serde_json::Map::new()),
         ))
@@ -167,17 +137,33 @@ impl LedgerEventRepository {
         aggregate_id: &str,
         after: usize,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        let mut after = i64::try_from(after).unwrap_or(i64::MAX);
+        let id = Uuid::try_parse(aggregate_id)
+            .map_err(|_| RepositoryError::BadId(aggregate_id.to_owned()))?;
+        // Asked before anything is read: the stream may grow meanwhile, and never shrinks.
+        let seen = self.reader.stream_seen(A::TYPE, id).map_or(0, |seen| seen.version);
+        let mut after = after as u64;
         let mut events = Vec::new();
         loop {
-            let page = self.page::<A>(aggregate_id, after).await?;
-            let full = i64::try_from(page.len()) == Ok(PAGE);
+            let page = self.page::<A>(id, after).await?;
+            let count = page.len() as u64;
             events.extend(page);
-            if !full {
-                return Ok(events);
+            after += count;
+            if count < PAGE {
+                break;
             }
-            after += PAGE;
         }
+        if after < seen {
+            return Err(RepositoryError::Shorter { found: after, seen }.into());
+        }
+        Ok(events)
+    }
+}
+
+fn unread(error: ReadError) -> PersistenceError {
+    match error {
+        ReadError::Sqlx(error) => PersistenceError::ConnectionError(Box::new(error)),
+        ReadError::Damaged(damage) => RepositoryError::Unsigned(damage).into(),
+        _ => RepositoryError::GivenUp.into(),
     }
 }
 

@@ -36,5 +36,7 @@ pub use ids::{
 };
 pub use model::{ModelCard, ModelCommand, ModelError, ModelEvent, ModelRegistry};
 pub use patient::{Patient, PatientCommand, PatientError, PatientEvent};
-pub use stream::{Claim, ClaimChange, MediaRef, Refusal, Resource, ResourceKind, Stream};
+pub use stream::{
+    Claim, ClaimChange, MediaRef, Refusal, Resource, ResourceKind, STREAM_KINDS, Stream, StreamKind,
+};
 pub use wound::{WoundCommand, WoundEpisode, WoundError, WoundEvent};

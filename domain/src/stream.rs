@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Now;
+use crate::{Account, Appointment, Custody, Disclosure, ModelRegistry, Patient, WoundEpisode};
 
 /// A typed "no". The `Display` text says what is wrong and what to do, and holds no PHI.
 pub trait Refusal {
@@ -20,6 +21,13 @@ pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
     /// The version of the serialised form of the state. Another form is another version: a snapshot
     /// is only read by code that knows its version.
     const STATE_VERSION: u32;
+
+    /// Whether the payloads of these streams are sealed with the data key of a subject: all of them, or none.
+    const SEALED: bool;
+
+    /// Whether states of these streams may be kept as snapshots. Never where the state decides about access or
+    /// about an erasure: such a stream is read whole, from what is signed.
+    const KEEPS_SNAPSHOTS: bool;
 
     /// Decides a command: events, or a refusal. Pure; `handle` writes what this returns.
     fn decide(&self, command: Self::Command, now: &Now) -> Result<Vec<Self::Event>, Self::Error>;
@@ -46,6 +54,34 @@ pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
         None
     }
 }
+
+/// What is fixed about the streams of one aggregate, for readers that know nothing else of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamKind {
+    /// The type of the streams.
+    pub stream_type: &'static str,
+    /// As [`Stream::SEALED`].
+    pub sealed: bool,
+    /// As [`Stream::KEEPS_SNAPSHOTS`].
+    pub keeps_snapshots: bool,
+}
+
+impl StreamKind {
+    const fn of<A: Stream>() -> StreamKind {
+        StreamKind { stream_type: A::TYPE, sealed: A::SEALED, keeps_snapshots: A::KEEPS_SNAPSHOTS }
+    }
+}
+
+/// The streams of every aggregate there is.
+pub const STREAM_KINDS: [StreamKind; 7] = [
+    StreamKind::of::<Patient>(),
+    StreamKind::of::<Appointment>(),
+    StreamKind::of::<WoundEpisode>(),
+    StreamKind::of::<Account>(),
+    StreamKind::of::<Disclosure>(),
+    StreamKind::of::<Custody>(),
+    StreamKind::of::<ModelRegistry>(),
+];
 
 /// Something only one stream may hold at a time.
 #[derive(Clone, PartialEq, Eq, Serialize)]

@@ -33,13 +33,26 @@ pub async fn keyring(
     .await?;
     let malformed = |what| DatabaseError::Malformed { what };
     let mut stored: Option<StoredKeyring> = None;
-    for row in &rows {
+    let mut before = None;
+    for (row, sequence) in rows.iter().zip(1..) {
         let position = unsigned(row.try_get(0)?);
+        // The genesis is the first event of the log, and the others follow it in their order.
+        if before.map_or(position != 0, |before| position <= before) {
+            return Err(malformed("order of the log's own events"));
+        }
+        before = Some(position);
         let (header, bytes): (&[u8], &[u8]) = (row.try_get(1)?, row.try_get(2)?);
         let signature: &[u8] = row.try_get(3)?;
         let payload: &[u8] = row.try_get(4)?;
         let signature = signature.try_into().map_err(|_| malformed("signature"))?;
         let statement = Statement::parse(bytes).map_err(|_| malformed("statement"))?;
+        if statement.origin != origin
+            || statement.stream_type != system::STREAM_TYPE
+            || statement.stream_id != system::stream_id(origin)
+            || statement.sequence != sequence
+        {
+            return Err(malformed("row of an event of the log's own"));
+        }
         if Digest::of(payload) != statement.payload.sha256 {
             return Err(malformed("payload of an event of the log's own"));
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::{Connection as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
+use super::examine::columns;
 use super::{DatabaseError, Head, LogRow, PAGE, head, rows, signed, tiles, unsigned};
 use crate::statement::Statement;
 use crate::system;
@@ -175,19 +176,9 @@ impl Audit {
 
     fn compare_columns(&mut self, row: &LogRow, statement: &Statement) {
         let signature = row.signature.len() == 64 && row.leaf_hash.len() == 32;
-        let columns = [
-            ("event_id", row.event_id == statement.event_id),
-            ("aggregate_type", row.aggregate_type == statement.stream_type),
-            ("aggregate_id", row.aggregate_id == statement.stream_id),
-            ("sequence", row.sequence == signed(statement.sequence)),
-            ("event_type", row.event_type == statement.event_type),
-            ("event_version", row.event_version == statement.event_version),
-            ("subject", row.subject == statement.subject),
-            ("command_id", row.command_id == statement.command_id),
-            ("recorded_at", row.recorded_at == Some(statement.recorded_at)),
-            ("signature or leaf_hash", signature),
-        ];
-        for (column, _) in columns.into_iter().filter(|(_, agrees)| !agrees) {
+        let columns =
+            columns(row, statement).into_iter().chain([("signature or leaf_hash", signature)]);
+        for (column, _) in columns.filter(|(_, agrees)| !agrees) {
             let detail = format!("the column {column} says something else than the statement");
             self.verifier.report(row.position, FindingKind::Column, detail);
         }

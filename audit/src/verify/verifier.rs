@@ -547,7 +547,7 @@ pub(crate) fn with_source(error: &dyn std::error::Error) -> String {
 }
 
 /// Maps items in order, over some threads.
-fn in_parallel<T: Sync, R: Send>(
+pub(crate) fn in_parallel<T: Sync, R: Send>(
     threads: usize,
     items: &[T],
     work: impl Fn(&T) -> R + Sync,

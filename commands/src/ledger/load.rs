@@ -9,7 +9,7 @@ use cqrs_es::{AggregateError, EventStore};
 use domain::Stream;
 use uuid::Uuid;
 
-use super::{Ledger, Loaded};
+use super::{Inner, Ledger, Loaded};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::failpoints::failpoint;
@@ -42,9 +42,7 @@ impl Ledger {
         failpoint!("load.before");
         let snapshot = self.inner.snapshots.newest::<A>(id).await;
         let begin = snapshot.as_ref().map_or(0, |snapshot| snapshot.version as u64);
-        let repository =
-            LedgerEventRepository::new(self.inner.pool.clone(), self.inner.data_keys.clone())
-                .after(snapshot);
+        let repository = self.repository().after(snapshot);
         // Only ever loaded from: what the framework would commit as a snapshot has each new event twice,
         // and the size given here is of no effect.
         let store = PersistedEventStore::<_, A>::new_snapshot_store(repository, usize::MAX)
@@ -58,6 +56,11 @@ impl Ledger {
             self.remember(id, loaded.clone());
         }
         Ok(loaded)
+    }
+
+    pub(super) fn repository(&self) -> LedgerEventRepository {
+        let Inner { pool, reader, data_keys, .. } = &*self.inner;
+        LedgerEventRepository::new(pool.clone(), reader.clone(), data_keys.clone())
     }
 
     /// The state to decide on without reading: the one in memory or, for a stream not seen here, an

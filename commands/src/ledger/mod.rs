@@ -9,6 +9,7 @@ mod sealed;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use audit::postgres::LogReader;
 use cqrs_es::Aggregate;
 use domain::account::Role;
 use domain::disclosure::RecordDisclosure;
@@ -32,10 +33,10 @@ use crate::memory::Memory;
 use crate::policy::{Authorised, Permission, authorise};
 use crate::random;
 use crate::receipt::{self, Receipt};
-use crate::repository::LedgerEventRepository;
 use crate::seal::Sealer;
 use crate::sequencer::Handle;
 use crate::snapshots::Snapshots;
+use crate::streams::log_policy;
 use crate::sweep::SweepError;
 
 pub use keys::{RetirementReason, Rewrapped, SigningKeyState};
@@ -64,6 +65,7 @@ pub struct Ledger {
 
 pub(crate) struct Inner {
     pub(crate) pool: PgPool,
+    pub(crate) reader: LogReader,
     pub(crate) keys: Keys,
     pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) sealer: Sealer,
@@ -105,6 +107,8 @@ impl Ledger {
         config: LedgerConfig,
     ) -> Result<Ledger, OpenError> {
         let opened = crate::open::open(&pool, &keys, &clock, &config).await?;
+        let reader = LogReader::new(opened.sealer.origin.clone(), log_policy());
+        reader.appended_to(opened.published.size);
         let data_keys = Arc::new(DataKeys::new(pool.clone(), keys.key_wrap()));
         let aggregates = Arc::new(Cache::new(AGGREGATES_HALF));
         let memory = Memory { data_keys: data_keys.clone(), aggregates: aggregates.clone() };
@@ -126,6 +130,7 @@ impl Ledger {
             opened.folder.map(|folder| crate::checkpoints::keep(folder, sequencer.subscribe()));
         let inner = Inner {
             pool,
+            reader,
             keys,
             data_keys,
             sealer: opened.sealer,
@@ -319,8 +324,7 @@ impl Ledger {
         age: SignedDuration,
         remove: bool,
     ) -> Result<u64, SweepError> {
-        let repository =
-            LedgerEventRepository::new(self.inner.pool.clone(), self.inner.data_keys.clone());
+        let repository = self.repository();
         let named = crate::sweep::named_captures(&self.inner.pool, &repository).await?;
         let unnamed = blobs.unnamed(&named, self.inner.clock.now(), age).await?;
         if remove { Ok(blobs.sweep(&unnamed).await?) } else { Ok(unnamed.len() as u64) }

@@ -261,6 +261,8 @@ impl Account {
 
 impl Stream for Account {
     const STATE_VERSION: u32 = 1;
+    const SEALED: bool = true;
+    const KEEPS_SNAPSHOTS: bool = false;
 
     fn decide(
         &self,

@@ -267,6 +267,8 @@ impl Appointment {
 
 impl Stream for Appointment {
     const STATE_VERSION: u32 = 1;
+    const SEALED: bool = true;
+    const KEEPS_SNAPSHOTS: bool = true;
 
     fn decide(
         &self,

@@ -147,6 +147,8 @@ impl Custody {
 
 impl Stream for Custody {
     const STATE_VERSION: u32 = 1;
+    const SEALED: bool = false;
+    const KEEPS_SNAPSHOTS: bool = false;
 
     fn decide(
         &self,

@@ -49,6 +49,8 @@ impl Disclosure {
 
 impl Stream for Disclosure {
     const STATE_VERSION: u32 = 1;
+    const SEALED: bool = true;
+    const KEEPS_SNAPSHOTS: bool = true;
 
     fn decide(
         &self,

@@ -167,6 +167,8 @@ impl ModelRegistry {
 
 impl Stream for ModelRegistry {
     const STATE_VERSION: u32 = 1;
+    const SEALED: bool = false;
+    const KEEPS_SNAPSHOTS: bool = false;
 
     fn decide(&self, command: ModelCommand, now: &Now) -> Result<Vec<ModelEvent>, ModelError> {
         let event = match command {

@@ -255,6 +255,8 @@ fn check_count(field: &'static str, count: usize) -> Result<(), PatientError> {
 
 impl Stream for Patient {
     const STATE_VERSION: u32 = 1;
+    const SEALED: bool = true;
+    const KEEPS_SNAPSHOTS: bool = true;
 
     fn decide(
         &self,

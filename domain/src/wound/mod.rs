@@ -457,6 +457,8 @@ impl WoundEpisode {
 
 impl Stream for WoundEpisode {
     const STATE_VERSION: u32 = 2;
+    const SEALED: bool = true;
+    const KEEPS_SNAPSHOTS: bool = true;
 
     fn decide(&self, command: WoundCommand, now: &Now) -> Result<Vec<WoundEvent>, WoundError> {
         let event = match command {

@@ -1,0 +1,130 @@
+//! What a process knows of the log by heart, once it has seen it proved: which leaf stands where, how long each
+//! stream is, who is erased. Whatever is read later must agree with it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use uuid::Uuid;
+
+use super::examine::LogPolicy;
+use crate::merkle::{CompactRange, Hash};
+use crate::statement::Statement;
+
+/// How many leaves are remembered at most, the newest: 64 MiB of them.
+const LEAVES_MAX: usize = 4 * 1024 * 1024;
+
+/// As much of a leaf hash as nobody finds another entry for.
+type Leaf = [u8; 16];
+
+/// How long a stream is known to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamSeen {
+    /// The number of its events.
+    pub version: u64,
+    /// The position of the last of them.
+    pub last: u64,
+}
+
+/// What is remembered of one event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) leaf: Hash,
+    /// The stream and the sequence in it, where streams of this type are counted.
+    pub(super) stream: Option<((u8, Uuid), u64)>,
+    pub(super) erases: Option<Uuid>,
+}
+
+impl Entry {
+    pub(super) fn new(policy: &LogPolicy, statement: &Statement, leaf: Hash) -> Entry {
+        let Statement { stream_type, stream_id, sequence, event_type, .. } = statement;
+        Entry::of(policy, (stream_type, *stream_id, *sequence), event_type, leaf)
+    }
+
+    pub(super) fn of(
+        policy: &LogPolicy,
+        (stream_type, stream_id, sequence): (&str, Uuid, u64),
+        event_type: &str,
+        leaf: Hash,
+    ) -> Entry {
+        let stream = policy.counted(stream_type).map(|kind| ((kind, stream_id), sequence));
+        let erases = policy.is_erasure(stream_type, event_type).then_some(stream_id);
+        Entry { leaf, stream, erases }
+    }
+}
+
+/// A prefix of the log whose root a checkpoint has proved.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    tree: CompactRange,
+    leaves: VecDeque<Leaf>,
+    streams: HashMap<(u8, Uuid), StreamSeen>,
+    erased: HashSet<Uuid>,
+}
+
+impl Index {
+    /// The number of events known.
+    pub(super) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    pub(super) fn tree(&self) -> &CompactRange {
+        &self.tree
+    }
+
+    /// Whether this leaf stands at this position; `None` if that is not remembered.
+    pub(super) fn holds(&self, position: u64, leaf: &Hash) -> Option<bool> {
+        let first = self.size() - self.leaves.len() as u64;
+        let at = usize::try_from(position.checked_sub(first)?).ok()?;
+        self.leaves.get(at).map(|known| known == &short(leaf))
+    }
+
+    pub(super) fn stream(&self, stream: (u8, Uuid)) -> Option<StreamSeen> {
+        self.streams.get(&stream).copied()
+    }
+
+    pub(super) fn streams_of(&self, kind: u8) -> Vec<Uuid> {
+        let streams = self.streams.keys().filter(|(of, _)| *of == kind);
+        streams.map(|(_, id)| *id).collect()
+    }
+
+    pub(super) fn is_erased(&self, subject: Uuid) -> bool {
+        self.erased.contains(&subject)
+    }
+
+    pub(super) fn erased(&self) -> &HashSet<Uuid> {
+        &self.erased
+    }
+
+    /// Takes in what follows. The caller has compared the root of the tree it makes with a checkpoint's. Gives back the
+    /// first event that is not the next of its stream, if one is not: its position, and the sequence it should have.
+    pub(super) fn extend(&mut self, entries: &[Entry], tree: CompactRange) -> Option<(u64, u64)> {
+        debug_assert_eq!(
+            tree.size(),
+            self.size() + entries.len() as u64,
+            "a tree of these entries"
+        );
+        let mut misplaced = None;
+        for (position, entry) in (self.size()..).zip(entries) {
+            if self.leaves.len() >= LEAVES_MAX {
+                self.leaves.pop_front();
+            }
+            self.leaves.push_back(short(&entry.leaf));
+            if let Some((stream, sequence)) = entry.stream {
+                let seen = StreamSeen { version: sequence, last: position };
+                let before = self.streams.insert(stream, seen);
+                let expected = before.map_or(1, |before| before.version + 1);
+                if sequence != expected {
+                    misplaced.get_or_insert((position, expected));
+                }
+            }
+            self.erased.extend(entry.erases);
+        }
+        self.tree = tree;
+        misplaced
+    }
+}
+
+fn short(leaf: &Hash) -> Leaf {
+    let mut short = Leaf::default();
+    short.copy_from_slice(&leaf.0[..16]);
+    short
+}
