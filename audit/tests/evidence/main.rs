@@ -2,9 +2,12 @@
 
 mod exports;
 mod independent;
+mod limits;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod properties;
+#[cfg(feature = "postgres")]
+mod served;
 mod snapshots;
 mod tampering;
 mod vectors;

@@ -16,7 +16,7 @@ use crate::world::{ORIGIN, World, data_key, id, recorded_at, trust, world};
 const SIZE: u64 = 300;
 
 /// Writes the rows as the log's writer does.
-async fn store(pool: &PgPool, world: &World) {
+pub(crate) async fn store(pool: &PgPool, world: &World) {
     let mut transaction = pool.begin().await.expect("a transaction");
     for (entry, statement) in world.entries.iter().zip(&world.statements) {
         sqlx::query(
