@@ -1,7 +1,7 @@
 # Everything a developer or an operator of one machine needs. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test torture drain bench check fmt stop clean-local
+.PHONY: help run test torture drain bench mutants check fmt stop clean-local
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ drain: ## one worker before 1,000 queued scans: time, memory, nothing twice (ARG
 
 bench: ## the append path beside stock postgres-es and bare inserts; writes target/bench/summary.json
 	@scripts/bench.sh $(ARGS)
+
+mutants: ## change domain and audit in one place at a time: does a test notice? (ARGS="domain 0/12")
+	@scripts/mutants.sh $(ARGS)
 
 check: ## formatting, lints, documentation, licences and sources of dependencies
 	@scripts/check.sh

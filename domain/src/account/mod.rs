@@ -296,6 +296,6 @@ impl Stream for Account {
     }
 
     fn media(_event: &AccountEvent) -> Vec<MediaRef> {
-        Vec::new()
+        vec![]
     }
 }

@@ -321,7 +321,7 @@ impl Stream for Appointment {
     }
 
     fn media(_event: &AppointmentEvent) -> Vec<MediaRef> {
-        Vec::new()
+        vec![]
     }
 }
 

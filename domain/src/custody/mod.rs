@@ -170,11 +170,11 @@ impl Stream for Custody {
     }
 
     fn claims(_id: Uuid, _event: &CustodyEvent) -> Vec<ClaimChange> {
-        Vec::new()
+        vec![]
     }
 
     fn media(_event: &CustodyEvent) -> Vec<MediaRef> {
-        Vec::new()
+        vec![]
     }
 
     fn erases(id: Uuid, event: &CustodyEvent) -> Option<Uuid> {

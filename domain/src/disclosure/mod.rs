@@ -73,10 +73,10 @@ impl Stream for Disclosure {
     }
 
     fn claims(_id: Uuid, _event: &DisclosureEvent) -> Vec<ClaimChange> {
-        Vec::new()
+        vec![]
     }
 
     fn media(_event: &DisclosureEvent) -> Vec<MediaRef> {
-        Vec::new()
+        vec![]
     }
 }

@@ -185,7 +185,7 @@ impl Stream for ModelRegistry {
     }
 
     fn claims(_id: Uuid, _event: &ModelEvent) -> Vec<ClaimChange> {
-        Vec::new()
+        vec![]
     }
 
     fn media(event: &ModelEvent) -> Vec<MediaRef> {

@@ -300,6 +300,6 @@ impl Stream for Patient {
     }
 
     fn media(_event: &PatientEvent) -> Vec<MediaRef> {
-        Vec::new()
+        vec![]
     }
 }

@@ -43,7 +43,7 @@ impl FromStr for Digest {
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+            *byte = nibble(pair[0])? * 16 + nibble(pair[1])?;
         }
         Ok(Self(bytes))
     }

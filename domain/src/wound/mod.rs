@@ -478,7 +478,7 @@ impl Stream for WoundEpisode {
     }
 
     fn claims(_id: Uuid, _event: &WoundEvent) -> Vec<ClaimChange> {
-        Vec::new()
+        vec![]
     }
 
     fn media(event: &WoundEvent) -> Vec<MediaRef> {
