@@ -7,6 +7,8 @@ mod limits;
 mod postgres;
 mod properties;
 #[cfg(feature = "postgres")]
+mod reader;
+#[cfg(feature = "postgres")]
 mod served;
 mod snapshots;
 mod tampering;

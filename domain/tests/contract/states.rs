@@ -73,3 +73,21 @@ proptest! {
         goes_on_alike::<ModelRegistry>(&samples!(Model), &picks);
     }
 }
+
+/// Whoever reads the log goes by this table: a stream about a person is sealed, and none that decides about access or
+/// about an erasure is believed from a snapshot.
+#[test]
+fn what_is_sealed_and_what_may_be_kept_is_fixed_for_each_kind_of_stream() {
+    let table = [
+        ("patient", true, true),
+        ("appointment", true, true),
+        ("wound", true, true),
+        ("account", true, false),
+        ("disclosure", true, true),
+        ("custody", false, false),
+        ("model", false, false),
+    ];
+    let kinds =
+        domain::STREAM_KINDS.map(|kind| (kind.stream_type, kind.sealed, kind.keeps_snapshots));
+    assert_eq!(kinds, table);
+}
