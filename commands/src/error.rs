@@ -91,6 +91,7 @@ impl CommandError {
             CommandError::Erased => "erased",
             CommandError::Overloaded => "overloaded",
             CommandError::TooLarge { .. } => "too-large",
+            CommandError::Unavailable(Unavailable::ClaimsDamaged) => "claims-damaged",
             CommandError::Unavailable(_) => "unavailable",
             CommandError::Damaged(_) => "log-damaged",
         }
@@ -129,6 +130,9 @@ pub enum Unavailable {
     /// The data keys cannot be read or made.
     #[error("the data keys are not available")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is stored of the claims it needs is not what was granted, so nobody can tell what is free. Nothing was done.
+    #[error("the stored claims are not those that were granted: run `ledger claims rebuild`")]
+    ClaimsDamaged,
     /// A statement or a checkpoint could not be made.
     #[error("cannot seal the event")]
     Seal(#[source] Box<dyn std::error::Error + Send + Sync>),

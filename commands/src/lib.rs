@@ -4,6 +4,7 @@
 //! * [`actor`], [`context`]: on whose behalf, why, under which command id; [`policy`]: who may do what;
 //! * `snapshots`: states of long streams, a cache beside the log;
 //! * `sequencer`: the one task that appends, many commands to a transaction;
+//! * [`claims`]: what is taken and what is free, proved by tags in sealed buckets;
 //! * [`checkpoints`]: the last published checkpoint, kept outside the database;
 //! * [`keys`]: the ledger's secrets; [`blobs`]: captures, sealed, outside the log; [`weights`]: those of the models;
 //! * [`database`]: connections and the schema; [`clock`]: where the time comes from;
@@ -13,6 +14,7 @@ pub mod actor;
 pub mod blobs;
 mod cache;
 pub mod checkpoints;
+pub mod claims;
 pub mod clock;
 pub mod config;
 pub mod context;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::actor::ActorKind;
 use crate::checkpoints::CheckpointFolder;
+use crate::claims::{ClaimTags, ClaimsState, damaged, rebuild};
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
 use crate::error::OpenError;
@@ -28,6 +29,7 @@ pub(crate) struct Opened {
     pub(crate) keyring: StoredKeyring,
     pub(crate) published: Published,
     pub(crate) folder: Option<CheckpointFolder>,
+    pub(crate) claims: Arc<ClaimsState>,
 }
 
 pub(crate) async fn open(
@@ -71,9 +73,52 @@ pub(crate) async fn open(
     if let Some(folder) = &folder {
         folder.publish(&published.checkpoint)?;
     }
+    drop(connection);
+    let claims = claims(pool, keys, &origin).await?;
     let signing = Signing::of_log(&origin, keys, &keyring.keyring, published.size)?;
     let sealer = Sealer { origin, signing: Arc::new(signing) };
-    Ok(Opened { sealer, keyring, published, folder })
+    Ok(Opened { sealer, keyring, published, folder, claims })
+}
+
+/// What is known of the claims. If what is stored is not under a seal, it is made again from the log; if that cannot be, the
+/// log opens all the same, and what needs claims is refused.
+async fn claims(pool: &PgPool, keys: &Keys, origin: &str) -> Result<Arc<ClaimsState>, OpenError> {
+    let state = Arc::new(ClaimsState::new(ClaimTags::new(keys, origin)));
+    let mut connection = pool.acquire().await?;
+    if state.refresh(&mut connection).await? {
+        return Ok(state);
+    }
+    drop(connection);
+    match rebuild(pool, keys, origin).await {
+        Ok(rebuilt) => rebuilt.log(),
+        Err(error) => {
+            damaged("seal");
+            let error = chain(&error);
+            tracing::error!(
+                error,
+                "the claims cannot be made from the log: what needs them is refused"
+            );
+            return Ok(state);
+        }
+    }
+    let state = Arc::new(ClaimsState::new(ClaimTags::new(keys, origin)));
+    let mut connection = pool.acquire().await?;
+    if !state.refresh(&mut connection).await? {
+        tracing::error!("the claims are not under a seal although they were just made");
+    }
+    Ok(state)
+}
+
+/// The message of an error and those of its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 /// Who has seen the checkpoint in our own folder.

@@ -2,6 +2,8 @@
 
 mod account;
 mod audit;
+mod claims;
+mod comparison;
 mod health;
 mod import;
 mod keys;
@@ -61,6 +63,9 @@ enum Command {
     /// Accounts, for the operator at the machine
     #[command(subcommand)]
     Account(account::Account),
+    /// What is taken: times, numbers, log-in names
+    #[command(subcommand)]
+    Claims(claims::Claims),
     /// Import files of other systems
     #[command(subcommand)]
     Import(import::Import),
@@ -125,6 +130,7 @@ async fn dispatch(command: Command, output: &Output) -> anyhow::Result<Verdict> 
         Command::Migrate(migrate) => migrate.run(output).await,
         Command::Keys(keys) => keys.run(output).await,
         Command::Account(account) => account.run(output).await,
+        Command::Claims(claims) => claims.run(output).await,
         Command::Import(import) => import.run(output).await,
         Command::Scan(scan) => scan.run(output).await,
         Command::Audit(audit) => audit.run(output).await,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use audit::postgres::DataKeys;
 use clap::Args;
-use commands::{Clock, Weights, database};
+use commands::{Clock, Ledger, Weights, database};
 use projections::event::EventLog;
 use projections::runtime::{Projector, RunConfig, Runtime};
 use projections::worker::PurgeWorker;
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Verdict;
+use super::comparison::compare_claims;
 use super::serve::stopped;
 use super::setup::{load_keys, open_log, read_models};
 use crate::config::{Identity, Stores};
@@ -65,7 +66,7 @@ impl Worker {
         let watch = ModelWatch::new(ledger.clone(), log, weights, captures, sink, runtime.clone());
         let mut projectors = models.projectors();
         projectors.push(Arc::new(purge));
-        let ended = run(&runtime, projectors, watch, figures).await;
+        let ended = run(&runtime, projectors, watch, figures, ledger.clone()).await;
         ledger.close().await;
         ended?;
         tracing::info!("stopped");
@@ -80,6 +81,7 @@ async fn run(
     projectors: Vec<Arc<dyn Projector>>,
     watch: ModelWatch,
     figures: Option<TcpListener>,
+    ledger: Ledger,
 ) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
@@ -102,6 +104,11 @@ async fn run(
             ended.with_context(|| format!("the projector {id} cannot go on"))
         });
     }
+    let stopping = shutdown.clone();
+    tasks.spawn(async move {
+        compare_claims(ledger, stopping).await;
+        Ok(())
+    });
     let stopping = shutdown.clone();
     tasks.spawn(async move {
         let ended = watch.run(stopping.clone()).await;

@@ -197,6 +197,18 @@ impl Problem {
             .retry_after(Duration::from_secs(2))
     }
 
+    /// 503: what is taken cannot be told. It is the same for a name or a time that is free and for one that is not.
+    pub fn claims_damaged() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "claims-damaged",
+            "What is taken cannot be told",
+            "what is stored of taken times, numbers and log-in names does not match the log here, so nothing was done; the operator \
+             must run `ledger claims rebuild`, then send the request again",
+        )
+        .retry_after(Duration::from_secs(60))
+    }
+
     /// 503: too much at once.
     pub fn overloaded() -> Self {
         Self::new(

@@ -1,7 +1,7 @@
 //! What the ledger says, as a problem: one status for each kind of refusal.
 
 use axum::http::StatusCode;
-use commands::{CommandError, Conflict};
+use commands::{CommandError, Conflict, Unavailable};
 
 use super::problem::{ConflictView, Problem};
 
@@ -49,6 +49,7 @@ impl From<CommandError> for Problem {
             CommandError::Erased => Self::erased(),
             CommandError::Overloaded => Self::overloaded(),
             CommandError::TooLarge { .. } => Self::unprocessable("too-large", error.to_string()),
+            CommandError::Unavailable(Unavailable::ClaimsDamaged) => Self::claims_damaged(),
             CommandError::Unavailable(_) => {
                 tracing::error!(error = %super::chain(&error), "the ledger is not available");
                 Self::unavailable(

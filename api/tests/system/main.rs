@@ -4,6 +4,7 @@
 
 mod audit;
 mod captures;
+mod claims;
 mod contention;
 mod crash;
 mod drain;

@@ -1,5 +1,6 @@
 //! The one way to write: authorise, decide, seal, append.
 
+mod holder;
 mod keys;
 mod load;
 mod prepare;
@@ -16,13 +17,14 @@ use domain::disclosure::RecordDisclosure;
 use domain::{Disclosure, DisclosureCommand, Stream};
 use jiff::SignedDuration;
 use serde::Serialize;
-use sqlx::{PgPool, Row};
+use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::actor::Actor;
 use crate::blobs::Blobs;
 use crate::cache::Cache;
+use crate::claims::ClaimsState;
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
 use crate::context::Context;
@@ -75,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) aggregates: Arc<Cache<(&'static str, Uuid), Cached>>,
     pub(crate) memory: Memory,
     pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) claims: Arc<ClaimsState>,
     pub(crate) keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -119,6 +122,7 @@ impl Ledger {
             opened.published,
             config.limits(),
             memory.clone(),
+            Arc::clone(&opened.claims),
         );
         let snapshots = Arc::new(Snapshots::new(
             pool.clone(),
@@ -140,6 +144,7 @@ impl Ledger {
             aggregates,
             memory,
             snapshots,
+            claims: opened.claims,
             keeper: Mutex::new(keeper),
         };
         Ok(Ledger { inner: Arc::new(inner) })
@@ -365,25 +370,6 @@ impl Ledger {
             removed += blobs.purge(key_id).await?;
         }
         Ok(removed)
-    }
-
-    /// Who holds a unique claim, such as a log-in name.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn holder(
-        &self,
-        kind: &'static str,
-        key: &str,
-    ) -> Result<Option<Uuid>, CommandError> {
-        let held = self.claim_key(kind, key);
-        let row =
-            sqlx::query("SELECT aggregate_id FROM claims_unique WHERE kind = $1 AND key = $2")
-                .bind(kind)
-                .bind(held.as_slice())
-                .fetch_optional(&self.inner.pool)
-                .await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
     /// The receipt of a command that was done; for whoever did it, and for those who may read the log.

@@ -4,6 +4,7 @@ use cqrs_es::DomainEvent;
 use cqrs_es::event_sink::EventSink;
 use domain::account::Role;
 use domain::{Claim, ClaimChange, Now, Refusal, Stream};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Ledger, Loaded};
@@ -161,6 +162,15 @@ impl Ledger {
                         detail: "the time ends before it begins".to_owned(),
                     });
                 }
+                if until.duration_since(from) > crate::claims::CLAIM_MAX {
+                    return Err(CommandError::Refused {
+                        code: "time-too-long",
+                        field: Some("time"),
+                        detail: "more time is asked for at once than one may hold".to_owned(),
+                    });
+                }
+                // As Postgres keeps it, so that what is compared later is what was decided on.
+                let (from, until) = (micros(from), micros(until));
                 let resource = Resource { kind: resource.kind.as_str(), id: resource.id };
                 Change::TakeBusy { resource, from, until }
             }
@@ -172,7 +182,7 @@ impl Ledger {
     }
 
     pub(super) fn claim_key(&self, kind: &str, key: &str) -> [u8; 32] {
-        self.inner.keys.index(&[b"claim", kind.as_bytes(), key.as_bytes()])
+        crate::claims::claim_key(&self.inner.keys, kind, key)
     }
 
     /// Waits until the sequencer has answered; remembers what became true.
@@ -220,9 +230,15 @@ impl Ledger {
             Err(Rejection::Erased) => Err(CommandError::Erased),
             Err(Rejection::Reused) => Err(CommandError::CommandIdReused),
             Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
+            Err(Rejection::ClaimsDamaged) => Err(Unavailable::ClaimsDamaged.into()),
             Err(Rejection::Failed(reason)) => Err(Unavailable::Append(reason).into()),
         }
     }
+}
+
+/// The time, cut to microseconds.
+fn micros(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
 fn refused<E: Refusal + std::error::Error>(error: E) -> CommandError {

@@ -73,6 +73,11 @@ impl Append {
         std::iter::once(self.command_id).chain(subjects)
     }
 
+    /// Whether it takes claims or gives some back: of its own streams, or those of whom it erases.
+    pub(crate) fn has_claims(&self) -> bool {
+        !self.claims.is_empty() || self.erase.is_some()
+    }
+
     /// Whether it must have a transaction to itself: what it changes is not among what one command of a
     /// batch shows the next.
     pub(crate) fn goes_alone(&self) -> bool {
@@ -123,6 +128,8 @@ pub(crate) enum Rejection {
     Version { actual: u64 },
     /// Claims are taken.
     Claims(Vec<Conflict>),
+    /// What is stored of the claims it needs is not what was granted.
+    ClaimsDamaged,
     /// The subject has a data key already: seal again, with it.
     KeyExists,
     /// It was sealed too long ago: seal again.
@@ -142,6 +149,7 @@ impl Rejection {
             Rejection::Reused => "command-id-reused",
             Rejection::Version { .. } => "version-conflict",
             Rejection::Claims(_) => "claim-conflict",
+            Rejection::ClaimsDamaged => "claims-damaged",
             Rejection::KeyExists => "key-exists",
             Rejection::Stale => "stale",
             Rejection::KeyNotActive => "key-not-active",

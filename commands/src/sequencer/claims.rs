@@ -61,16 +61,6 @@ pub(crate) struct Net {
     pub(crate) insert_busy: Vec<(Resource, Timestamp, Timestamp, Uuid)>,
 }
 
-impl Net {
-    pub(crate) fn deletes(&self) -> bool {
-        !self.delete_unique.is_empty() || !self.delete_busy.is_empty()
-    }
-
-    pub(crate) fn inserts(&self) -> bool {
-        !self.insert_unique.is_empty() || !self.insert_busy.is_empty()
-    }
-}
-
 impl Claims {
     /// Notes a unique claim found in the database.
     pub(crate) fn found_unique(&mut self, kind: &'static str, key: KeyHash, by: Uuid) {

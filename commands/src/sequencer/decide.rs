@@ -16,6 +16,8 @@ pub(crate) struct Facts {
     pub(crate) keyed: HashSet<Uuid>,
     pub(crate) erased: HashSet<Uuid>,
     pub(crate) claims: Claims,
+    /// The commands whose claims cannot be told.
+    pub(crate) claims_damaged: HashSet<Uuid>,
 }
 
 /// What becomes of a command.
@@ -121,6 +123,9 @@ fn admit(
     }
     if append.events.iter().any(|event| !headers.contains(&event.header)) {
         return Err(Rejection::KeyNotActive);
+    }
+    if facts.claims_damaged.contains(&append.command_id) {
+        return Err(Rejection::ClaimsDamaged);
     }
     // Last, because it is what changes something when it succeeds.
     facts.claims.apply(&append.claims).map_err(Rejection::Claims)?;

@@ -10,12 +10,10 @@ use super::append::Append;
 use crate::memory::Memory;
 
 /// What leaves the database together with a subject's key, each by the subject as `$1`. Derived tables
-/// that hold something of a subject belong here.
-const GONE_WITH_THE_KEY: [&str; 4] = [
+/// that hold something of a subject belong here; the claims go with the batch's own (`buckets`).
+const GONE_WITH_THE_KEY: [&str; 2] = [
     "UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()
       WHERE subject = $1 AND wrapped IS NOT NULL",
-    "DELETE FROM claims_unique WHERE aggregate_id IN (SELECT aggregate_id FROM events WHERE subject = $1)",
-    "DELETE FROM claims_busy WHERE aggregate_id IN (SELECT aggregate_id FROM events WHERE subject = $1)",
     "DELETE FROM snapshots WHERE subject = $1",
 ];
 

@@ -29,6 +29,8 @@ pub(super) enum BatchError {
     GivenUp,
     #[error("the batch before it failed")]
     Predecessor,
+    #[error("the claims read are not those known")]
+    ClaimsMoved,
 }
 
 impl BatchError {
@@ -40,6 +42,14 @@ impl BatchError {
         error
             .code()
             .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+    }
+
+    /// Whether a claim was written that the database has no room for. Under the lock that cannot be, with what was proved:
+    /// so there is a row that nobody granted.
+    pub(super) fn is_about_a_claim(&self) -> bool {
+        let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| code.starts_with("23"))
+            && error.table().is_some_and(|table| matches!(table, "claims_unique" | "claims_busy"))
     }
 
     /// Whether another try on a new connection may help. It is safe even if this one was committed after

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::append::Queued;
 use super::failure::BatchError;
 use super::log::{self, Advance};
+use super::pipeline::ClaimsStep;
 use super::pipeline::{Outcome, commit_within};
 use super::write::Statements;
 use super::{Limits, Published};
@@ -22,6 +23,7 @@ pub(super) struct Flight {
     pub(super) published: Published,
     pub(super) events: u64,
     pub(super) has_claims: bool,
+    pub(super) claims: ClaimsStep,
     /// What no other batch may write beside this one.
     pub(super) unique: HashSet<Uuid>,
     pub(super) started: Instant,

@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
 use sqlx::{Executor, PgConnection, Row};
 use uuid::Uuid;
 
 use super::append::{Append, Recorded};
-use super::claims::{Change, Claims};
 use super::decide::Facts;
 use super::edge::unsigned;
 use crate::failpoints::failpoint;
@@ -20,6 +18,8 @@ pub(crate) struct Head {
     pub(crate) frontier: Vec<u8>,
     pub(crate) last_recorded_at: Timestamp,
     pub(crate) epoch: i64,
+    /// The seal of the claims; empty if there is none.
+    pub(crate) claims_tag: Vec<u8>,
 }
 
 /// Begins a transaction that writes while others of this process do.
@@ -44,17 +44,20 @@ pub(crate) async fn begin_locked(
         .fetch_all(
             "BEGIN; \
              SELECT size, frontier, (extract(epoch FROM last_recorded_at) * 1000000)::bigint, epoch \
-             FROM ledger_head FOR UPDATE",
+             FROM ledger_head FOR UPDATE; \
+             SELECT tag FROM claims_seal",
         )
         .await?;
     failpoint!("begin-locked.after");
-    let Some(row) = rows.first() else { return Ok(None) };
+    let seal = rows.iter().find(|row| row.len() == 1);
+    let Some(row) = rows.iter().find(|row| row.len() == 4) else { return Ok(None) };
     let micros: i64 = row.try_get(2)?;
     Ok(Some(Head {
         size: unsigned(row.try_get(0)?),
         frontier: row.try_get(1)?,
         last_recorded_at: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MIN),
         epoch: row.try_get(3)?,
+        claims_tag: seal.map(|seal| seal.try_get(0)).transpose()?.unwrap_or_default(),
     }))
 }
 
@@ -75,6 +78,8 @@ pub(crate) struct Advance {
     pub(crate) frontier: Vec<u8>,
     pub(crate) checkpoint: String,
     pub(crate) last_recorded_at: Timestamp,
+    /// The seal of the claims as of the new size; none while what is stored of them is not under a seal.
+    pub(crate) claims_tag: Option<[u8; 32]>,
     /// Whether what this appends changes who may sign, or whose events may be appended.
     pub(crate) moves_epoch: bool,
 }
@@ -91,10 +96,15 @@ pub(crate) async fn commit(
     let checkpoint = hex::encode(&advance.checkpoint);
     let micros = advance.last_recorded_at.as_microsecond();
     let epochs = i32::from(advance.moves_epoch);
+    // The head first: the seal is for the log as it is.
+    let seal = match &advance.claims_tag {
+        Some(tag) => format!("SELECT seal_claims({size}, '\\x{}'); ", hex::encode(tag)),
+        None => String::new(),
+    };
     let statement = format!(
         "SELECT advance_ledger_head({expected_size}, '\\x{expected_frontier}', {expected_epoch}, \
                                     {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}); \
-         COMMIT"
+         {seal}COMMIT"
     );
     failpoint!("commit.before");
     connection.execute(statement.as_str()).await?;
@@ -113,18 +123,7 @@ SELECT 1::int2, s.id, s.n, coalesce(
 UNION ALL
 SELECT 2::int2, subject, 0, 0, 0, NULL FROM keyring.data_keys WHERE subject = ANY($4)";
 
-const READ_CLAIMS: &str = "
-SELECT true, q.n, c.aggregate_id, NULL::timestamptz, NULL::timestamptz
-  FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY q(kind, key, n)
-  JOIN claims_unique c ON c.kind = q.kind AND c.key = q.key
-UNION ALL
-SELECT false, q.n, c.aggregate_id, lower(c.during), upper(c.during)
-  FROM unnest($3::text[], $4::uuid[], $5::timestamptz[], $6::timestamptz[])
-       WITH ORDINALITY q(kind, id, since, until, n)
-  JOIN claims_busy c ON c.resource_kind = q.kind AND c.resource_id = q.id
-                    AND c.during && tstzrange(q.since, q.until)";
-
-/// Reads everything the batch could collide with.
+/// Reads everything the batch could collide with, but the claims.
 pub(crate) async fn read_facts(
     connection: &mut PgConnection,
     batch: &[&Append],
@@ -175,60 +174,7 @@ pub(crate) async fn read_facts(
             }
         }
     }
-    if batch.iter().any(|append| !append.claims.is_empty()) {
-        facts.claims = read_claims(connection, batch).await?;
-    }
     Ok(facts)
-}
-
-async fn read_claims(
-    connection: &mut PgConnection,
-    batch: &[&Append],
-) -> Result<Claims, sqlx::Error> {
-    let mut unique = HashSet::new();
-    let mut busy = HashSet::new();
-    for (_, change) in batch.iter().flat_map(|append| &append.claims) {
-        match change {
-            Change::TakeUnique { kind, key } | Change::ReleaseUnique { kind, key } => {
-                unique.insert((*kind, *key));
-            }
-            Change::TakeBusy { resource, from, until } => {
-                busy.insert((*resource, *from, *until));
-            }
-            Change::ReleaseBusy => {}
-        }
-    }
-    let unique: Vec<_> = unique.into_iter().collect();
-    let busy: Vec<_> = busy.into_iter().collect();
-    let mut claims = Claims::default();
-    if unique.is_empty() && busy.is_empty() {
-        return Ok(claims);
-    }
-    failpoint!("facts.claims.before");
-    let rows = sqlx::query(READ_CLAIMS)
-        .bind(unique.iter().map(|(kind, _)| *kind).collect::<Vec<_>>())
-        .bind(unique.iter().map(|(_, key)| key.as_slice()).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(resource, ..)| resource.kind).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(resource, ..)| resource.id).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(_, from, _)| from.to_sqlx()).collect::<Vec<_>>())
-        .bind(busy.iter().map(|(.., until)| until.to_sqlx()).collect::<Vec<_>>())
-        .fetch_all(connection)
-        .await?;
-    failpoint!("facts.claims.after");
-    for row in &rows {
-        let (is_unique, n, holder): (bool, i64, Uuid) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        if is_unique {
-            if let Some((kind, key)) = at(&unique, n) {
-                claims.found_unique(kind, *key, holder);
-            }
-        } else if let Some((resource, ..)) = at(&busy, n) {
-            let from: jiff_sqlx::Timestamp = row.try_get(3)?;
-            let until: jiff_sqlx::Timestamp = row.try_get(4)?;
-            claims.found_busy(*resource, from.to_jiff(), until.to_jiff(), holder);
-        }
-    }
-    Ok(claims)
 }
 
 /// The element an `ORDINALITY`, which counts from one, stands for.

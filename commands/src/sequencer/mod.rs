@@ -8,6 +8,7 @@
 //! transaction or nothing of it.
 
 mod append;
+mod buckets;
 mod claims;
 mod decide;
 mod edge;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::claims::ClaimsState;
 use crate::memory::Memory;
 use crate::signing::Signing;
 
@@ -37,6 +39,7 @@ pub(crate) use append::{
 pub(crate) use claims::{Change, Resource};
 pub(crate) use edge::{Edge, EdgeError, signed, unsigned};
 pub(crate) use erasure::destroy_again;
+pub(crate) use log::begin_locked;
 
 use pipeline::Sequencer;
 
@@ -118,11 +121,12 @@ pub(crate) fn start(
     published: Published,
     limits: Limits,
     memory: Memory,
+    claims: Arc<ClaimsState>,
 ) -> (Handle, JoinHandle<()>) {
     let (queue, waiting) = mpsc::channel(limits.queue_commands);
     let (publish, seen) = watch::channel(published);
     let closing = CancellationToken::new();
-    let sequencer = Sequencer::new(pool, signing, keyring, limits, memory, publish);
+    let sequencer = Sequencer::new(pool, signing, keyring, limits, memory, claims, publish);
     let task = tokio::spawn(sequencer.run(waiting, closing.clone()));
     (Handle { queue, published: seen, closing }, task)
 }

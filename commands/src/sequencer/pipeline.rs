@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::append::{Append, Appended, AppendedEvents, Queued, Rejection};
+use super::buckets::{self, Touched, count_damaged};
 use super::decide::{self, Facts, Rules, Verdict};
 use super::edge::Edge;
 use super::erasure::{self, Erasures};
@@ -23,6 +24,7 @@ use super::log::{self, Advance};
 use super::write::{Statements, Write};
 use super::{Limits, Published};
 use crate::cache::Cache;
+use crate::claims::{BucketChange, ClaimsState, SealedHead, Sum};
 use crate::failpoints::failpoint;
 use crate::memory::Memory;
 use crate::signing::Signing;
@@ -47,6 +49,15 @@ const NO_EPOCH: i64 = -1;
 struct Tip {
     edge: Edge,
     last_recorded_at: Timestamp,
+    /// The sum over the claims' buckets; none while what is stored of them is not under a seal.
+    claims: Option<Sum>,
+}
+
+/// What a batch changes of what is known of the claims, once it is durable.
+pub(super) struct ClaimsStep {
+    before: u64,
+    after: u64,
+    changes: Vec<BucketChange>,
 }
 
 /// A batch that is decided: what it answers once it is durable, and what makes it so.
@@ -61,6 +72,7 @@ struct Written {
     advance: Advance,
     published: Published,
     events: u64,
+    claims: ClaimsStep,
     erased: Option<Uuid>,
 }
 
@@ -70,6 +82,7 @@ struct Planned {
     published: Published,
     events: u64,
     has_claims: bool,
+    claims: ClaimsStep,
     erased: Option<Uuid>,
 }
 
@@ -88,6 +101,8 @@ pub(super) struct Sequencer {
     epoch: i64,
     limits: Limits,
     erasures: Erasures,
+    /// What is durable of the claims.
+    claims: Arc<ClaimsState>,
     idle: Vec<PgConnection>,
     /// None at the start and after any failure: then it is read under the head's lock.
     tip: Option<Tip>,
@@ -106,6 +121,7 @@ impl Sequencer {
         keyring: StoredKeyring,
         limits: Limits,
         memory: Memory,
+        claims: Arc<ClaimsState>,
         publish: watch::Sender<Published>,
     ) -> Sequencer {
         Sequencer {
@@ -115,6 +131,7 @@ impl Sequencer {
             epoch: NO_EPOCH,
             limits,
             erasures: Erasures::new(memory),
+            claims,
             idle: Vec::new(),
             tip: None,
             versions: Cache::new(VERSIONS_HALF),
@@ -199,7 +216,8 @@ impl Sequencer {
         let started = Instant::now();
         match self.plan_upon_memory(&batch).await {
             Ok((connection, Plan { outcomes, write: Some(write) })) => {
-                let Planned { statements, advance, published, events, has_claims, .. } = write;
+                let Planned { statements, advance, published, events, has_claims, claims, .. } =
+                    write;
                 let before = self.flights.back().map(|flight| flight.progress.clone());
                 let work = Work { connection, statements, advance, before };
                 let (task, progress) = flight::launch(self.limits, work);
@@ -210,6 +228,7 @@ impl Sequencer {
                     published,
                     events,
                     has_claims,
+                    claims,
                     unique,
                     started,
                     task,
@@ -238,7 +257,7 @@ impl Sequencer {
     fn may_overlap(&self, batch: &[Queued]) -> bool {
         let has_claims = || batch.iter().any(|queued| !queued.append.claims.is_empty());
         self.careful == 0
-            && self.tip.is_some()
+            && self.tip.as_ref().is_some_and(|tip| tip.claims.is_some())
             && !batch.iter().any(|queued| queued.append.goes_alone())
             && !(self.flights.iter().any(|flight| flight.has_claims) && has_claims())
             // The later one could be written first, and the earlier one wait for it in the database.
@@ -267,6 +286,18 @@ impl Sequencer {
                     Box::pin(self.complete(vec![queued])).await;
                 }
             }
+            Err(error) if error.is_about_a_claim() => {
+                tracing::error!(
+                    error = error.chain(),
+                    "a claim that nobody was granted is in the way"
+                );
+                for queued in batch {
+                    count_damaged(&queued.append);
+                    metrics::counter!("ledger_rejections_total", "code" => "claims-damaged")
+                        .increment(1);
+                    let _ = queued.reply.send(Err(Rejection::ClaimsDamaged));
+                }
+            }
             Err(error) => {
                 let reason = error.chain();
                 tracing::error!(error = reason, commands = batch.len(), "the append failed");
@@ -289,9 +320,10 @@ impl Sequencer {
                 return Ok(outcomes);
             }
             Ok((connection, outcomes, Some(written))) => {
-                let Written { advance, published, events, erased } = written;
+                let Written { advance, published, events, claims, erased } = written;
                 commit_within(self.limits, connection, &advance).await.map(|connection| {
                     self.idle.push(connection);
+                    self.claims.committed(claims.before, claims.after, &claims.changes);
                     if let Some(subject) = erased {
                         self.erasures.committed(subject);
                     }
@@ -324,6 +356,8 @@ impl Sequencer {
         match ended {
             Ok(connection) => {
                 self.idle.push(connection);
+                let ClaimsStep { before, after, changes } = &flight.claims;
+                self.claims.committed(*before, *after, changes);
                 metrics::histogram!("ledger_append_seconds")
                     .record(flight.started.elapsed().as_secs_f64());
                 self.published(flight.published, flight.events);
@@ -368,13 +402,17 @@ impl Sequencer {
         let reading = async {
             let mut connection = self.connection().await?;
             let facts = self.facts(&mut connection, batch, false).await?;
-            Ok::<_, BatchError>((connection, facts))
+            let touched = self.touched(&mut connection, batch).await?;
+            if !touched.damaged.is_empty() {
+                return Err(BatchError::ClaimsMoved);
+            }
+            Ok::<_, BatchError>((connection, facts, touched))
         };
-        let (connection, facts) = tokio::time::timeout(limit, reading)
+        let (connection, facts, touched) = tokio::time::timeout(limit, reading)
             .await
             .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() })??;
         let tip = self.tip.take().ok_or(BatchError::GivenUp)?;
-        Ok((connection, self.plan(batch, facts, tip)?))
+        Ok((connection, self.plan(batch, facts, touched, tip)?))
     }
 
     /// Decides a batch under the head's lock and writes its rows. Commits nothing yet.
@@ -386,17 +424,26 @@ impl Sequencer {
         let tip = self.tip.take();
         let tip = self.lock(&mut connection, tip).await?;
         let facts = self.facts(&mut connection, batch, true).await?;
-        let Plan { outcomes, write } = self.plan(batch, facts, tip)?;
+        let touched = self.touched(&mut connection, batch).await?;
+        let refused = batch.iter().map(|queued| &queued.append);
+        for append in refused.filter(|append| touched.damaged.contains(&append.command_id)) {
+            tracing::error!(
+                command.id = %append.command_id,
+                "the stored claims are not those that were granted: a command was refused"
+            );
+            count_damaged(append);
+        }
+        let Plan { outcomes, write } = self.plan(batch, facts, touched, tip)?;
         let Some(write) = write else {
             log::rollback(&mut connection).await?;
             return Ok((connection, outcomes, None));
         };
-        let Planned { statements, advance, published, events, erased, .. } = write;
+        let Planned { statements, advance, published, events, claims, erased, .. } = write;
         statements.execute(&mut connection).await?;
         if let Some(subject) = erased {
             erasure::destroy(&mut connection, subject).await?;
         }
-        Ok((connection, outcomes, Some(Written { advance, published, events, erased })))
+        Ok((connection, outcomes, Some(Written { advance, published, events, claims, erased })))
     }
 
     async fn connection(&mut self) -> Result<PgConnection, sqlx::Error> {
@@ -407,7 +454,16 @@ impl Sequencer {
     }
 
     /// Decides a batch, and moves the tip to where the log will end with it.
-    fn plan(&mut self, batch: &[Queued], facts: Facts, mut tip: Tip) -> Result<Plan, BatchError> {
+    fn plan(
+        &mut self,
+        batch: &[Queued],
+        mut facts: Facts,
+        touched: Touched,
+        mut tip: Tip,
+    ) -> Result<Plan, BatchError> {
+        let Touched { claims, damaged, rows, erased: streams } = touched;
+        facts.claims = claims;
+        facts.claims_damaged = damaged;
         let first = tip.edge.size();
         let appends: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
         let headers = self.keyring.keyring.headers(first);
@@ -438,7 +494,9 @@ impl Sequencer {
         let origin = self.keyring.keyring.origin().to_owned();
         let checkpoint = Checkpoint { origin, size: appended.size, root: appended.root }
             .to_note(&self.signing.current().note)?;
-        let has_claims = accepted.iter().any(|append| !append.claims.is_empty());
+        let has_claims = accepted.iter().any(|append| append.has_claims());
+        let claims = buckets::write(&self.claims, rows, decision.claims, &accepted, &streams);
+        tip.claims = tip.claims.map(|sum| self.claims.sum_with(sum, &claims.buckets));
         let erased = accepted.iter().find_map(|append| append.erase);
         let moves_epoch = accepted.iter().any(|append| append.goes_alone());
         for event in accepted.iter().flat_map(|append| &append.events) {
@@ -447,19 +505,24 @@ impl Sequencer {
         let statements = Statements::of(&Write {
             first,
             accepted,
-            claims: decision.claims,
+            claims: &claims,
             tiles,
             size: appended.size,
             checkpoint: &checkpoint,
         })?;
         let published =
             Published { size: appended.size, checkpoint: Arc::from(checkpoint.as_str()) };
+        let frontier = tip.edge.frontier();
+        let tags = self.claims.tags();
+        let claims_tag = tip.claims.map(|sum| tags.seal(appended.size, &frontier, sum));
+        let claims = ClaimsStep { before: first, after: appended.size, changes: claims.buckets };
         let advance = Advance {
             expected_size: first,
             expected_frontier,
             expected_epoch: self.epoch,
             size: appended.size,
-            frontier: tip.edge.frontier(),
+            frontier,
+            claims_tag,
             checkpoint,
             last_recorded_at: decision.latest,
             moves_epoch,
@@ -468,7 +531,15 @@ impl Sequencer {
         let events = decision.events;
         Ok(Plan {
             outcomes: outcomes(decision.verdicts, first, appended.proofs),
-            write: Some(Planned { statements, advance, published, events, has_claims, erased }),
+            write: Some(Planned {
+                statements,
+                advance,
+                published,
+                events,
+                has_claims,
+                claims,
+                erased,
+            }),
         })
     }
 
@@ -507,7 +578,21 @@ impl Sequencer {
             }
             self.epoch = head.epoch;
         }
-        Ok(Tip { edge, last_recorded_at: head.last_recorded_at })
+        let sealed =
+            SealedHead { size: head.size, frontier: &head.frontier, tag: &head.claims_tag };
+        let is_sealed = self.claims.accept(&sealed) || self.claims.refresh(connection).await?;
+        let claims = if is_sealed { self.claims.sum() } else { None };
+        Ok(Tip { edge, last_recorded_at: head.last_recorded_at, claims })
+    }
+
+    /// The claims that the batch touches, proved.
+    async fn touched(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[Queued],
+    ) -> Result<Touched, BatchError> {
+        let batch: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
+        Ok(buckets::read(connection, &batch, &self.claims).await?)
     }
 
     /// What the batch could collide with. Without the lock only what is not in memory is read; what is

@@ -1,22 +1,21 @@
 //! What a batch writes: one statement for each kind of row, whatever the number of commands.
 
-use std::collections::HashMap;
-
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments as _, PgConnection};
 use uuid::Uuid;
 
 use super::append::{Append, NewKey, SealedEvent};
-use super::claims::{Net, Resource};
+use super::buckets::ClaimsWrite;
 use super::edge::signed;
+use crate::claims::{Bucket, ClaimRow, add_rows};
 use crate::failpoints::failpoint;
 
 /// Everything a batch writes.
 pub(crate) struct Write<'a> {
     pub(crate) first: u64,
     pub(crate) accepted: Vec<&'a Append>,
-    pub(crate) claims: Net,
+    pub(crate) claims: &'a ClaimsWrite,
     pub(crate) tiles: Vec<audit::tiles::Tile>,
     pub(crate) size: u64,
     pub(crate) checkpoint: &'a str,
@@ -25,30 +24,17 @@ pub(crate) struct Write<'a> {
 /// What a batch writes, ready to be sent: it borrows nothing, so it can be sent by another task.
 pub(crate) struct Statements {
     keys: Option<PgArguments>,
-    release_claims: Option<PgArguments>,
-    take_claims: Option<PgArguments>,
     tiles: Option<PgArguments>,
     log: PgArguments,
+    claims: Option<PgArguments>,
 }
 
 const WRITE_KEYS: &str = "
 INSERT INTO keyring.data_keys (key_id, subject, kek_id, wrapped)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[])";
 
-const RELEASE_CLAIMS: &str = "
-WITH busy AS (DELETE FROM claims_busy WHERE aggregate_id = ANY($1))
-DELETE FROM claims_unique c USING unnest($2::text[], $3::bytea[]) q(kind, key)
- WHERE c.kind = q.kind AND c.key = q.key";
-
-const TAKE_CLAIMS: &str = "
-WITH busy AS (
-  INSERT INTO claims_busy (resource_kind, resource_id, during, aggregate_type, aggregate_id)
-  SELECT kind, id, tstzrange(since, until), type, stream
-    FROM unnest($5::text[], $6::uuid[], $7::timestamptz[], $8::timestamptz[],
-                $9::text[], $10::uuid[]) b(kind, id, since, until, type, stream)
-)
-INSERT INTO claims_unique (kind, key, aggregate_type, aggregate_id)
-SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::uuid[])";
+const CHANGE_CLAIMS: &str = "SELECT change_claims($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+     $15, $16, $17, $18, $19, $20, $21)";
 
 const WRITE_TILES: &str = "
 INSERT INTO tiles (level, index, hashes)
@@ -81,10 +67,9 @@ impl Statements {
         let claims = &write.claims;
         Ok(Statements {
             keys: keys(&write.accepted)?,
-            release_claims: claims.deletes().then(|| released(claims)).transpose()?,
-            take_claims: claims.inserts().then(|| taken(claims, &write.accepted)).transpose()?,
             tiles: (!write.tiles.is_empty()).then(|| tiles(&write.tiles)).transpose()?,
             log: rows(write)?,
+            claims: (!claims.is_empty()).then(|| changed(write)).transpose()?,
         })
     }
 
@@ -95,24 +80,20 @@ impl Statements {
             sqlx::query_with(WRITE_KEYS, arguments).execute(&mut *connection).await?;
             failpoint!("write.keys.after");
         }
-        if let Some(arguments) = self.release_claims {
-            failpoint!("write.claims.release.before");
-            sqlx::query_with(RELEASE_CLAIMS, arguments).execute(&mut *connection).await?;
-            failpoint!("write.claims.release.after");
-        }
-        if let Some(arguments) = self.take_claims {
-            failpoint!("write.claims.take.before");
-            sqlx::query_with(TAKE_CLAIMS, arguments).execute(&mut *connection).await?;
-            failpoint!("write.claims.take.after");
-        }
         if let Some(arguments) = self.tiles {
             failpoint!("write.tiles.before");
             sqlx::query_with(WRITE_TILES, arguments).execute(&mut *connection).await?;
             failpoint!("write.tiles.after");
         }
         failpoint!("write.log.before");
-        sqlx::query_with(WRITE_LOG, self.log).execute(connection).await?;
+        sqlx::query_with(WRITE_LOG, self.log).execute(&mut *connection).await?;
         failpoint!("write.log.after");
+        // After the events: a claim changes only with an event of its stream.
+        if let Some(arguments) = self.claims {
+            failpoint!("write.claims.before");
+            sqlx::query_with(CHANGE_CLAIMS, arguments).execute(&mut *connection).await?;
+            failpoint!("write.claims.after");
+        }
         Ok(())
     }
 }
@@ -186,34 +167,33 @@ fn keys(accepted: &[&Append]) -> Result<Option<PgArguments>, sqlx::Error> {
     arguments.map(Some)
 }
 
-fn released(net: &Net) -> Result<PgArguments, sqlx::Error> {
-    arguments![
-        &net.delete_busy,
-        net.delete_unique.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
-        net.delete_unique.iter().map(|(_, key)| key.as_slice()).collect::<Vec<_>>(),
-    ]
-}
-
-fn taken(net: &Net, accepted: &[&Append]) -> Result<PgArguments, sqlx::Error> {
-    let types: HashMap<Uuid, &'static str> = accepted
+fn changed(write: &Write<'_>) -> Result<PgArguments, sqlx::Error> {
+    let claims = write.claims;
+    let gone = &claims.gone;
+    let number = |bucket: &Bucket| i32::from(*bucket);
+    let arguments: Result<PgArguments, sqlx::Error> = arguments![
+        signed(write.first),
+        signed(write.size),
+        claims.erased,
+        gone.iter().map(|(bucket, ..)| number(bucket)).collect::<Vec<_>>(),
+        gone.iter().map(|(_, kind, _)| kind.as_str()).collect::<Vec<_>>(),
+        gone.iter().map(|(.., key)| key.as_slice()).collect::<Vec<_>>(),
+        claims.released.as_slice(),
+    ];
+    let mut arguments = arguments?;
+    let taken: Vec<(Bucket, &ClaimRow)> =
+        claims.taken.iter().map(|(bucket, row)| (*bucket, row)).collect();
+    add_rows(&mut arguments, &taken).map_err(sqlx::Error::Encode)?;
+    let changed = &claims.buckets;
+    let digests: Vec<Option<&[u8]>> = changed
         .iter()
-        .flat_map(|append| &append.events)
-        .map(|event| (event.stream_id, event.stream_type))
+        .map(|change| change.digest.as_ref().map(|digest| digest.as_slice()))
         .collect();
-    let type_of = |stream: &Uuid| types.get(stream).copied().unwrap_or_default();
-    let (unique, busy) = (&net.insert_unique, &net.insert_busy);
-    arguments![
-        unique.iter().map(|(kind, ..)| *kind).collect::<Vec<_>>(),
-        unique.iter().map(|(_, key, _)| key.as_slice()).collect::<Vec<_>>(),
-        unique.iter().map(|(.., stream)| type_of(stream)).collect::<Vec<_>>(),
-        unique.iter().map(|(.., stream)| *stream).collect::<Vec<_>>(),
-        busy.iter().map(|(Resource { kind, .. }, ..)| *kind).collect::<Vec<_>>(),
-        busy.iter().map(|(Resource { id, .. }, ..)| *id).collect::<Vec<_>>(),
-        busy.iter().map(|(_, from, ..)| from.to_sqlx()).collect::<Vec<_>>(),
-        busy.iter().map(|(_, _, until, _)| until.to_sqlx()).collect::<Vec<_>>(),
-        busy.iter().map(|(.., stream)| type_of(stream)).collect::<Vec<_>>(),
-        busy.iter().map(|(.., stream)| *stream).collect::<Vec<_>>(),
-    ]
+    arguments
+        .add(changed.iter().map(|change| number(&change.bucket)).collect::<Vec<_>>())
+        .map_err(sqlx::Error::Encode)?;
+    arguments.add(digests).map_err(sqlx::Error::Encode)?;
+    Ok(arguments)
 }
 
 fn tiles(tiles: &[audit::tiles::Tile]) -> Result<PgArguments, sqlx::Error> {

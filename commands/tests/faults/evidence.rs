@@ -125,6 +125,9 @@ async fn read(row: &LogRow, keys: &DataKeys) -> Event {
 
 /// The tables of claims hold what a replay of the log makes, and nothing else.
 pub(crate) async fn assert_claims(pool: &PgPool, keys: &Keys) {
+    let report =
+        commands::claims::compare(pool, keys, ORIGIN).await.expect("the log can be replayed");
+    assert!(report.is_sound(), "rows, buckets and seal: {:?}", report.findings);
     let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
     let mut claims = Claims::default();
     let mut connection = pool.acquire().await.expect("a connection");

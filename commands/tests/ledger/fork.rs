@@ -26,8 +26,17 @@ fn kept(folder: &Path) -> u64 {
 }
 
 /// The tables of the log and of what is derived from it, as one backup has them.
-const TABLES: [&str; 7] =
-    ["events", "commands", "checkpoints", "tiles", "ledger_head", "claims_unique", "claims_busy"];
+const TABLES: [&str; 9] = [
+    "events",
+    "commands",
+    "checkpoints",
+    "tiles",
+    "ledger_head",
+    "claims_unique",
+    "claims_busy",
+    "claims_buckets",
+    "claims_seal",
+];
 
 async fn back_up(owner: &PgPool) {
     for table in TABLES {

@@ -2,6 +2,7 @@
 
 mod booking;
 mod captures;
+mod claims;
 mod clinic;
 mod erasure;
 mod evidence;
