@@ -16,7 +16,7 @@ RUN apt-get update \
     && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin ledger \
     # Named volumes take the owner of the folder they are first mounted on.
     && install -d -m 700 -o ledger -g ledger /var/lib/ledger /var/lib/ledger/keys \
-        /var/lib/ledger/checkpoints /var/lib/ledger/blobs
+        /var/lib/ledger/checkpoints /var/lib/ledger/blobs /var/lib/ledger/spool
 COPY --from=build /out/ledger /usr/local/bin/ledger
 
 USER ledger
@@ -25,6 +25,7 @@ ENV LEDGER_LISTEN=0.0.0.0:8080 \
     LEDGER_KEYS_DIR=/var/lib/ledger/keys \
     LEDGER_CHECKPOINTS=/var/lib/ledger/checkpoints \
     LEDGER_BLOBS=/var/lib/ledger/blobs \
+    LEDGER_SPOOL=/var/lib/ledger/spool \
     MIMALLOC_PURGE_DELAY=100
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["ledger", "health"]

@@ -1,7 +1,7 @@
 # Everything a developer or an operator of one machine needs. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test torture drain bench mutants check fmt stop clean-local
+.PHONY: help run test torture drain slow-clients mutations bench mutants check fmt stop clean-local
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ torture: ## 100,000 commands under kill -9, Postgres restarts, a full disk and f
 
 drain: ## one worker before 1,000 queued scans: time, memory, nothing twice (ARGS=SCANS)
 	@scripts/drain.sh $(ARGS)
+
+mutations: ## exports of 300, 2,500 and 70,000 events damaged in more than 2,000 ways; both verifiers must name the place (ARGS=SEED)
+	@scripts/mutations.sh $(ARGS)
+
+slow-clients: ## 600 slow bodies, 2,000 half heads and 60 held captures at once, while a clinician reads (ARGS="BODIES HEADS CAPTURES")
+	@scripts/slow_clients.sh $(ARGS)
 
 bench: ## the append path beside stock postgres-es and bare inserts; writes target/bench/summary.json
 	@scripts/bench.sh $(ARGS)

@@ -24,7 +24,6 @@ CREATE TABLE claims_seal (
     size      bigint NOT NULL, -- of the log, as of which it holds
     tag       bytea NOT NULL   -- tag over size, frontier and the digests of all buckets
 );
-GRANT SELECT ON claims_buckets, claims_seal TO ledger_app;
 
 -- What an append changes, after its events are written. Refused unless every stream that takes or gives back a claim has an
 -- event in this very transaction, or is one of the subject's who is erased by it.
@@ -35,41 +34,41 @@ CREATE FUNCTION change_claims(
     busy_buckets int[], busy_kinds text[], busy_ids uuid[], busy_since timestamptz[], busy_until timestamptz[],
     busy_types text[], busy_streams uuid[],
     changed_buckets int[], digests bytea[]
-) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (
         (SELECT c.aggregate_id FROM unnest(gone_buckets, gone_kinds, gone_keys) q(bucket, kind, key)
-           JOIN claims_unique c ON c.bucket = q.bucket AND c.kind = q.kind AND c.key = q.key
+           JOIN public.claims_unique c ON c.bucket = q.bucket AND c.kind = q.kind AND c.key = q.key
          UNION ALL SELECT unnest(released || unique_streams || busy_streams))
         EXCEPT
-        (SELECT aggregate_id FROM events
+        (SELECT aggregate_id FROM public.events
           WHERE position >= first_position AND xmin = pg_current_xact_id()::xid
          UNION ALL
-         SELECT e.aggregate_id FROM events e
+         SELECT e.aggregate_id FROM public.events e
           WHERE e.subject = erased AND EXISTS (
-                SELECT 1 FROM events s WHERE s.position >= first_position AND s.xmin = pg_current_xact_id()::xid
+                SELECT 1 FROM public.events s WHERE s.position >= first_position AND s.xmin = pg_current_xact_id()::xid
                    AND s.event_type = 'SubjectErased' AND s.aggregate_id = erased))
     ) THEN
         RAISE EXCEPTION 'a claim changes only with an event of its stream' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    DELETE FROM claims_busy WHERE aggregate_id = ANY(released);
-    DELETE FROM claims_unique c USING unnest(gone_buckets, gone_kinds, gone_keys) q(bucket, kind, key)
+    DELETE FROM public.claims_busy WHERE aggregate_id = ANY(released);
+    DELETE FROM public.claims_unique c USING unnest(gone_buckets, gone_kinds, gone_keys) q(bucket, kind, key)
      WHERE c.bucket = q.bucket AND c.kind = q.kind AND c.key = q.key;
-    INSERT INTO claims_unique (bucket, kind, key, aggregate_type, aggregate_id)
+    INSERT INTO public.claims_unique (bucket, kind, key, aggregate_type, aggregate_id)
     SELECT * FROM unnest(unique_buckets, unique_kinds, unique_keys, unique_types, unique_streams);
-    INSERT INTO claims_busy (bucket, resource_kind, resource_id, during, aggregate_type, aggregate_id)
+    INSERT INTO public.claims_busy (bucket, resource_kind, resource_id, during, aggregate_type, aggregate_id)
     SELECT bucket, kind, id, tstzrange(since, until), type, stream
       FROM unnest(busy_buckets, busy_kinds, busy_ids, busy_since, busy_until, busy_types, busy_streams)
            b(bucket, kind, id, since, until, type, stream);
-    PERFORM put_claims_digests(new_size, changed_buckets, digests);
+    PERFORM public.put_claims_digests(new_size, changed_buckets, digests);
 END
 $$;
 
 -- The digests of buckets; null: nothing is left in it.
 CREATE FUNCTION put_claims_digests(new_size bigint, changed_buckets int[], digests bytea[])
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO claims_buckets (bucket, size, digest)
+    INSERT INTO public.claims_buckets (bucket, size, digest)
     SELECT bucket, new_size, coalesce(digest, '') FROM unnest(changed_buckets, digests) d(bucket, digest)
     ON CONFLICT (bucket) DO UPDATE SET size = excluded.size, digest = excluded.digest;
 END
@@ -77,25 +76,25 @@ $$;
 
 -- The seal of the log as it is now: sent with each move of the head, in the same round trip.
 CREATE FUNCTION seal_claims(sealed_size bigint, new_tag bytea)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF sealed_size IS DISTINCT FROM (SELECT size FROM ledger_head) THEN
+    IF sealed_size IS DISTINCT FROM (SELECT size FROM public.ledger_head) THEN
         RAISE EXCEPTION 'a seal is for the log as it is' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    UPDATE claims_seal SET size = sealed_size, tag = new_tag;
+    UPDATE public.claims_seal SET size = sealed_size, tag = new_tag;
     IF NOT FOUND THEN
-        INSERT INTO claims_seal (size, tag) VALUES (sealed_size, new_tag);
+        INSERT INTO public.claims_seal (size, tag) VALUES (sealed_size, new_tag);
     END IF;
 END
 $$;
 
 -- For making claims again from the log: empties buckets, and removes what lies in none.
 CREATE FUNCTION clear_claims(cleared int[])
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    DELETE FROM claims_unique WHERE bucket = ANY(cleared) OR bucket NOT BETWEEN 0 AND 65535;
-    DELETE FROM claims_busy WHERE bucket = ANY(cleared) OR bucket NOT BETWEEN 0 AND 65535;
-    DELETE FROM claims_buckets WHERE bucket = ANY(cleared) OR bucket NOT BETWEEN 0 AND 65535;
+    DELETE FROM public.claims_unique WHERE bucket = ANY(cleared) OR bucket NOT BETWEEN 0 AND 65535;
+    DELETE FROM public.claims_busy WHERE bucket = ANY(cleared) OR bucket NOT BETWEEN 0 AND 65535;
+    DELETE FROM public.claims_buckets WHERE bucket = ANY(cleared) OR bucket NOT BETWEEN 0 AND 65535;
 END
 $$;
 
@@ -106,29 +105,14 @@ CREATE FUNCTION restore_claims(
     busy_buckets int[], busy_kinds text[], busy_ids uuid[], busy_since timestamptz[], busy_until timestamptz[],
     busy_types text[], busy_streams uuid[],
     restored_buckets int[], digests bytea[]
-) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO claims_unique (bucket, kind, key, aggregate_type, aggregate_id)
+    INSERT INTO public.claims_unique (bucket, kind, key, aggregate_type, aggregate_id)
     SELECT * FROM unnest(unique_buckets, unique_kinds, unique_keys, unique_types, unique_streams);
-    INSERT INTO claims_busy (bucket, resource_kind, resource_id, during, aggregate_type, aggregate_id)
+    INSERT INTO public.claims_busy (bucket, resource_kind, resource_id, during, aggregate_type, aggregate_id)
     SELECT bucket, kind, id, tstzrange(since, until), type, stream
       FROM unnest(busy_buckets, busy_kinds, busy_ids, busy_since, busy_until, busy_types, busy_streams)
            b(bucket, kind, id, since, until, type, stream);
-    PERFORM put_claims_digests(log_size, restored_buckets, digests);
-END
-$$;
-
-REVOKE INSERT, UPDATE, DELETE ON claims_unique, claims_busy FROM ledger_app;
-DO $$
-DECLARE f regprocedure;
-BEGIN
-    FOR f IN SELECT oid::regprocedure FROM pg_proc
-              WHERE pronamespace = 'public'::regnamespace
-                AND proname IN ('change_claims', 'put_claims_digests', 'seal_claims', 'clear_claims', 'restore_claims') LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
-        IF f::text NOT LIKE 'put_claims_digests%' THEN
-            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO ledger_app', f);
-        END IF;
-    END LOOP;
+    PERFORM public.put_claims_digests(log_size, restored_buckets, digests);
 END
 $$;

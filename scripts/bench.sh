@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make bench`: the benchmark of the append path against databases of its own, with fsync on.
-# Arguments go to the benchmark.
+# `make bench`: the benchmark of the append path, then that of a rebuild's read path, against databases of its own, with
+# fsync on. Arguments go to both; what asks for a part of the first leaves out the second.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -43,3 +43,7 @@ mkdir -p "${CARGO_TARGET_DIR:-target}/bench"
 CARGO_TARGET_DIR=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 export CARGO_TARGET_DIR
 cargo bench --locked -p commands --features bench --bench append -- "$@" 8>&-
+case " $* " in
+    *" --contenders "* | *" --append "* | *" --pace "*) ;;
+    *) cargo bench --locked -p projections --bench rebuild -- "$@" 8>&- ;;
+esac

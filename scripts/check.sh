@@ -54,7 +54,8 @@ compose() {
         return
     fi
     # Values of no meaning: the file refuses to be read without passwords.
-    POSTGRES_PASSWORD=x MONGO_PASSWORD=x REDIS_PASSWORD=x LEDGER_ORIGIN=x "${command[@]}" -f compose.yml config -q
+    POSTGRES_PASSWORD=x SERVE_PASSWORD=x WORKER_PASSWORD=x AUDITOR_PASSWORD=x MONGO_PASSWORD=x REDIS_PASSWORD=x \
+        LEDGER_ORIGIN=x "${command[@]}" -f compose.yml config -q
 }
 
 clippy() { cargo clippy --workspace --all-targets --all-features --locked -- -D warnings; }

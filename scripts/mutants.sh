@@ -25,7 +25,9 @@ for argument in "$@"; do
 done
 ((${#packages[@]})) || packages=(domain audit)
 if [[ -n $shard ]]; then
-    [[ $shard =~ ^[0-9]+/[1-9][0-9]*$ ]] && ((10#${shard%/*} < 10#${shard#*/})) || die "a shard is K/N, with K from 0 to N-1"
+    if ! [[ $shard =~ ^[0-9]+/[1-9][0-9]*$ ]] || ((10#${shard%/*} >= 10#${shard#*/})); then
+        die "a shard is K/N, with K from 0 to N-1"
+    fi
 fi
 
 scripts/prerequisites.sh
@@ -97,6 +99,7 @@ judge() {
         say "error: less than $least_percent % of the mutants of $1 were caught"
         failed=1
     fi
+    # shellcheck disable=SC2016 # the backquotes are Markdown's
     unknown=$(LC_ALL=C comm -23 <(names "$out/missed.txt") <(sed -n 's/^- `\([^`]*\)`.*/\1/p' "$known" | LC_ALL=C sort))
     if [[ -n $unknown ]]; then
         say "error: these survived, and $known does not say why:"

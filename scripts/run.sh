@@ -2,7 +2,8 @@
 # `make run`: builds the ledger, starts the databases it needs, one server and one worker, loads the sample
 # clinic into an empty ledger through the public API, and serves until Ctrl-C.
 #
-# LEDGER_LISTEN (127.0.0.1:8080), LEDGER_ORIGIN, LEDGER_KEYS_DIR, LEDGER_CHECKPOINTS and LEDGER_BLOBS may be set by the caller;
+# LEDGER_LISTEN (127.0.0.1:8080), LEDGER_ORIGIN, LEDGER_KEYS_DIR, LEDGER_CHECKPOINTS, LEDGER_BLOBS and LEDGER_SPOOL
+# may be set by the caller;
 # LEDGER_BINARY names a binary to run instead of building one, and LEDGER_LOCAL a folder to use instead of .local.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -41,6 +42,7 @@ export MIMALLOC_PURGE_DELAY=${MIMALLOC_PURGE_DELAY:-100}
 export LEDGER_KEYS_DIR=${LEDGER_KEYS_DIR:-$local_dir/keys}
 export LEDGER_CHECKPOINTS=${LEDGER_CHECKPOINTS:-$local_dir/checkpoints}
 export LEDGER_BLOBS=${LEDGER_BLOBS:-$local_dir/blobs}
+export LEDGER_SPOOL=${LEDGER_SPOOL:-$local_dir/spool}
 export MONGODB_DATABASE=${MONGODB_DATABASE:-ledger}
 mkdir -p "$LEDGER_BLOBS" "$local_dir/log" "$local_dir/sample"
 
@@ -70,8 +72,14 @@ finish() {
 trap finish EXIT
 trap 'ending=1; exit 0' INT TERM HUP
 
+# Who gives both the owner's address and a login's has made the logins. Else `ledger migrate` makes them, and keeps their passwords.
+logins=()
+[[ -n ${LEDGER_OWNER_DATABASE_URL:-} && -n ${DATABASE_URL:-} ]] || logins=(--logins "$local_dir/services/logins.env")
 scripts/services.sh start 8>&-
 eval "$(scripts/services.sh env)"
+# Only `migrate` is given the owner's password.
+owner_url=$LEDGER_OWNER_DATABASE_URL
+unset LEDGER_OWNER_DATABASE_URL
 
 [[ -e $LEDGER_KEYS_DIR/event-signing.key ]] || "$ledger" keys init --dir "$LEDGER_KEYS_DIR"
 port_is_free
@@ -80,7 +88,13 @@ port_is_free
 # signed note, whose lines are origin, size and root.
 migrate() {
     local said
-    said=$("$ledger" --json migrate)
+    said=$(LEDGER_OWNER_DATABASE_URL=$owner_url "$ledger" --json migrate "${logins[@]}")
+    if ((${#logins[@]})); then
+        set -a
+        # shellcheck source=/dev/null
+        . "${logins[1]}"
+        set +a
+    fi
     read -r size root <<<"$(tr -d '\n' <<<"$said" |
         sed -nE 's/.*"checkpoint": *"[^"\\]*\\n([0-9]+)\\n([^"\\]+)\\n.*/\1 \2/p')"
     [[ -n $root ]] || die "\`ledger migrate\` gave no checkpoint"
@@ -95,23 +109,25 @@ start() {
     printf -v "${name}_pid" %s "$!"
 }
 
-# await NAME PID PATH: until the path answers 200; fails at once when the process is gone.
+# await NAME PID PATH SECONDS: until the path answers 200; fails at once when the process is gone.
 await() {
-    local until=$((SECONDS + 60))
+    local until=$((SECONDS + $4))
     until http_get "$host" "$port" "$3" >/dev/null 2>&1; do
         if gone "$2"; then
             tail -n 20 "$local_dir/log/$1.log" >&2
             die "the $1 ended while starting; its log is $local_dir/log/$1.log"
         fi
-        ((SECONDS < until)) || die "$url$3 did not answer within 60 s; the log is $local_dir/log/$1.log"
+        ((SECONDS < until)) || die "$url$3 did not answer within $4 s; the log is $local_dir/log/$1.log"
         sleep 0.1
     done
 }
 
-start serve "$ledger" serve
-await serve "$serve_pid" /health/live
-start worker "$ledger" worker
-await serve "$serve_pid" /health/ready
+start serve env -u LEDGER_WORKER_DATABASE_URL -u LEDGER_AUDITOR_DATABASE_URL "$ledger" serve
+await serve "$serve_pid" /health/live 60
+worker_env=(env -u LEDGER_AUDITOR_DATABASE_URL)
+[[ -z ${LEDGER_WORKER_DATABASE_URL:-} ]] || worker_env+=(-u DATABASE_URL)
+start worker "${worker_env[@]}" "$ledger" worker
+await serve "$serve_pid" /health/ready 600 # read models that were lost are made again first
 
 sample=$local_dir/sample
 # One event, the log's own first, makes an empty ledger. A load that was cut short goes on where it was.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The three databases. What DATABASE_URL, MONGODB_URI and REDIS_URL name is used as it is; what they do not
+# The three databases. What DATABASE_URL (or LEDGER_OWNER_DATABASE_URL), MONGODB_URI and REDIS_URL name is used as it is; what they do not
 # name is installed when missing and started as a private instance on a free port of the loopback interface.
 #
 #   scripts/services.sh start  [SET]   start what is not named and write its addresses to .local/SET/env
@@ -9,6 +9,10 @@
 #   scripts/services.sh env    [SET]   print the addresses as shell exports, starting nothing
 #
 # SET is `services` (kept between runs, the default), `test` or `bench`.
+#
+# Of Postgres there are several addresses. DATABASE_URL, LEDGER_WORKER_DATABASE_URL and LEDGER_AUDITOR_DATABASE_URL are those of
+# the ledger's logins, LEDGER_OWNER_DATABASE_URL is the one by which `ledger migrate` makes them. Whoever names only DATABASE_URL
+# names the owner's. In the sets `test` and `bench` it stays the owner's, because tests make databases of their own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -100,6 +104,29 @@ postgres_runs() {
     alive "$pid" "$home/data" && port_open "$port" &&
         PGPASSWORD=$(read_state postgres.password) PGCONNECT_TIMEOUT=5 "$bin/psql" -qtAX -h 127.0.0.1 -p "$port" \
             -U ledger -d ledger -c 'SELECT' >/dev/null 2>&1
+}
+
+# Whether the caller names a server.
+postgres_is_named() { [[ -n ${LEDGER_OWNER_DATABASE_URL:-}${DATABASE_URL:-} ]]; }
+
+# Whether the caller names the owner's address and the logins' own.
+logins_are_named() { [[ -n ${LEDGER_OWNER_DATABASE_URL:-} && -n ${DATABASE_URL:-} ]]; }
+
+# The addresses of the ledger's logins, as far as `ledger migrate --logins` has made them.
+print_logins() {
+    local name value
+    if logins_are_named; then
+        for name in DATABASE_URL LEDGER_WORKER_DATABASE_URL LEDGER_AUDITOR_DATABASE_URL; do
+            value=${!name:-}
+            [[ -z $value ]] || printf 'export %s=%q\n' "$name" "$value"
+        done
+    elif postgres_is_named; then
+        sed -n 's/^[A-Z_]*=/export &/p' "$set_dir/logins.env" 2>/dev/null || true
+    else
+        # The private server may have got another port since.
+        sed -En "s/^[A-Z_]*=/export &/; s#@127\.0\.0\.1:[0-9]+/#@127.0.0.1:$(read_state postgres.port)/#p" \
+            "$set_dir/logins.env" 2>/dev/null || true
+    fi
 }
 
 postgres_url() {
@@ -315,12 +342,19 @@ stop_all() {
 }
 
 print_env() {
-    local name value
-    for name in DATABASE_URL MONGODB_URI REDIS_URL; do
+    local name value owner
+    owner=${LEDGER_OWNER_DATABASE_URL:-${DATABASE_URL:-}}
+    [[ -n $owner || -z $(read_state postgres.port) ]] || owner=$(postgres_url)
+    if [[ $set_name == services ]]; then
+        [[ -z $owner ]] || printf 'export LEDGER_OWNER_DATABASE_URL=%q\n' "$owner"
+        print_logins
+    elif [[ -n $owner ]]; then
+        printf 'export DATABASE_URL=%q\n' "$owner"
+    fi
+    for name in MONGODB_URI REDIS_URL; do
         value=${!name:-}
         if [[ -z $value ]]; then
             case $name in
-            DATABASE_URL) [[ -n $(read_state postgres.port) ]] && value=$(postgres_url) ;;
             MONGODB_URI) [[ -n $(read_state mongodb.port) ]] && value=$(mongo_uri) ;;
             REDIS_URL) [[ -n $(read_state redis.port) ]] && value=$(redis_url) ;;
             esac
@@ -342,7 +376,7 @@ locked() {
 
 start_all() {
     mkdir -p "$set_dir"
-    if private DATABASE_URL; then start_postgres 9>&-; fi
+    if ! postgres_is_named; then start_postgres 9>&-; fi
     if private REDIS_URL; then start_redis 9>&-; fi
     if private MONGODB_URI; then start_mongo 9>&-; fi
     if [[ $set_name == test ]] && private LEDGER_PYTHON; then install_verifier 9>&-; fi
@@ -360,7 +394,7 @@ remove_all() {
 }
 
 describe() { # VARIABLE NAME CHECK
-    if ! private "$1"; then
+    if ! private "$1" || { [[ $1 == DATABASE_URL ]] && postgres_is_named; }; then
         printf '%-12s named by %s\n' "$2" "$1"
     elif "$3"; then
         printf '%-12s private, running\n' "$2"

@@ -1,6 +1,7 @@
 //! Settings, from the command line or the environment: one struct for each concern.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,14 +9,12 @@ use clap::Args;
 use commands::{BlobError, Blobs};
 use secrecy::SecretString;
 
+use crate::edge::Connections;
 use crate::witness::Witness;
 
-/// Where the data is.
+/// Where the read models and the captures are.
 #[derive(Debug, Clone, Args)]
 pub struct Stores {
-    /// The log's Postgres, as `postgres://user@host/database`
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database_url: SecretString,
     /// The read models' MongoDB, as `mongodb://host:port`
     #[arg(long, env = "MONGODB_URI", hide_env_values = true, value_name = "URI")]
     pub mongodb_uri: SecretString,
@@ -65,6 +64,9 @@ pub struct Identity {
     /// it, `checkpoints` beside the folder with the keys
     #[arg(long, env = "LEDGER_CHECKPOINTS", value_name = "FOLDER")]
     pub checkpoints: Option<PathBuf>,
+    /// Seconds after one look at the whole log until the watch over it begins the next
+    #[arg(long, env = "LEDGER_REREAD_SECONDS", default_value_t = 600, value_name = "SECONDS")]
+    pub reread_seconds: u64,
     /// Witnesses that remember the log's checkpoints, each as VKEY@URL
     #[arg(
         long = "witness",
@@ -91,13 +93,49 @@ pub struct Http {
     /// Address and port to listen on
     #[arg(long, env = "LEDGER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// Requests answered at the same time; more are told to come back
+    /// Requests with an access token answered at the same time; more are told to come back
     #[arg(long, env = "LEDGER_MAX_REQUESTS", default_value_t = 512, value_name = "N")]
     pub max_requests: usize,
-    /// Captures taken in at the same time
+    /// Of these, requests of one account
+    #[arg(long, env = "LEDGER_MAX_REQUESTS_PER_ACCOUNT", default_value_t = 128, value_name = "N")]
+    pub max_requests_per_account: usize,
+    /// Requests without an access token answered at the same time, log-ins and health apart
+    #[arg(long, env = "LEDGER_MAX_PUBLIC_REQUESTS", default_value_t = 64, value_name = "N")]
+    pub max_public_requests: usize,
+    /// Questions about health, and for metrics, answered at the same time
+    #[arg(long, env = "LEDGER_MAX_HEALTH_REQUESTS", default_value_t = 16, value_name = "N")]
+    pub max_health_requests: usize,
+    /// Passwords checked at the same time, each on a core and in 19 MiB; without it, half of the cores
+    #[arg(long, env = "LEDGER_MAX_LOG_INS", value_name = "N")]
+    pub max_log_ins: Option<usize>,
+    /// Log-ins that wait for their turn; more are told to come back
+    #[arg(long, env = "LEDGER_MAX_WAITING_LOG_INS", default_value_t = 32, value_name = "N")]
+    pub max_waiting_log_ins: usize,
+    /// Reads that wait for the position named in Ledger-Min-Position at the same time
+    #[arg(long, env = "LEDGER_MAX_POSITION_WAITS", default_value_t = 128, value_name = "N")]
+    pub max_position_waits: usize,
+    /// Memory for the bodies of requests, in MiB; one account may use a quarter of it
+    #[arg(long, env = "LEDGER_BODY_MIB", default_value_t = 64, value_name = "MIB")]
+    pub body_mib: u64,
+    /// Captures and models that arrive at the same time; one account may send half of them
+    #[arg(long, env = "LEDGER_MAX_ARRIVING_UPLOADS", default_value_t = 128, value_name = "N")]
+    pub max_arriving_uploads: usize,
+    /// Captures and models decoded at the same time
     #[arg(long, env = "LEDGER_MAX_UPLOADS", default_value_t = 4, value_name = "N")]
     pub max_uploads: usize,
-    /// Seconds a request may take
+    /// The folder in which uploads wait until they are complete, encrypted under keys that only the process has
+    #[arg(long, env = "LEDGER_SPOOL", default_value = "./.local/spool", value_name = "FOLDER")]
+    pub spool: PathBuf,
+    /// Room for them, in MiB; one account may use half of it
+    #[arg(long, env = "LEDGER_SPOOL_MIB", default_value_t = 4096, value_name = "MIB")]
+    pub spool_mib: u64,
+    /// Seconds by which the read models may lag for the server to call itself ready
+    #[arg(long, env = "LEDGER_READY_LAG_SECONDS", default_value_t = 300, value_name = "SECONDS")]
+    pub ready_lag_seconds: u64,
+    /// What connections may cost.
+    #[command(flatten)]
+    pub connections: Connections,
+    /// Seconds a request may take, its body included
     #[arg(long, env = "LEDGER_REQUEST_SECONDS", default_value_t = 30, value_name = "SECONDS")]
     pub request_seconds: u64,
     /// Seconds a capture may take to arrive and be checked
@@ -119,7 +157,19 @@ impl Default for Http {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             max_requests: 512,
+            max_requests_per_account: 128,
+            max_public_requests: 64,
+            max_health_requests: 16,
+            max_log_ins: None,
+            max_waiting_log_ins: 32,
+            max_position_waits: 128,
+            body_mib: 64,
+            max_arriving_uploads: 128,
             max_uploads: 4,
+            spool: std::env::temp_dir(),
+            spool_mib: 4096,
+            ready_lag_seconds: 300,
+            connections: Connections::default(),
             request_seconds: 30,
             upload_seconds: 120,
             position_seconds: 5,
@@ -130,6 +180,13 @@ impl Default for Http {
 }
 
 impl Http {
+    /// How many passwords are checked at the same time.
+    #[must_use]
+    pub fn log_ins_at_once(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.max_log_ins.unwrap_or(cores / 2).max(1)
+    }
+
     /// How long a request may take.
     #[must_use]
     pub fn request_time(&self) -> Duration {

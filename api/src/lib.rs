@@ -1,7 +1,9 @@
 //! The edge: HTTP command and query endpoints, identity, OpenAPI.
 //!
+//! * [`edge`]: connections, and what they may cost;
 //! * [`http`]: the endpoints, what they ask for and how they say no;
 //! * [`identity`]: passwords, access tokens, what an account may do now;
+//! * [`readiness`]: whether a command could be done now, and a read be answered;
 //! * [`state`], [`config`]: what the server holds, and how it is set;
 //! * [`import`]: files of other systems, through the same command path;
 //! * [`cli`]: the command line;
@@ -13,6 +15,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod edge;
 pub mod http;
 pub mod identity;
 pub mod import;
@@ -20,6 +23,7 @@ pub mod inference;
 pub mod logging;
 pub mod metrics;
 pub mod models;
+pub mod readiness;
 pub mod sample;
 pub mod state;
 pub mod witness;

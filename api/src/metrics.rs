@@ -1,7 +1,5 @@
 //! Metrics: one Prometheus recorder a process, read at `/metrics`.
 
-use std::future::IntoFuture as _;
-use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -12,6 +10,8 @@ use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::edge::{self, Connections};
 
 /// Seconds; the edges are where we have promises to keep.
 const SECONDS: &[f64] =
@@ -59,20 +59,15 @@ pub fn figures(recorder: &PrometheusHandle) -> Response {
 }
 
 /// Serves `/metrics` and nothing else, for a process that answers no requests, until `shutdown` is cancelled.
-///
-/// # Errors
-///
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, connections: Connections, shutdown: CancellationToken) {
     let recorder = install();
     let asked = recorder.clone();
     let router = Router::new().route("/metrics", get(move || async move { figures(&asked) }));
-    let served = axum::serve(listener, router).into_future();
+    let served = edge::serve(listener, router, connections, shutdown, Duration::ZERO);
     tokio::pin!(served);
     loop {
         tokio::select! {
-            ended = &mut served => return ended,
-            () = shutdown.cancelled() => return Ok(()),
+            () = &mut served => return,
             () = tokio::time::sleep(UPKEEP) => recorder.run_upkeep(),
         }
     }
@@ -82,7 +77,10 @@ fn describe() {
     metrics::describe_counter!("ledger_http_requests_total", "Requests answered");
     metrics::describe_histogram!("ledger_http_request_seconds", "Time to answer a request");
     metrics::describe_gauge!("ledger_http_requests_in_flight", "Requests being answered");
-    metrics::describe_counter!("ledger_http_rejected_total", "Requests turned away unread, by why");
+    metrics::describe_counter!("ledger_http_rejected_total", "Requests turned away, by why");
+    metrics::describe_gauge!("ledger_connections", "Connections held");
+    metrics::describe_counter!("ledger_connections_cut_total", "Connections closed by us, by why");
+    metrics::describe_gauge!("ledger_ready", "1 where commands, or reads, could be done");
     metrics::describe_counter!("ledger_logins_total", "Log-ins, by outcome");
     metrics::describe_counter!("ledger_denials_total", "Requests denied for want of a permission");
     metrics::describe_counter!(
@@ -94,6 +92,30 @@ fn describe() {
     metrics::describe_counter!(
         "ledger_witness_forks_total",
         "Times a witness said that it has cosigned another history"
+    );
+    metrics::describe_counter!(
+        "read_model_damaged_total",
+        "Stored documents that were not what the log makes of their stream, by read model and why"
+    );
+    metrics::describe_counter!(
+        "read_model_compared_total",
+        "Documents compared with the log in the background"
+    );
+    metrics::describe_counter!(
+        "read_model_differs_total",
+        "Of the documents compared, those that differed"
+    );
+    metrics::describe_counter!(
+        "read_model_comparisons_total",
+        "Times that all read models were compared with the whole log"
+    );
+    metrics::describe_counter!(
+        "projector_checkpoint_damaged_total",
+        "Checkpoints of projectors that were not what was stored, by projector and why"
+    );
+    metrics::describe_counter!(
+        "cache_damaged_total",
+        "Cached entries that were not ours, or not the newest, by kind and why"
     );
     metrics::describe_histogram!("ledger_scan_bytes", "Size of the captures handed in");
     metrics::describe_counter!("inference_outcomes_total", "Scans answered, by model and outcome");

@@ -6,14 +6,18 @@ use commands::{Blobs, Clock, Keys, Ledger};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::read_models::ReadModels;
 use sqlx::PgPool;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Http;
+use crate::http::limits::Gate;
 use crate::identity::accounts::Accounts;
+use crate::identity::known::KnownLogIns;
 use crate::identity::password::{PasswordError, Passwords};
+use crate::identity::queue::LogInQueue;
 use crate::identity::throttle::Throttle;
 use crate::identity::token::{TokenError, Tokens};
+use crate::readiness::Latest;
+use crate::readiness::experience::Experience;
 use crate::witness::Witnesses;
 
 /// Whom access tokens are for.
@@ -22,8 +26,8 @@ pub const AUDIENCE: &str = "coherency-ledger-api";
 const FREE_FAILURES_OF_A_LOGIN: u32 = 10;
 /// Failed log-ins from one address that cost no wait: a clinic may sit behind one.
 const FREE_FAILURES_OF_AN_ADDRESS: u32 = 100;
-/// Passwords checked at the same time; each takes a core and 19 MiB.
-const PASSWORDS_AT_ONCE: usize = 4;
+/// Passwords hashed for new accounts while log-ins go on; each takes a core and 19 MiB.
+const PASSWORDS_BESIDE: usize = 1;
 
 /// What has to be opened before there can be a server.
 pub struct Parts {
@@ -75,12 +79,20 @@ pub struct AppState {
     pub log_ins: Throttle,
     /// Slows down guessing from one address.
     pub addresses: Throttle,
+    /// Slows down guessing at one name from an address it has logged in from.
+    pub pairs: Throttle,
+    /// Names and the addresses they have logged in from.
+    pub known_log_ins: KnownLogIns,
+    /// Whose password is looked at next.
+    pub queue: LogInQueue,
     /// Who remembers the log's checkpoints elsewhere.
     pub witnesses: Witnesses,
-    /// Captures in work.
-    pub uploads: Arc<Semaphore>,
-    /// Requests in work.
-    pub requests: Arc<Semaphore>,
+    /// What requests are held against.
+    pub gate: Gate,
+    /// What became of the last requests.
+    pub experience: Experience,
+    /// Whether the server was ready a moment ago.
+    pub readiness: Latest,
     /// The limits.
     pub http: Arc<Http>,
     /// What was counted.
@@ -103,11 +115,15 @@ impl AppState {
         let tokens = Tokens::new(seed, ledger.origin(), AUDIENCE, http.token_time())?;
         Ok(Self {
             accounts: Accounts::new(ledger.clone()),
-            passwords: Passwords::new(PASSWORDS_AT_ONCE)?,
+            passwords: Passwords::new(http.log_ins_at_once() + PASSWORDS_BESIDE)?,
             log_ins: Throttle::new(FREE_FAILURES_OF_A_LOGIN),
             addresses: Throttle::new(FREE_FAILURES_OF_AN_ADDRESS),
-            uploads: Arc::new(Semaphore::new(http.max_uploads.max(1))),
-            requests: Arc::new(Semaphore::new(http.max_requests.max(1))),
+            pairs: Throttle::new(FREE_FAILURES_OF_A_LOGIN),
+            known_log_ins: KnownLogIns::default(),
+            queue: LogInQueue::new(http.log_ins_at_once(), http.max_waiting_log_ins),
+            gate: Gate::new(&http),
+            experience: Experience::default(),
+            readiness: Latest::default(),
             http: Arc::new(http),
             metrics: crate::metrics::install(),
             stopping: CancellationToken::new(),

@@ -1,6 +1,6 @@
 //! Checkpoints: the log's tree head as a C2SP signed note, without extension lines.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::encoding;
 use crate::merkle::{Hash, MAX_SIZE};
@@ -24,8 +24,7 @@ pub enum CheckpointError {
 }
 
 /// A tree head.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Checkpoint {
     /// The log's identity.
     pub origin: String,
@@ -72,17 +71,20 @@ impl Checkpoint {
         Ok(signer.sign(&self.to_text())?)
     }
 
-    /// Reads the text of a note without checking any signature: only for finding out which keys
-    /// to check it with.
+    /// Reads a note without checking any signature: only for finding out which keys to check it with.
     pub fn peek(note: &str) -> Result<Self, CheckpointError> {
-        Self::from_text(note::unverified_text(note)?)
+        match note::open(note, &[]) {
+            Ok(_) | Err(NoteError::Unsigned) => Self::from_text(note::unverified_text(note)?),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads a signed checkpoint; one of the known keys must have signed it under the origin.
     pub fn from_note(note: &str, known: &[NoteVerifier]) -> Result<Self, CheckpointError> {
         let opened = note::open(note, known)?;
         let checkpoint = Self::from_text(opened.text)?;
-        if opened.signed_by.iter().any(|key| key.name() == checkpoint.origin) {
+        let by_the_log = |key: &NoteVerifier| key.is_of_a_log() && key.name() == checkpoint.origin;
+        if opened.signed_by.iter().any(by_the_log) {
             Ok(checkpoint)
         } else {
             Err(CheckpointError::NotByTheLog { origin: checkpoint.origin })

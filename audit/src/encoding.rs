@@ -49,3 +49,10 @@ pub(crate) fn decimal(text: &str) -> Option<u64> {
         && (text == "0" || !text.starts_with('0'));
     if one_spelling { text.parse().ok() } else { None }
 }
+
+/// Whether the y coordinate of an encoded Ed25519 point is reduced: below 2^255 - 19. The library reads larger ones
+/// too, as another spelling of the same point.
+pub(crate) fn is_canonical_point(bytes: &[u8; 32]) -> bool {
+    let high = (bytes[31] & 0x7F) != 0x7F || bytes[1..31].iter().any(|byte| *byte != 0xFF);
+    high || bytes[0] < 0xED
+}

@@ -6,9 +6,10 @@
 use std::fmt;
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::encoding::{base64url, from_base64url, sha256};
+use crate::encoding::{base64url, from_base64url, is_canonical_point, sha256};
+use crate::json::{self, JsonError, Members, Value};
 use crate::merkle::{self, Hash};
 use crate::statement::MAX_STATEMENT;
 
@@ -42,8 +43,7 @@ pub enum JwsError {
 }
 
 /// An Ed25519 public key as a JWK.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Jwk {
     /// Always `OKP`.
     pub kty: String,
@@ -52,16 +52,43 @@ pub struct Jwk {
     /// The public key, base64url.
     pub x: String,
     /// The RFC 7638 thumbprint; checked where it is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kid: Option<String>,
 }
 
 /// A JWK Set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JwkSet {
     /// The keys.
     pub keys: Vec<Jwk>,
+}
+
+impl Jwk {
+    /// Reads a JWK: exactly its members, of which `kid` may be absent but not null.
+    pub(crate) fn read(value: Value<'_>) -> Result<Self, JsonError> {
+        const MEMBERS: [&str; 4] = ["kty", "crv", "x", "kid"];
+        let mut members = Members::with_optional(value, "a JWK", &MEMBERS, "kid")?;
+        Ok(Self {
+            kty: members.text("kty")?,
+            crv: members.text("crv")?,
+            x: members.text("x")?,
+            kid: members.take("kid").map(|kid| json::text(kid, "kid")).transpose()?,
+        })
+    }
+
+    /// Reads the JSON text of a JWK.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        Self::read(json::parse(bytes)?)
+    }
+}
+
+impl JwkSet {
+    /// Reads the JSON text of a JWK Set.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        let mut members = Members::exactly(json::parse(bytes)?, "a JWK Set", &["keys"])?;
+        let keys = members.list("keys")?.into_iter().map(Jwk::read).collect::<Result<_, _>>()?;
+        Ok(Self { keys })
+    }
 }
 
 /// A key that events are checked with.
@@ -78,8 +105,11 @@ impl fmt::Debug for PublicKey {
 }
 
 impl PublicKey {
-    /// Reads the 32 bytes of a key. Weak keys (of small order) are refused.
+    /// Reads the 32 bytes of a key. Weak keys (of small order) are refused, and so is a second spelling of a point.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, JwsError> {
+        if !is_canonical_point(bytes) {
+            return Err(JwsError::Jwk("a point whose y is not reduced"));
+        }
         let key = VerifyingKey::from_bytes(bytes)
             .map_err(|_| JwsError::Jwk("not a point on the curve"))?;
         if key.is_weak() {
@@ -145,9 +175,13 @@ impl PublicKey {
         if kid(header)? != self.kid {
             return Err(JwsError::OtherKey);
         }
-        self.key
-            .verify_strict(&signing_input(header, statement), &Signature::from_bytes(signature))
-            .map_err(|_| JwsError::Signature)
+        self.verify_message(&signing_input(header, statement), signature)
+    }
+
+    /// Checks a signature over bytes, strictly.
+    pub fn verify_message(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), JwsError> {
+        let signature = Signature::from_bytes(signature);
+        self.key.verify_strict(message, &signature).map_err(|_| JwsError::Signature)
     }
 }
 

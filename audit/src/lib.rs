@@ -5,6 +5,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`json`] | the one reader of JSON that is signed or exported |
 //! | [`merkle`] | the RFC 9162 tree: hashes, compact range, inclusion and consistency proofs |
 //! | [`tiles`] | tiles of 256 hashes, their paths, and the builder that completes them |
 //! | [`note`], [`checkpoint`] | C2SP signed notes and tree heads |
@@ -12,6 +13,7 @@
 //! | [`statement`] | the signed statement of an event |
 //! | [`mac`] | tags of what is derived from the log and kept in a store |
 //! | [`seal`] | commitments, sealed payloads and blobs, wrapped data keys |
+//! | [`custody`] | holds, erasures and whose key sealed what, as a verifier without keys follows them |
 //! | [`system`], [`keyring`] | the log's own events, and which key counts at which position |
 //! | [`proof`] | receipts and C2SP proof files |
 //! | [`witness`] | what a witness is asked, and what it answers |
@@ -22,8 +24,10 @@
 //! Nothing here reads a clock or draws randomness: both are passed in.
 
 pub mod checkpoint;
+pub mod custody;
 mod encoding;
 pub mod export;
+pub mod json;
 pub mod jws;
 pub mod keyring;
 pub mod mac;

@@ -453,6 +453,9 @@ pub fn inclusion_root(
     size: u64,
     proof: &[Hash],
 ) -> Result<Hash, MerkleError> {
+    if size > MAX_SIZE {
+        return Err(MerkleError::TooLarge(size));
+    }
     if index >= size {
         return Err(MerkleError::OutOfRange { index, size });
     }
@@ -492,8 +495,8 @@ pub fn verify_inclusion(
 
 /// Checks a consistency proof (RFC 9162, 2.1.4.2).
 ///
-/// Two trees of one size are consistent if their roots are equal and the proof is empty. The empty
-/// tree is consistent with itself only: a proof from it would prove nothing.
+/// Two trees of one size are consistent if their roots are equal and the proof is empty. No proof holds from the
+/// empty tree, not even to itself: it would prove nothing.
 pub fn verify_consistency(
     old: u64,
     new: u64,
@@ -504,15 +507,18 @@ pub fn verify_consistency(
     if old > new {
         return Err(MerkleError::Shrinks { old, new });
     }
+    if old == 0 {
+        return Err(MerkleError::EmptyOld);
+    }
+    if new > MAX_SIZE {
+        return Err(MerkleError::TooLarge(new));
+    }
     let holds = |held: bool| if held { Ok(()) } else { Err(MerkleError::RootMismatch) };
     if old == new {
         if !proof.is_empty() {
             return Err(MerkleError::ProofLength { expected: 0, actual: proof.len() });
         }
         return holds(old_root == new_root);
-    }
-    if old == 0 {
-        return Err(MerkleError::EmptyOld);
     }
     // A perfect old tree is itself the first node of the path.
     let mut path = Vec::with_capacity(proof.len() + 1);

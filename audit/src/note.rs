@@ -46,7 +46,16 @@ pub enum NoteError {
 pub fn is_key_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 255
-        && !name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+')
+        && !name.chars().any(|c| is_space(c) || c.is_control() || c == '+')
+}
+
+/// The characters that count as spaces, written out so that no edition of Unicode changes what a name is.
+fn is_space(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'
+            ..='\u{200a}' | '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+    )
 }
 
 fn key_id(name: &str, algorithm: u8, key: &[u8; 32]) -> u32 {
@@ -73,8 +82,13 @@ impl NoteVerifier {
         if !is_key_name(name) {
             return Err(NoteError::KeyName);
         }
-        let key = VerifyingKey::from_bytes(&bytes)
-            .map_err(|_| NoteError::VerifierKey("not a point on the curve"))?;
+        let key = Some(&bytes)
+            .filter(|bytes| encoding::is_canonical_point(bytes))
+            .and_then(|bytes| VerifyingKey::from_bytes(bytes).ok())
+            .ok_or(NoteError::VerifierKey("not a point on the curve"))?;
+        if key.is_weak() {
+            return Err(NoteError::VerifierKey("a key of small order"));
+        }
         Ok(Self { name: name.to_owned(), algorithm, key, id: key_id(name, algorithm, &bytes) })
     }
 
@@ -87,10 +101,11 @@ impl NoteVerifier {
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(NoteError::VerifierKey("expected name+id+key"));
         };
-        let id = (id.len() == 8)
-            .then(|| u32::from_str_radix(id, 16).ok())
-            .flatten()
-            .ok_or(NoteError::VerifierKey("the id is not eight hexadecimal digits"))?;
+        let digits = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let id = Some(id)
+            .filter(|id| id.len() == 8 && id.bytes().all(digits))
+            .and_then(|id| u32::from_str_radix(id, 16).ok())
+            .ok_or(NoteError::VerifierKey("the id is not eight lower-case hexadecimal digits"))?;
         let bytes =
             encoding::from_base64(key).ok_or(NoteError::VerifierKey("the key is not base64"))?;
         let (algorithm, key) = match bytes.split_first() {
@@ -111,6 +126,12 @@ impl NoteVerifier {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it can be a log's key, which signs (type 0x01); a witness's cosigns.
+    #[must_use]
+    pub fn is_of_a_log(&self) -> bool {
+        self.algorithm == ED25519
     }
 
     /// The key's id: the first four bytes of `SHA-256(name || "\n" || type || key)`.
@@ -263,6 +284,11 @@ fn split(note: &str) -> Result<(&str, &str), NoteError> {
 /// The text of a note whose signatures nobody has checked.
 pub(crate) fn unverified_text(note: &str) -> Result<&str, NoteError> {
     split(note).map(|(text, _)| text)
+}
+
+/// Reads the bytes of a note, which must be UTF-8.
+pub fn text_of(bytes: &[u8]) -> Result<&str, NoteError> {
+    std::str::from_utf8(bytes).map_err(|_| NoteError::Malformed("not UTF-8"))
 }
 
 /// Reads a note and checks the signatures by the known keys. At least one must be there, and a

@@ -5,13 +5,18 @@ use uuid::Uuid;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::encoding;
+use crate::json::{self, JsonError, Members, Value};
 use crate::jws::{self, JwsError, PublicKey};
 use crate::merkle::{self, Hash, MAX_PROOF, MAX_SIZE, MerkleError};
 use crate::note::{MAX_NOTE, NoteVerifier};
-use crate::statement::{Statement, StatementError};
+use crate::seal::{self, MAX_PAYLOAD, OVERHEAD};
+use crate::statement::{Digest, MAX_NAME, Statement, StatementError};
 
 /// The most events one receipt may hold.
 pub const MAX_RECEIPT_EVENTS: usize = 4096;
+
+/// The longest receipt that is read.
+pub const MAX_RECEIPT: usize = 64 * 1024 * 1024;
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 const MAX_EXTRA: usize = 64 * 1024;
@@ -65,6 +70,17 @@ pub enum ProofError {
     Disagrees {
         /// Which field.
         field: &'static str,
+    },
+    /// Not JSON with exactly the members of a receipt.
+    #[error("the receipt cannot be read")]
+    Json(#[from] JsonError),
+    /// A member of the receipt outside its bounds.
+    #[error("the receipt's {field} is not valid: {problem}")]
+    Field {
+        /// Which member.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// More events than [`MAX_RECEIPT_EVENTS`].
     #[error("a receipt of {0} events is too long")]
@@ -188,7 +204,57 @@ pub struct Receipt {
     pub replayed: bool,
 }
 
+impl ReceiptEvent {
+    fn read(value: Value<'_>) -> Result<Self, JsonError> {
+        const MEMBERS: [&str; 5] = ["position", "event_id", "event_type", "jws", "proof"];
+        let mut members = Members::exactly(value, "an event of the receipt", &MEMBERS)?;
+        let hash = |value| {
+            let text = json::text(value, "proof")?;
+            Hash::from_base64(&text).ok_or(json::shape("proof", "hashes of 32 bytes in base64"))
+        };
+        Ok(Self {
+            position: members.number("position")?,
+            event_id: members.uuid("event_id")?,
+            event_type: members.text("event_type")?,
+            jws: members.text("jws")?,
+            proof: members.list("proof")?.into_iter().map(hash).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 impl Receipt {
+    /// Reads a receipt: exactly its members, each within its bounds. Nothing is verified yet.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProofError> {
+        const MEMBERS: [&str; 8] = [
+            "command_id",
+            "stream_type",
+            "stream_id",
+            "version",
+            "position",
+            "events",
+            "checkpoint",
+            "replayed",
+        ];
+        if bytes.len() > MAX_RECEIPT {
+            return Err(ProofError::Field { field: "size", problem: "more than 64 MiB" });
+        }
+        let mut members = Members::exactly(json::parse(bytes)?, "the receipt", &MEMBERS)?;
+        let events = members.list("events")?;
+        if events.len() > MAX_RECEIPT_EVENTS {
+            return Err(ProofError::TooLong(events.len()));
+        }
+        Ok(Self {
+            command_id: members.uuid("command_id")?,
+            stream_type: members.text("stream_type")?,
+            stream_id: members.uuid("stream_id")?,
+            version: members.number("version")?,
+            position: members.number_or_null("position")?,
+            events: events.into_iter().map(ReceiptEvent::read).collect::<Result<_, _>>()?,
+            checkpoint: members.text("checkpoint")?,
+            replayed: members.bool("replayed")?,
+        })
+    }
+
     /// A `.tlog-proof` file for each event; the leaf is the event's compact JWS.
     #[must_use]
     pub fn to_proofs(&self) -> Vec<TlogProof> {
@@ -223,11 +289,19 @@ pub fn verify_receipt(
         return Err(ProofError::TooLong(receipt.events.len()));
     }
     let checkpoint = Checkpoint::from_note(&receipt.checkpoint, known)?;
+    if receipt.events.is_empty() {
+        // A command that changed nothing has no last event whose stream could be compared.
+        let bounded = receipt.stream_type.len() <= MAX_NAME && receipt.version <= MAX_SIZE;
+        let named = receipt.stream_type.bytes().all(|byte| byte.is_ascii_graphic());
+        if !(bounded && named) {
+            return Err(ProofError::Field { field: "stream", problem: "not a stream's name" });
+        }
+    }
     let mut statements = Vec::with_capacity(receipt.events.len());
     let mut previous = None;
     for (event, proof) in receipt.events.iter().zip(receipt.to_proofs()) {
         let position = event.position;
-        if previous.is_some_and(|previous| position != previous + 1) {
+        if previous.is_some_and(|previous: u64| Some(position) != previous.checked_add(1)) {
             return Err(ProofError::Disagrees { field: "order of events" });
         }
         previous = Some(position);
@@ -277,4 +351,16 @@ fn verify_event(
         .ok_or_else(|| ProofError::UntrustedKey { position, kid: kid.to_owned() })?;
     key.verify(&parts.header, &parts.statement, &parts.signature).map_err(signature)?;
     Statement::parse(&parts.statement).map_err(|source| ProofError::Statement { position, source })
+}
+
+/// Checks what a sealed event said, for whom its blinding and plaintext were given to: against the commitment in the
+/// statement, whose signature and place in the log the caller has checked.
+#[must_use]
+pub fn verify_plaintext(statement: &Statement, blinding: &[u8], plaintext: &[u8]) -> bool {
+    let Ok(blinding) = <&[u8; 32]>::try_from(blinding) else { return false };
+    let commitment = Digest(seal::commit(blinding, plaintext));
+    let size = plaintext.len() as u64 + OVERHEAD as u64;
+    plaintext.len() <= MAX_PAYLOAD
+        && statement.payload.size == size
+        && statement.payload.commitment == Some(commitment)
 }

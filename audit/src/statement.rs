@@ -5,11 +5,13 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use serde::Serialize;
+use uuid::{Uuid, Variant};
 
+use crate::json::{self, JsonError, Members, Value};
 use crate::merkle::MAX_SIZE;
 use crate::note;
+use crate::seal::{MAX_PAYLOAD, OVERHEAD};
 
 /// The longest statement.
 ///
@@ -30,6 +32,9 @@ pub const MAX_ACTOR_SIGNATURE: usize = 8 * 1024;
 /// The value of [`Statement::format`].
 pub const FORMAT: &str = "coherency-event/v1";
 
+/// What can act: a person, a program with an account of its own, the ledger itself.
+pub const ACTOR_KINDS: [&str; 3] = ["user", "service", "system"];
+
 /// The `encryption` of a payload that is stored in the clear.
 pub const ENCRYPTION_NONE: &str = "none";
 
@@ -44,7 +49,10 @@ pub enum StatementError {
     TooLong(usize),
     /// Not JSON with exactly the fields of a statement.
     #[error("the statement cannot be read")]
-    Json(#[source] serde_json::Error),
+    Json(#[from] JsonError),
+    /// It could not be written.
+    #[error("the statement cannot be written")]
+    Write(#[source] serde_json::Error),
     /// A field outside its bounds.
     #[error("the statement's {field} is not valid: {problem}")]
     Field {
@@ -91,34 +99,19 @@ impl Serialize for Digest {
     }
 }
 
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut bytes = [0; 32];
-        let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-        if lower && hex::decode_to_slice(&text, &mut bytes).is_ok() {
-            Ok(Self(bytes))
-        } else {
-            Err(serde::de::Error::custom("expected 64 lower-case hexadecimal digits"))
-        }
-    }
-}
-
 /// Who acted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Actor {
     /// The account.
     pub id: Uuid,
-    /// `user`, `service` or `system`.
+    /// One of [`ACTOR_KINDS`].
     pub kind: String,
     /// The role under which the action was allowed.
     pub role: String,
 }
 
 /// What is stored of the event's body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Payload {
     /// SHA-256 of the stored bytes.
     pub sha256: Digest,
@@ -159,8 +152,7 @@ impl Payload {
 }
 
 /// A file the event names, kept outside the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Media {
     /// SHA-256 of the plain file.
     pub sha256: Digest,
@@ -171,8 +163,7 @@ pub struct Media {
 }
 
 /// What is signed about one event. Field order is the order on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Statement {
     /// Always [`FORMAT`].
     pub format: String,
@@ -201,7 +192,7 @@ pub struct Statement {
     /// What this belongs to.
     pub correlation_id: Uuid,
     /// When it was recorded: RFC 3339, UTC, exactly six digits of a second.
-    #[serde(with = "instant")]
+    #[serde(serialize_with = "instant::serialize")]
     pub recorded_at: Timestamp,
     /// The event's body as stored.
     pub payload: Payload,
@@ -215,7 +206,7 @@ impl Statement {
     /// The bytes to sign and to store. Called once per event.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StatementError> {
         self.check()?;
-        let bytes = serde_json::to_vec(self).map_err(StatementError::Json)?;
+        let bytes = serde_json::to_vec(self).map_err(StatementError::Write)?;
         if bytes.len() > MAX_STATEMENT {
             return Err(StatementError::TooLong(bytes.len()));
         }
@@ -227,9 +218,53 @@ impl Statement {
         if bytes.len() > MAX_STATEMENT {
             return Err(StatementError::TooLong(bytes.len()));
         }
-        let statement: Self = serde_json::from_slice(bytes).map_err(StatementError::Json)?;
+        let statement = Self::read(json::parse(bytes)?)?;
         statement.check()?;
         Ok(statement)
+    }
+
+    fn read(value: Value<'_>) -> Result<Self, JsonError> {
+        const MEMBERS: [&str; 17] = [
+            "format",
+            "origin",
+            "event_id",
+            "stream_type",
+            "stream_id",
+            "sequence",
+            "event_type",
+            "event_version",
+            "subject",
+            "actor",
+            "purpose",
+            "command_id",
+            "correlation_id",
+            "recorded_at",
+            "payload",
+            "media",
+            "actor_signature",
+        ];
+        let mut members = Members::exactly(value, "the statement", &MEMBERS)?;
+        let media = members.list("media")?;
+        Ok(Self {
+            format: members.text("format")?,
+            origin: members.text("origin")?,
+            event_id: members.uuid("event_id")?,
+            stream_type: members.text("stream_type")?,
+            stream_id: members.uuid("stream_id")?,
+            sequence: members.number("sequence")?,
+            event_type: members.text("event_type")?,
+            event_version: members.text("event_version")?,
+            subject: members.uuid_or_null("subject")?,
+            actor: Actor::read(members.value("actor")?)?,
+            purpose: members.text("purpose")?,
+            command_id: members.uuid("command_id")?,
+            correlation_id: members.uuid("correlation_id")?,
+            recorded_at: instant::parse(&members.text("recorded_at")?)
+                .ok_or(json::shape("recorded_at", "an instant like 2026-11-21T22:08:00.123456Z"))?,
+            payload: Payload::read(members.value("payload")?)?,
+            media: media.into_iter().map(Media::read).collect::<Result<_, _>>()?,
+            actor_signature: members.text_or_null("actor_signature")?,
+        })
     }
 
     fn check(&self) -> Result<(), StatementError> {
@@ -239,6 +274,9 @@ impl Statement {
         }
         if !note::is_key_name(&self.origin) {
             return refuse("origin", "not a valid log name");
+        }
+        if self.event_id.get_version_num() != 7 || self.event_id.get_variant() != Variant::RFC4122 {
+            return refuse("event_id", "not a UUIDv7");
         }
         if self.sequence == 0 || self.sequence > MAX_SIZE {
             return refuse("sequence", "not between 1 and 2^53 - 1");
@@ -261,31 +299,98 @@ impl Statement {
             }
         }
         if instant::to_micros(self.recorded_at).is_none() {
-            return refuse("recorded_at", "not a whole number of microseconds in years 1 to 9999");
+            return refuse(
+                "recorded_at",
+                "not a whole number of microseconds in years 1970 to 9998",
+            );
         }
         if self.media.len() > MAX_MEDIA {
             return refuse("media", "more than 128");
         }
-        if self.actor_signature.as_ref().is_some_and(|text| text.len() > MAX_ACTOR_SIGNATURE) {
-            return refuse("actor_signature", "longer than 8 KiB");
+        if self.media.iter().any(|media| media.size > MAX_SIZE) {
+            return refuse("media.size", "beyond 2^53 - 1");
         }
-        let sealed = self.payload.key_id.is_some() && self.payload.commitment.is_some();
-        let clear = self.payload.key_id.is_none() && self.payload.commitment.is_none();
-        match self.payload.encryption.as_str() {
-            ENCRYPTION_A256GCM if sealed => Ok(()),
-            ENCRYPTION_NONE if clear => Ok(()),
-            ENCRYPTION_A256GCM | ENCRYPTION_NONE => {
-                refuse("payload", "key and commitment belong to a sealed payload, both or neither")
-            }
-            _ => refuse("payload.encryption", "not known"),
+        if !ACTOR_KINDS.contains(&self.actor.kind.as_str()) {
+            return refuse("actor.kind", "not `user`, `service` or `system`");
         }
+        let printable = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if self.actor_signature.as_ref().is_some_and(|text| {
+            text.is_empty() || text.len() > MAX_ACTOR_SIGNATURE || !printable(text)
+        }) {
+            return refuse("actor_signature", "not 1 to 8,192 printable characters");
+        }
+        self.check_payload()
     }
+
+    fn check_payload(&self) -> Result<(), StatementError> {
+        let refuse = |field, problem| Err(StatementError::Field { field, problem });
+        let said = &self.payload;
+        let (sealed, overhead) = match said.encryption.as_str() {
+            ENCRYPTION_A256GCM => (true, OVERHEAD as u64),
+            ENCRYPTION_NONE => (false, 0),
+            _ => return refuse("payload.encryption", "not known"),
+        };
+        if said.key_id.is_some() != sealed || said.commitment.is_some() != sealed {
+            return refuse(
+                "payload",
+                "a sealed one has key and commitment, one in the clear neither",
+            );
+        }
+        if self.subject.is_some() != sealed {
+            return refuse("subject", "a payload is sealed if and only if it is about somebody");
+        }
+        if !(overhead..=MAX_PAYLOAD as u64 + overhead).contains(&said.size) {
+            return refuse("payload.size", "not a size a payload can have");
+        }
+        Ok(())
+    }
+}
+
+impl Actor {
+    fn read(value: Value<'_>) -> Result<Self, JsonError> {
+        let mut members = Members::exactly(value, "the actor", &["id", "kind", "role"])?;
+        Ok(Self {
+            id: members.uuid("id")?,
+            kind: members.text("kind")?,
+            role: members.text("role")?,
+        })
+    }
+}
+
+impl Payload {
+    fn read(value: Value<'_>) -> Result<Self, JsonError> {
+        const MEMBERS: [&str; 5] = ["sha256", "size", "encryption", "key_id", "commitment"];
+        let mut members = Members::exactly(value, "the payload", &MEMBERS)?;
+        Ok(Self {
+            sha256: Digest(members.digest("sha256")?),
+            size: members.number("size")?,
+            encryption: members.text("encryption")?,
+            key_id: members.uuid_or_null("key_id")?,
+            commitment: members.digest_or_null("commitment")?.map(Digest),
+        })
+    }
+}
+
+impl Media {
+    fn read(value: Value<'_>) -> Result<Self, JsonError> {
+        let mut members = Members::exactly(value, "a file", &["sha256", "size", "media_type"])?;
+        Ok(Self {
+            sha256: Digest(members.digest("sha256")?),
+            size: members.number("size")?,
+            media_type: members.text("media_type")?,
+        })
+    }
+}
+
+/// Whether a text is an instant as statements spell it.
+pub(crate) fn is_instant(text: &str) -> bool {
+    instant::parse(text).and_then(instant::to_micros).is_some()
 }
 
 /// `2026-11-21T22:08:00.123456Z`, and nothing else.
 mod instant {
     use jiff::Timestamp;
-    use serde::{Deserialize as _, Deserializer, Serializer};
+    use serde::Serializer;
 
     const FORM: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
@@ -293,7 +398,9 @@ mod instant {
     pub(super) fn to_micros(instant: Timestamp) -> Option<i64> {
         let micros = instant.as_microsecond();
         let whole = Timestamp::from_microsecond(micros).ok()? == instant;
-        (whole && spell(instant).len() == 27).then_some(micros)
+        // The last instants of the year 9999 cannot be told by every library.
+        let years = (0..253_370_764_800_000_000).contains(&micros);
+        (whole && years).then_some(micros)
     }
 
     fn spell(instant: Timestamp) -> String {
@@ -307,16 +414,9 @@ mod instant {
         serializer.serialize_str(&spell(*instant))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Timestamp, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let instant = Some(&text)
-            .filter(|text| text.len() == 27)
-            .and_then(|text| text.parse::<Timestamp>().ok())
-            .filter(|instant| spell(*instant) == text);
-        instant.ok_or_else(|| {
-            serde::de::Error::custom("expected an instant like 2026-11-21T22:08:00.123456Z")
-        })
+    /// Reads the one spelling of an instant. A leap second has none.
+    pub(super) fn parse(text: &str) -> Option<Timestamp> {
+        let instant = Some(text).filter(|text| text.len() == 27)?.parse::<Timestamp>().ok()?;
+        (spell(instant) == text).then_some(instant)
     }
 }

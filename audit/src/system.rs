@@ -1,10 +1,11 @@
 //! The log's own events: its genesis and its keys. Stream type `ledger`, payloads in the clear.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::encoding::sha256;
+use crate::json::{self, JsonError, Members};
 use crate::jws::Jwk;
 use crate::statement::{self, Actor, Payload, Statement};
 
@@ -20,6 +21,9 @@ pub const PURPOSE: &str = "HOPERAT";
 /// The longest payload of the log's own events that is read.
 pub const MAX_SYSTEM_PAYLOAD: usize = 16 * 1024;
 
+/// The longest reason of a retirement.
+pub const MAX_REASON: usize = 256;
+
 /// What can be wrong with a payload of the log's own.
 #[derive(Debug, thiserror::Error)]
 pub enum SystemError {
@@ -31,12 +35,14 @@ pub enum SystemError {
     Version(String),
     /// Not the JSON the event type asks for.
     #[error("the payload cannot be read")]
-    Json(#[source] serde_json::Error),
+    Json(#[from] JsonError),
+    /// It could not be written.
+    #[error("the payload cannot be written")]
+    Write(#[source] serde_json::Error),
 }
 
 /// Position 0: the log is created.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GenesisPayload {
     /// The log's identity.
     pub origin: String,
@@ -47,16 +53,14 @@ pub struct GenesisPayload {
 }
 
 /// Another key may sign from the next position on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeyActivatedPayload {
     /// The key.
     pub jwk: Jwk,
 }
 
 /// A key may not sign after this position.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeyRetiredPayload {
     /// The key's thumbprint.
     pub kid: String,
@@ -93,7 +97,7 @@ impl SystemEvent {
             Self::KeyActivated(payload) => serde_json::to_vec(payload),
             Self::KeyRetired(payload) => serde_json::to_vec(payload),
         }
-        .map_err(SystemError::Json)
+        .map_err(SystemError::Write)
     }
 
     /// Reads a payload. `None`: an event type that says nothing about keys.
@@ -111,12 +115,32 @@ impl SystemEvent {
         if payload.len() > MAX_SYSTEM_PAYLOAD {
             return Err(SystemError::TooLong(payload.len()));
         }
+        let value = json::parse(payload)?;
         let event = match event_type {
-            "LedgerCreated" => serde_json::from_slice(payload).map(Self::Genesis),
-            "KeyActivated" => serde_json::from_slice(payload).map(Self::KeyActivated),
-            _ => serde_json::from_slice(payload).map(Self::KeyRetired),
+            "LedgerCreated" => {
+                let mut members =
+                    Members::exactly(value, "the payload", &["origin", "format", "jwk"])?;
+                Self::Genesis(GenesisPayload {
+                    origin: members.text("origin")?,
+                    format: members.text("format")?,
+                    jwk: Jwk::read(members.value("jwk")?)?,
+                })
+            }
+            "KeyActivated" => {
+                let mut members = Members::exactly(value, "the payload", &["jwk"])?;
+                Self::KeyActivated(KeyActivatedPayload { jwk: Jwk::read(members.value("jwk")?)? })
+            }
+            _ => {
+                let mut members = Members::exactly(value, "the payload", &["kid", "reason"])?;
+                let (kid, reason) = (members.text("kid")?, members.text("reason")?);
+                let printable = reason.bytes().all(|byte| matches!(byte, 0x20..=0x7E));
+                if !printable || !(1..=MAX_REASON).contains(&reason.len()) {
+                    return Err(json::shape("reason", "1 to 256 printable characters").into());
+                }
+                Self::KeyRetired(KeyRetiredPayload { kid, reason })
+            }
         };
-        event.map(Some).map_err(SystemError::Json)
+        Ok(Some(event))
     }
 }
 

@@ -14,8 +14,11 @@ use crate::jws::PublicKey;
 use crate::merkle::Hash;
 use crate::note::{NoteError, NoteVerifier};
 
+mod seen;
+pub(crate) mod tree;
 mod verifier;
 
+pub use seen::{Seen, SeenError};
 #[cfg(feature = "postgres")]
 pub(crate) use verifier::in_parallel;
 #[cfg(feature = "postgres")]
@@ -38,12 +41,32 @@ pub struct Trust {
 impl Trust {
     /// Trusts one key of a log, by its verifier key text (`origin+id+key`).
     pub fn parse(vkey: &str) -> Result<Self, NoteError> {
-        Ok(Self::from_verifier(NoteVerifier::parse(vkey)?))
+        Self::parse_all([vkey])
     }
 
     /// Trusts one key of a log.
     pub fn new(origin: &str, key: &PublicKey) -> Result<Self, NoteError> {
         Ok(Self::from_verifier(NoteVerifier::new(origin, key.to_bytes())?))
+    }
+
+    /// Trusts any of several keys of one log, by their verifier key texts.
+    pub fn parse_all<'a>(vkeys: impl IntoIterator<Item = &'a str>) -> Result<Self, NoteError> {
+        let mut trust: Option<Self> = None;
+        for vkey in vkeys {
+            let key = NoteVerifier::parse(vkey)?;
+            if !key.is_of_a_log() {
+                return Err(NoteError::VerifierKey("it is a witness's, which cosigns"));
+            }
+            match &mut trust {
+                None => trust = Some(Self::from_verifier(key)),
+                Some(trust) if trust.origin != key.name() => {
+                    return Err(NoteError::VerifierKey("the keys are of different logs"));
+                }
+                Some(trust) if trust.keys.contains(&key) => {}
+                Some(trust) => trust.keys.push(key),
+            }
+        }
+        trust.ok_or(NoteError::VerifierKey("there is none"))
     }
 
     /// Trusts any of several keys of a log.
@@ -68,10 +91,6 @@ impl Trust {
     pub fn keys(&self) -> &[NoteVerifier] {
         &self.keys
     }
-
-    pub(crate) fn contains(&self, key: &PublicKey) -> bool {
-        self.keys.iter().any(|trusted| trusted.key() == key.to_bytes())
-    }
 }
 
 /// How to verify.
@@ -85,8 +104,11 @@ pub struct Options {
     pub threads: usize,
     /// How many findings to keep; the rest is counted.
     pub max_findings: usize,
-    /// Tree heads the auditor saw before: the log must still contain them.
+    /// Tree heads whose signatures the caller has checked: the log must still contain them.
     pub pinned: Vec<Checkpoint>,
+    /// Checkpoints and receipts the auditor saw before: they must be signed by keys of the log, which must still
+    /// contain them.
+    pub seen: Vec<Seen>,
 }
 
 impl Default for Options {
@@ -102,6 +124,7 @@ impl Default for Options {
             threads,
             max_findings: 100,
             pinned: Vec::new(),
+            seen: Vec::new(),
         }
     }
 }
@@ -170,16 +193,38 @@ pub enum FindingKind {
     Root,
     /// A checkpoint is not valid or not signed by a key active there.
     Checkpoint,
-    /// The log differs from a tree head the auditor saw before: a fork.
+    /// The final checkpoint cannot be read: nothing says how long the log is.
+    NoCheckpoint,
+    /// The log differs from a tree head or a receipt the auditor saw before: a fork.
     Fork,
+    /// What the auditor saw before is not signed by a key of this log that counts there.
+    Seen,
+    /// An event breaks the rules of holds and erasures.
+    Custody,
+    /// Something was sealed for a subject after its erasure.
+    Erased,
+    /// A subject has two data keys, or a data key has two subjects.
+    SubjectKey,
     /// A database column says something else than the statement.
     Column,
     /// The row of a command disagrees with the events.
     Command,
     /// The row of the right edge disagrees with the log.
     Head,
-    /// A file of an export is missing, superfluous or malformed.
+    /// A file of an export is missing or malformed.
     File,
+    /// A file, folder or link that belongs to no export of this size.
+    Stray,
+    /// The file of the log's keys is not that of its keys.
+    Keys,
+}
+
+impl FindingKind {
+    /// Whether it is about the log as a whole, and names no position.
+    #[must_use]
+    pub fn is_of_the_whole(self) -> bool {
+        matches!(self, Self::Untrusted | Self::NoCheckpoint | Self::Seen | Self::Stray | Self::Keys)
+    }
 }
 
 impl fmt::Display for FindingKind {
@@ -193,6 +238,8 @@ impl fmt::Display for FindingKind {
 pub struct Finding {
     /// The position; the lowest possible one where it cannot be told exactly.
     pub position: u64,
+    /// The highest possible position, where only a span can be told.
+    pub last: Option<u64>,
     /// What kind of damage.
     pub kind: FindingKind,
     /// What exactly, in words. Holds no content of payloads.
@@ -201,8 +248,38 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "position {}: {}: {}", self.position, self.kind, self.detail)
+        write!(f, "{}: {}: {}", self.place(), self.kind, self.detail)
     }
+}
+
+impl Finding {
+    /// Where, in words: a position, a span of positions, or the log as a whole.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.last {
+            _ if self.kind.is_of_the_whole() => "the log as a whole".to_owned(),
+            Some(last) if last > self.position => format!("positions {} to {last}", self.position),
+            _ => format!("position {}", self.position),
+        }
+    }
+
+    /// Findings that name positions come first, the lowest first, a span before what is certain within it, and what is
+    /// wrong with events before what is wrong with tiles.
+    pub(crate) fn order(&self) -> (bool, u64, bool, bool, Option<u64>) {
+        let tile = self.kind == FindingKind::Tile;
+        (self.kind.is_of_the_whole(), self.position, self.last.is_none(), tile, self.last)
+    }
+}
+
+/// What a log was compared with, and held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Compared {
+    /// `checkpoint` or `receipt`.
+    pub kind: &'static str,
+    /// What the auditor calls it: a file's name.
+    pub name: String,
+    /// The size of the log it knows.
+    pub size: u64,
 }
 
 /// The verdict.
@@ -228,6 +305,10 @@ pub struct Report {
     pub plaintexts: u64,
     /// The latest `recorded_at`.
     pub last_recorded_at: Option<Timestamp>,
+    /// The verifier keys the verdict rests on: the trusted ones that are the log's first key or signed its checkpoint.
+    pub keys: Vec<String>,
+    /// What was seen before and found again in this log. Empty: nothing that was removed from its end would show.
+    pub compared: Vec<Compared>,
     /// What is wrong, lowest position first.
     pub findings: Vec<Finding>,
     /// Findings beyond the limit, counted only.
@@ -239,6 +320,26 @@ impl Report {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty() && self.more_findings == 0
+    }
+
+    /// What the verdict is worth: as of when, under which keys, compared with what.
+    #[must_use]
+    pub fn worth(&self) -> Vec<String> {
+        let time = self.last_recorded_at.map_or_else(|| "no time".to_owned(), |at| at.to_string());
+        let size = self.size.unwrap_or(self.events);
+        let mut lines = vec![format!("as of      size {size}, {time}")];
+        lines.extend(self.keys.iter().map(|key| format!("under      {key}")));
+        if self.compared.is_empty() {
+            lines.push(
+                "compared   with nothing earlier: a removal of the newest events would not show"
+                    .to_owned(),
+            );
+        }
+        for compared in &self.compared {
+            let Compared { kind, name, size } = compared;
+            lines.push(format!("compared   with the {kind} {name} of size {size}"));
+        }
+        lines
     }
 
     /// The first damaged position and what is wrong with it.

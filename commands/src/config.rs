@@ -24,6 +24,8 @@ pub struct LedgerConfig {
     pub clock_tolerance: SignedDuration,
     /// By how many events a stream grows until its state is kept again.
     pub snapshot_every: u64,
+    /// How long after one look at the whole log the watch begins the next.
+    pub reread_every: Duration,
     /// The folder where the last published checkpoint is kept, outside the database. Without it, nothing
     /// tells a restored backup from the log.
     pub checkpoints: Option<PathBuf>,
@@ -53,6 +55,7 @@ impl LedgerConfig {
             transaction_max: Duration::from_secs(30),
             clock_tolerance: SignedDuration::from_secs(10),
             snapshot_every: 128,
+            reread_every: Duration::from_secs(600),
             checkpoints: None,
             seen: Vec::new(),
         }

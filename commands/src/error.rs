@@ -1,5 +1,6 @@
 //! Why a command was not done.
 
+use audit::postgres::{Damage, ReadError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -92,6 +93,8 @@ impl CommandError {
             CommandError::Overloaded => "overloaded",
             CommandError::TooLarge { .. } => "too-large",
             CommandError::Unavailable(Unavailable::ClaimsDamaged) => "claims-damaged",
+            CommandError::Unavailable(Unavailable::LogDamaged(_)) => "log-damaged",
+            CommandError::Unavailable(Unavailable::LogUnread { .. }) => "log-unread",
             CommandError::Unavailable(_) => "unavailable",
             CommandError::Damaged(_) => "log-damaged",
         }
@@ -133,6 +136,15 @@ pub enum Unavailable {
     /// What is stored of the claims it needs is not what was granted, so nobody can tell what is free. Nothing was done.
     #[error("the stored claims are not those that were granted: run `ledger claims rebuild`")]
     ClaimsDamaged,
+    /// The watch over the log has found damage: nothing is decided on such a log, and nothing appended to it.
+    #[error("the log is damaged: run `ledger audit verify`")]
+    LogDamaged(#[source] Damage),
+    /// What decides about access or erasure waits until the log has been read to its end once.
+    #[error("the log has not been read to its end yet: it is at {up_to}")]
+    LogUnread {
+        /// How far it was read.
+        up_to: u64,
+    },
     /// A statement or a checkpoint could not be made.
     #[error("cannot seal the event")]
     Seal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -142,6 +154,27 @@ impl From<Unavailable> for CommandError {
     fn from(cause: Unavailable) -> Self {
         CommandError::Unavailable(cause)
     }
+}
+
+impl From<ReadError> for CommandError {
+    fn from(cause: ReadError) -> Self {
+        match cause {
+            ReadError::Sqlx(cause) => cause.into(),
+            other => CommandError::Damaged(Box::new(other)),
+        }
+    }
+}
+
+/// The message of an error and those of its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 impl From<sqlx::Error> for CommandError {

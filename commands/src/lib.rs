@@ -2,7 +2,7 @@
 //!
 //! * [`Ledger`]: the one way to write; [`Receipt`]: what the caller holds in hand afterwards;
 //! * [`actor`], [`context`]: on whose behalf, why, under which command id; [`policy`]: who may do what;
-//! * `snapshots`: states of long streams, a cache beside the log;
+//! * `snapshots`: states of long streams, a cache beside the log; `watch`: drives the watch over the log;
 //! * `sequencer`: the one task that appends, many commands to a transaction;
 //! * [`claims`]: what is taken and what is free, proved by tags in sealed buckets;
 //! * [`checkpoints`]: the last published checkpoint, kept outside the database;
@@ -36,6 +36,7 @@ mod signing;
 mod snapshots;
 mod streams;
 mod sweep;
+mod watch;
 pub mod weights;
 
 pub use actor::{Actor, ActorKind};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use audit::checkpoint::Checkpoint;
+use audit::merkle::verify_consistency;
 use audit::note::is_key_name;
 use audit::postgres::{DatabaseError, StoredKeyring, keyring};
 use audit::statement::Actor;
 use audit::system::{self, SystemContext};
-use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
@@ -20,7 +20,10 @@ use crate::error::OpenError;
 use crate::keys::Keys;
 use crate::random;
 use crate::seal::{Sealer, sign};
-use crate::sequencer::{Edge, EdgeError, Published, destroy_again, unsigned};
+use crate::sequencer::{
+    Advance, Append, ClaimsWrite, Edge, EdgeError, Published, Statements, StrayError, Write,
+    advance, destroy_again, set_aside, unsigned,
+};
 use crate::signing::{Signing, SigningKey};
 
 /// A log that is as it should be, and what it takes to append to it.
@@ -57,6 +60,11 @@ pub(crate) async fn open(
         not_behind(0, kept.as_ref(), config)?;
         begin(&mut connection, &origin, keys, clock).await?;
     }
+    // Before anything is moved: a head that was put back is not made good by setting aside what it has lost.
+    let size: i64 =
+        sqlx::query_scalar("SELECT size FROM ledger_head").fetch_one(&mut *connection).await?;
+    not_behind(unsigned(size), kept.as_ref(), config)?;
+    set_strays_aside(&mut connection, &origin, keys).await?;
     // Before anything is read: keys restored from an old backup must not bring an erased record back.
     let destroyed = destroy_again(&mut connection).await?;
     if destroyed > 0 {
@@ -73,9 +81,13 @@ pub(crate) async fn open(
     if let Some(folder) = &folder {
         folder.publish(&published.checkpoint)?;
     }
+    let signing = Signing::of_log(&origin, keys, &keyring.keyring, published.size)?;
+    if !is_vouched_for(&mut connection, keys, &keyring, &published).await? {
+        let reason = "none of the keys at hand began this log or signed a checkpoint of it";
+        return Err(OpenError::ForeignKey(reason.into()));
+    }
     drop(connection);
     let claims = claims(pool, keys, &origin).await?;
-    let signing = Signing::of_log(&origin, keys, &keyring.keyring, published.size)?;
     let sealer = Sealer { origin, signing: Arc::new(signing) };
     Ok(Opened { sealer, keyring, published, folder, claims })
 }
@@ -119,6 +131,27 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Rows beyond the head belong to nobody's append, and would keep the log from opening for good.
+async fn set_strays_aside(
+    connection: &mut PgConnection,
+    origin: &str,
+    keys: &Keys,
+) -> Result<(), OpenError> {
+    let there_are = "SELECT (SELECT max(position) + 1 FROM events) > size
+                         OR (SELECT max(size) FROM checkpoints) > size FROM ledger_head";
+    // Only a first look, which may meet what was appended a moment ago; the lock decides.
+    let there_are: Option<bool> = sqlx::query_scalar(there_are).fetch_one(&mut *connection).await?;
+    if there_are != Some(true) {
+        return Ok(());
+    }
+    let verifiers = keys.verifiers(origin).map_err(|error| OpenError::Genesis(Box::new(error)))?;
+    match set_aside(connection, &verifiers).await {
+        Ok(_) => Ok(()),
+        Err(StrayError::Database(error)) => Err(error.into()),
+        Err(error) => Err(OpenError::RightEdge { reason: error.to_string() }),
+    }
 }
 
 /// Who has seen the checkpoint in our own folder.
@@ -180,61 +213,52 @@ async fn begin(
     let event = sign(&key, system::STREAM_TYPE, statement, payload)
         .map_err(|error| genesis(Box::new(error)))?;
     let mut edge = Edge::default();
-    let (appended, _) = edge.append(&[event.leaf]);
+    let expected_frontier = edge.frontier();
+    let (appended, tiles) = edge.append(&[event.leaf]);
     let checkpoint =
         Checkpoint { origin: origin.to_owned(), size: appended.size, root: appended.root }
             .to_note(&key.note)
             .map_err(|error| genesis(Box::new(error)))?;
-    let mac = keys.index(&[b"genesis", origin.as_bytes()]);
+    let append = Append {
+        command_id,
+        request_mac: keys.index(&[b"genesis", origin.as_bytes()]),
+        expected: Vec::new(),
+        events: vec![event],
+        claims: Vec::new(),
+        new_keys: Vec::new(),
+        erase: None,
+    };
+    let statements = Statements::of(&Write {
+        first: 0,
+        accepted: vec![&append],
+        claims: &ClaimsWrite::default(),
+        tiles,
+        size: appended.size,
+        checkpoint: &checkpoint,
+    })?;
 
     let mut transaction = sqlx::Connection::begin(connection).await?;
-    let first = sqlx::query(
-        "INSERT INTO ledger_head (origin, size, frontier, checkpoint, last_recorded_at)
-         VALUES ($1, 1, $2, $3, $4) ON CONFLICT DO NOTHING",
-    )
-    .bind(origin)
-    .bind(edge.frontier())
-    .bind(checkpoint.as_bytes())
-    .bind(now.to_sqlx())
-    .execute(&mut *transaction)
-    .await?
-    .rows_affected();
-    if first == 0 {
+    let is_first: bool = sqlx::query_scalar("SELECT begin_log($1)")
+        .bind(origin)
+        .fetch_one(&mut *transaction)
+        .await?;
+    if !is_first {
         transaction.rollback().await?;
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO events (position, event_id, aggregate_type, aggregate_id, sequence, event_type,
-                             event_version, subject, command_id, recorded_at, header, statement,
-                             signature, payload, leaf_hash)
-         VALUES (0, $1, $2, $3, 1, $4, $5, NULL, $6, $7, $8, $9, $10, $11, $12)",
-    )
-    .bind(event.event_id)
-    .bind(event.stream_type)
-    .bind(event.stream_id)
-    .bind(&event.event_type)
-    .bind(&event.event_version)
-    .bind(command_id)
-    .bind(event.recorded_at.to_sqlx())
-    .bind(&event.header)
-    .bind(&event.statement)
-    .bind(event.signature.as_slice())
-    .bind(&event.payload)
-    .bind(event.leaf.as_bytes().as_slice())
-    .execute(&mut *transaction)
-    .await?;
-    sqlx::query("INSERT INTO checkpoints (size, note) VALUES (1, $1)")
-        .bind(checkpoint.as_bytes())
-        .execute(&mut *transaction)
-        .await?;
-    sqlx::query(
-        "INSERT INTO commands (command_id, request_mac, first_position, event_count, log_size)
-         VALUES ($1, $2, 0, 1, 1)",
-    )
-    .bind(command_id)
-    .bind(mac.as_slice())
-    .execute(&mut *transaction)
-    .await?;
+    statements.execute(&mut transaction).await?;
+    let moved = Advance {
+        expected_size: 0,
+        expected_frontier,
+        expected_epoch: 0,
+        size: appended.size,
+        frontier: edge.frontier(),
+        checkpoint,
+        last_recorded_at: now,
+        claims_tag: None,
+        moves_epoch: false,
+    };
+    advance(&mut transaction, &moved).await?;
     transaction.commit().await?;
     tracing::info!(origin, "the log has begun");
     Ok(())
@@ -300,4 +324,41 @@ async fn check(
         return Err(wrong("the stored events do not make the root of the checkpoint"));
     }
     Ok((Published { size, checkpoint: Arc::from(note) }, keyring))
+}
+
+/// How many of the newest checkpoints are looked through for one that a key at hand has signed.
+const VOUCHED_MAX: i64 = 1_000;
+
+/// Whether a key at hand began the log, or has signed a checkpoint that is part of it. The keys in a log vouch for each
+/// other; that the first of them is not somebody else's, no event of the log can tell.
+async fn is_vouched_for(
+    connection: &mut PgConnection,
+    keys: &Keys,
+    keyring: &StoredKeyring,
+    published: &Published,
+) -> Result<bool, OpenError> {
+    let foreign = OpenError::ForeignKey;
+    let note = &*published.checkpoint;
+    let head = Checkpoint::peek(note).map_err(|error| foreign(error.into()))?;
+    let held = keys.verifiers(&head.origin).map_err(|error| foreign(error.into()))?;
+    let first = keyring.keyring.periods().first().map(|period| period.key.to_bytes());
+    let begun = held.iter().any(|key| Some(key.key()) == first);
+    if begun || Checkpoint::from_note(note, &held).is_ok() {
+        return Ok(true);
+    }
+    let notes: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT note FROM checkpoints ORDER BY size DESC LIMIT $1")
+            .bind(VOUCHED_MAX)
+            .fetch_all(&mut *connection)
+            .await?;
+    let signed = |note: &Vec<u8>| {
+        let note = std::str::from_utf8(note).ok()?;
+        Checkpoint::from_note(note, &held).ok()
+    };
+    let Some(seen) = notes.iter().find_map(signed).filter(|seen| seen.size <= head.size) else {
+        return Ok(false);
+    };
+    let proof = audit::postgres::consistency(connection, seen.size, head.size).await;
+    let proof = proof.map_err(unreadable)?;
+    Ok(verify_consistency(seen.size, head.size, &proof, &seen.root, &head.root).is_ok())
 }

@@ -1,7 +1,8 @@
 //! What the caller of a command holds in hand afterwards: made at the append, or again from the log.
 
 use audit::jws;
-use audit::postgres::{DatabaseError, inclusion};
+use audit::merkle::verify_inclusion;
+use audit::postgres::{DatabaseError, LogReader, inclusion};
 use audit::statement::Statement;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
@@ -10,7 +11,7 @@ pub use audit::proof::{Receipt, ReceiptEvent};
 
 use crate::error::CommandError;
 use crate::failpoints::failpoint;
-use crate::sequencer::{Appended, Recorded, signed, unsigned};
+use crate::sequencer::{Appended, Recorded, unsigned};
 
 /// The receipt of a command just appended.
 pub(crate) fn of(command_id: Uuid, appended: Appended) -> Receipt {
@@ -68,57 +69,53 @@ pub(crate) async fn recorded(
     }))
 }
 
-/// The same receipt again, from the log and its stored tiles.
+/// The same receipt again, from the log and its stored tiles: of proved events alone, with proofs that hold.
 pub(crate) async fn replay(
     pool: &PgPool,
+    reader: &LogReader,
     command_id: Uuid,
     recorded: Recorded,
 ) -> Result<Receipt, CommandError> {
     failpoint!("replay.before");
     let mut connection = pool.acquire().await?;
-    let checkpoint: Vec<u8> = sqlx::query("SELECT note FROM checkpoints WHERE size = $1")
-        .bind(signed(recorded.log_size))
-        .fetch_one(&mut *connection)
-        .await?
-        .try_get(0)?;
-    let checkpoint =
-        String::from_utf8(checkpoint).map_err(|_| damaged("a checkpoint is not text"))?;
-    let rows = sqlx::query(
-        "SELECT position, event_id, event_type, aggregate_type, aggregate_id, sequence,
-                header, statement, signature
-           FROM events WHERE position >= $1 AND position < $2 ORDER BY position",
-    )
-    .bind(signed(recorded.first))
-    .bind(signed(recorded.first + recorded.count))
-    .fetch_all(&mut *connection)
-    .await?;
+    let (checkpoint, note) = reader.checkpoint_of(&mut connection, recorded.log_size).await?;
     let mut receipt = Receipt {
         command_id,
         stream_type: String::new(),
         stream_id: Uuid::nil(),
         version: 0,
         position: None,
-        events: Vec::with_capacity(rows.len()),
-        checkpoint,
+        events: Vec::new(),
+        checkpoint: note,
         replayed: true,
     };
-    for row in &rows {
-        let position = unsigned(row.try_get(0)?);
-        let signature: &[u8] = row.try_get(8)?;
-        let signature = signature.try_into().map_err(|_| damaged("a signature is not 64 bytes"))?;
-        receipt.stream_type = row.try_get(3)?;
-        receipt.stream_id = row.try_get(4)?;
-        receipt.version = unsigned(row.try_get(5)?);
-        receipt.position = Some(position);
-        receipt.events.push(ReceiptEvent {
-            position,
-            event_id: row.try_get(1)?,
-            event_type: row.try_get(2)?,
-            jws: jws::compact(row.try_get(6)?, row.try_get(7)?, signature),
-            proof: inclusion(&mut connection, position, recorded.log_size)
-                .await
-                .map_err(unreadable)?,
-        });
+    let end = recorded.first.saturating_add(recorded.count);
+    let mut next = recorded.first;
+    while next < end {
+        let events = reader.verify_range(&mut connection, next, end).await?;
+        let last = events.last().ok_or_else(|| damaged("a command's events are missing"))?;
+        next = last.position() + 1;
+        for event in &events {
+            let (position, statement) = (event.position(), event.statement());
+            if statement.command_id != command_id {
+                return Err(damaged("a command claims events of another one"));
+            }
+            let proof = inclusion(&mut connection, position, checkpoint.size).await;
+            let proof = proof.map_err(unreadable)?;
+            verify_inclusion(&event.leaf(), position, checkpoint.size, &proof, &checkpoint.root)
+                .map_err(|error| CommandError::Damaged(Box::new(error)))?;
+            receipt.stream_type.clone_from(&statement.stream_type);
+            receipt.stream_id = statement.stream_id;
+            receipt.version = statement.sequence;
+            receipt.position = Some(position);
+            receipt.events.push(ReceiptEvent {
+                position,
+                event_id: statement.event_id,
+                event_type: statement.event_type.clone(),
+                jws: event.compact(),
+                proof,
+            });
+        }
     }
     failpoint!("replay.after");
     Ok(receipt)

@@ -1,10 +1,13 @@
 //! Snapshots: states of long streams, sealed, so that a load need not begin with the first event.
 //!
-//! A cache beside the log. Whatever is wrong with a snapshot, it is passed over and the stream is read whole;
+//! A cache beside the log, authenticated under a key outside the database: the tag binds a state to the log, the
+//! stream, the version and the leaf of the last event in it. There is none of a stream that decides about access or
+//! erasure. Whatever is wrong with a snapshot, it is passed over and the stream is read whole;
 //! whatever goes wrong while one is written, the command it came after is done all the same.
 
 use std::sync::Arc;
 
+use audit::mac::MacKey;
 use audit::seal::{MAX_SNAPSHOT, SnapshotIdentity, open_snapshot, seal_snapshot};
 use domain::Stream;
 use serde_json::Value;
@@ -30,8 +33,12 @@ pub(crate) enum SnapshotError {
     Database(#[from] sqlx::Error),
     #[error("the data key is not there")]
     Key(#[source] Box<CommandError>),
+    #[error("its tag is not the ledger's: somebody else wrote or changed it")]
+    Forged,
     #[error("it is sealed with another key than the subject's")]
     OtherKey,
+    #[error("it is about another subject than its state")]
+    OtherSubject,
     #[error("it does not belong to this state of this stream")]
     Sealed(#[from] audit::seal::SealError),
     #[error("it is newer than the stream")]
@@ -45,7 +52,9 @@ impl SnapshotError {
         match self {
             SnapshotError::Database(_) => "database",
             SnapshotError::Key(_) => "key",
+            SnapshotError::Forged => "forged",
             SnapshotError::OtherKey => "other-key",
+            SnapshotError::OtherSubject => "other-subject",
             SnapshotError::Sealed(_) => "sealed",
             SnapshotError::Newer => "newer",
             SnapshotError::State(_) => "state",
@@ -57,6 +66,7 @@ impl SnapshotError {
 pub(crate) struct Snapshots {
     pool: PgPool,
     keys: Arc<DataKeys>,
+    mac: MacKey,
     origin: String,
     every: u64,
     places: Arc<Semaphore>,
@@ -64,13 +74,23 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(crate) fn new(pool: PgPool, keys: Arc<DataKeys>, origin: String, every: u64) -> Snapshots {
+    pub(crate) fn new(
+        pool: PgPool,
+        keys: Arc<DataKeys>,
+        mac: MacKey,
+        origin: String,
+        every: u64,
+    ) -> Snapshots {
         let places = Arc::new(Semaphore::new(WRITERS_MAX));
-        Snapshots { pool, keys, origin, every: every.max(1), places, tasks: TaskTracker::new() }
+        let (every, tasks) = (every.max(1), TaskTracker::new());
+        Snapshots { pool, keys, mac, origin, every, places, tasks }
     }
 
     /// The newest state of a stream that can be used; none, with the reason in the log, if there is none.
     pub(crate) async fn newest<A: Stream>(&self, id: Uuid) -> Option<Snapshot> {
+        if !A::KEEPS_SNAPSHOTS {
+            return None;
+        }
         match self.read::<A>(id).await {
             Ok(snapshot) => snapshot,
             Err(error) => {
@@ -83,7 +103,7 @@ impl Snapshots {
     async fn read<A: Stream>(&self, id: Uuid) -> Result<Option<Snapshot>, SnapshotError> {
         failpoint!("load.snapshot.before");
         let row = sqlx::query(
-            "SELECT s.version, s.subject, s.key_id, s.sealed, e.event_id
+            "SELECT s.version, s.subject, s.key_id, s.sealed, s.mac, e.event_id, e.leaf_hash
                FROM snapshots s
                LEFT JOIN events e ON e.aggregate_type = s.aggregate_type
                                  AND e.aggregate_id = s.aggregate_id AND e.sequence = s.version
@@ -97,23 +117,25 @@ impl Snapshots {
         failpoint!("load.snapshot.after");
         let Some(row) = row else { return Ok(None) };
         let version = unsigned(row.try_get(0)?);
-        let subject: Option<Uuid> = row.try_get(1)?;
-        let key_id: Option<Uuid> = row.try_get(2)?;
-        let sealed: &[u8] = row.try_get(3)?;
-        let event_id: Uuid = row.try_get::<Option<Uuid>, _>(4)?.ok_or(SnapshotError::Newer)?;
-        let state: Value = match subject {
-            None => serde_json::from_slice(sealed)?,
-            Some(subject) => {
-                let key = self.keys.get(subject).await;
-                let key = key.map_err(|error| SnapshotError::Key(Box::new(error)))?;
-                let key =
-                    key.filter(|key| Some(key.id) == key_id).ok_or(SnapshotError::OtherKey)?;
-                let identity = self.identity::<A>(id, event_id, version);
-                serde_json::from_slice(&open_snapshot(&key.key, &identity, sealed)?)?
-            }
-        };
+        let (subject, key_id): (Uuid, Uuid) = (row.try_get(1)?, row.try_get(2)?);
+        let (sealed, mac): (&[u8], &[u8]) = (row.try_get(3)?, row.try_get(4)?);
+        let event_id: Uuid = row.try_get::<Option<Uuid>, _>(5)?.ok_or(SnapshotError::Newer)?;
+        let leaf: &[u8] = row.try_get::<Option<&[u8]>, _>(6)?.ok_or(SnapshotError::Newer)?;
+        let identity = self.identity::<A>(id, event_id, version);
+        // Before anything else: what somebody else wrote is not even looked at.
+        if !self.mac.verify(&tagged(&identity, (subject, key_id), leaf, sealed).parts(), mac) {
+            return Err(SnapshotError::Forged);
+        }
+        let key = self.keys.get(subject).await;
+        let key = key.map_err(|error| SnapshotError::Key(Box::new(error)))?;
+        let key = key.filter(|key| key.id == key_id).ok_or(SnapshotError::OtherKey)?;
+        let opened = zeroize::Zeroizing::new(open_snapshot(&key.key, &identity, sealed)?);
+        let state: Value = serde_json::from_slice(&opened)?;
         // Checked here, because the framework would replay the whole stream without a word.
-        A::deserialize(&state)?;
+        let read = A::deserialize(&state)?;
+        if read.subject(id) != Some(subject) {
+            return Err(SnapshotError::OtherSubject);
+        }
         let version = usize::try_from(version).map_err(|_| SnapshotError::Newer)?;
         Ok(Some(Snapshot { state, version }))
     }
@@ -164,8 +186,8 @@ impl Snapshots {
             return Err(audit::seal::SealError::Size(json.len()).into());
         }
         failpoint!("snapshot.before");
-        let event_id: Uuid = sqlx::query_scalar(
-            "SELECT event_id FROM events
+        let row = sqlx::query(
+            "SELECT event_id, leaf_hash FROM events
               WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3",
         )
         .bind(A::TYPE)
@@ -174,42 +196,38 @@ impl Snapshots {
         .fetch_optional(&self.pool)
         .await?
         .ok_or(SnapshotError::Newer)?;
-        let subject = state.subject(id);
-        let (key_id, sealed) = match subject {
-            None => (None, json.to_vec()),
-            Some(subject) => {
-                let key = self.keys.get(subject).await;
-                let key = key.map_err(|error| SnapshotError::Key(Box::new(error)))?;
-                let key = key.ok_or(SnapshotError::OtherKey)?;
-                let identity = self.identity::<A>(id, event_id, version);
-                (Some(key.id), seal_snapshot(&key.key, random::bytes(), &identity, &json)?)
-            }
-        };
+        let event_id: Uuid = row.try_get(0)?;
+        let leaf: &[u8] = row.try_get(1)?;
+        let subject = state.subject(id).ok_or(SnapshotError::OtherSubject)?;
+        let key = self.keys.get(subject).await;
+        let key = key.map_err(|error| SnapshotError::Key(Box::new(error)))?;
+        let key = key.ok_or(SnapshotError::OtherKey)?;
+        let identity = self.identity::<A>(id, event_id, version);
+        let sealed = seal_snapshot(&key.key, random::bytes(), &identity, &json)?;
+        let mac = self.mac.tag(&tagged(&identity, (subject, key.id), leaf, &sealed).parts());
         // Older forms go: whoever still reads them makes them again. The later writer wins, since what
         // stands there may be unusable; an older state in its place costs a few events to read.
         sqlx::query(
             "WITH older AS (
                DELETE FROM snapshots
                 WHERE aggregate_type = $1 AND aggregate_id = $2 AND state_version < $3
-             ), key AS (
-               -- An erasure waits for this, and takes the snapshot with it; or it was first.
-               SELECT 1 FROM keyring.data_keys
-                WHERE key_id = $6 AND wrapped IS NOT NULL FOR SHARE
              )
              INSERT INTO snapshots
-                    (aggregate_type, aggregate_id, state_version, version, subject, key_id, sealed)
-             SELECT $1, $2, $3, $4, $5, $6, $7 WHERE $6 IS NULL OR EXISTS (SELECT 1 FROM key)
+                    (aggregate_type, aggregate_id, state_version, version, subject, key_id, sealed, mac)
+             -- An erasure waits for this, and takes the snapshot with it; or it was first.
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE hold_data_key($6)
              ON CONFLICT (aggregate_type, aggregate_id, state_version) DO UPDATE
                 SET version = excluded.version, subject = excluded.subject,
-                    key_id = excluded.key_id, sealed = excluded.sealed",
+                    key_id = excluded.key_id, sealed = excluded.sealed, mac = excluded.mac",
         )
         .bind(A::TYPE)
         .bind(id)
         .bind(i32::try_from(A::STATE_VERSION).unwrap_or(i32::MAX))
         .bind(signed(version))
         .bind(subject)
-        .bind(key_id)
+        .bind(key.id)
         .bind(sealed)
+        .bind(mac.as_slice())
         .execute(&self.pool)
         .await?;
         failpoint!("snapshot.after");
@@ -226,5 +244,30 @@ impl Snapshots {
     pub(crate) async fn finish(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// What a tag is made of.
+struct Tagged<'a> {
+    identity: Vec<u8>,
+    subject: Uuid,
+    key_id: Uuid,
+    leaf: &'a [u8],
+    sealed: &'a [u8],
+}
+
+fn tagged<'a>(
+    identity: &SnapshotIdentity<'_>,
+    (subject, key_id): (Uuid, Uuid),
+    leaf: &'a [u8],
+    sealed: &'a [u8],
+) -> Tagged<'a> {
+    // Origin, stream, last event, version and state version.
+    Tagged { identity: identity.aad(), subject, key_id, leaf, sealed }
+}
+
+impl Tagged<'_> {
+    fn parts(&self) -> [&[u8]; 5] {
+        [&self.identity, self.subject.as_bytes(), self.key_id.as_bytes(), self.leaf, self.sealed]
     }
 }

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use cqrs_es::AggregateError;
 use cqrs_es::persist::PersistedEventRepository;
 use domain::{WoundEpisode, WoundError};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::blobs::BlobError;
@@ -24,17 +23,11 @@ pub enum SweepError {
     Store(#[from] BlobError),
 }
 
-/// The captures that scans name. Those of an erased patient are named by nobody any more.
+/// The captures that scans of these wounds name. Those of an erased patient are named by nobody any more.
 pub(crate) async fn named_captures(
-    pool: &PgPool,
+    wounds: Vec<Uuid>,
     repository: &LedgerEventRepository,
 ) -> Result<HashSet<Uuid>, CommandError> {
-    let wounds: Vec<Uuid> = sqlx::query_scalar(
-        "SELECT DISTINCT aggregate_id FROM events
-          WHERE aggregate_type = 'wound' AND event_type = 'ScanRecorded'",
-    )
-    .fetch_all(pool)
-    .await?;
     let mut named = HashSet::new();
     for wound in wounds {
         let events = match repository.get_events::<WoundEpisode>(&wound.to_string()).await {

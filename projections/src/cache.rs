@@ -1,11 +1,15 @@
-//! What is hot, in Redis: documents as JSON, each with the position that last touched it.
+//! What is hot, in Redis: documents as JSON, each with the position that last touched it and a tag over all of it.
 //!
-//! Three rules keep the cache from ever telling less than the truth:
+//! Four rules keep the cache from ever telling less than the truth:
 //!
+//! * An entry is believed only if its tag holds over kind, id, position, epoch and document ([`Tags`]). What does not
+//!   verify is counted, removed, and a miss.
 //! * An entry is replaced only by a newer one; one Lua script compares and writes.
 //! * Entries belong to an *epoch*. A projector that could not write, or that takes over from another,
 //!   begins a new epoch, and with that every older entry is a miss. So a write that was lost while Redis was
-//!   away cannot leave an old document behind as the current one.
+//!   away cannot leave an old document behind as the current one. The epoch carries a tag too: whoever sets it can at
+//!   most put an earlier one back, and with it entries that were once genuine; those are told by their position, which the
+//!   reader compares with what the log says of the stream.
 //! * A reader that fills a miss does so under the epoch it saw *before* it read the document.
 //!
 //! Each script touches one key, so the same code runs on a Redis Cluster. Whoever calls this module
@@ -15,33 +19,68 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use serde::de::DeserializeOwned;
+use tracing::warn;
+
+use crate::tags::{Tagged, Tags};
+
+/// Reads an entry: nothing if there is none, one field if the key holds something else, or else its four fields.
+const GET_ENTRY: &str = r"
+local held = redis.call('TYPE', KEYS[1]).ok
+if held == 'none' then
+    return {}
+end
+if held ~= 'hash' then
+    return {held}
+end
+return redis.call('HMGET', KEYS[1], 'epoch', 'position', 'document', 'tag')";
 
 /// Compares epoch and position, and writes only what is newer. Answers 1 when it wrote.
 const SET_IF_NEWER: &str = r"
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'hash' and kind ~= 'none' then
+    redis.call('DEL', KEYS[1])
+end
 local held = redis.call('HMGET', KEYS[1], 'epoch', 'position')
 local epoch, position = tonumber(held[1]), tonumber(held[2])
 local new_epoch, new_position = tonumber(ARGV[1]), tonumber(ARGV[2])
-if epoch and (epoch > new_epoch or (epoch == new_epoch and position >= new_position)) then
+if epoch and position and (epoch > new_epoch or (epoch == new_epoch and position >= new_position)) then
     return 0
 end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'position', ARGV[2], 'document', ARGV[4])
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'position', ARGV[2], 'document', ARGV[4], 'tag', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1";
 
-/// Begins a new epoch (ARGV[1] = 1), or makes sure that there is one (0). Epochs are taken from Redis' own
-/// clock, so that the epochs of a flushed and refilled Redis do not meet those from before.
-const EPOCH: &str = r"
-local held = tonumber(redis.call('GET', KEYS[1]))
-if held and ARGV[1] == '0' then
-    return held
+/// Reads the epoch's text, or the type of what is there instead, and Redis' own clock in milliseconds. Epochs are taken
+/// from that clock, so that the epochs of a flushed and refilled Redis do not meet those from before.
+const GET_EPOCH: &str = r"
+local time = redis.call('TIME')
+local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then
+    return {now}
 end
-local now = redis.call('TIME')
-local epoch = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
-if held and held >= epoch then
-    epoch = held + 1
+if kind ~= 'string' then
+    return {now, kind}
 end
-redis.call('SET', KEYS[1], string.format('%.0f', epoch))
-return epoch";
+return {now, redis.call('GET', KEYS[1])}";
+
+/// Sets the epoch (ARGV[2]) if what is there is still what was read (ARGV[1]; empty: nothing). Answers 1 when it did.
+const SET_EPOCH: &str = r"
+local kind = redis.call('TYPE', KEYS[1]).ok
+local held = ''
+if kind == 'string' then
+    held = redis.call('GET', KEYS[1])
+elseif kind ~= 'none' then
+    held = kind
+end
+if held ~= ARGV[1] then
+    return 0
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1";
+
+/// How often a changed epoch is looked at again before this process sets its own.
+const EPOCH_ATTEMPTS: u32 = 8;
 
 /// How long one answer of Redis may take. The store behind it answers in a few milliseconds, so waiting
 /// longer would make the cache slower than having none.
@@ -104,6 +143,8 @@ pub enum Lookup<T> {
         position: u64,
         /// The document.
         document: T,
+        /// The right to replace it by something newer, should the store have that.
+        ticket: Ticket,
     },
     /// Nothing that may be trusted.
     Miss(Ticket),
@@ -137,6 +178,17 @@ pub struct Cache {
     connection: ConnectionManager,
     prefix: String,
     ttl: Duration,
+    tags: Tags,
+}
+
+/// What stands under a key.
+enum Held<'a> {
+    /// Nothing, or what an earlier version wrote, which had no tags.
+    Nothing,
+    /// An entry whose tag holds.
+    Entry { epoch: u64, position: u64, json: &'a str },
+    /// Something that was not written by us.
+    Damaged,
 }
 
 impl std::fmt::Debug for Cache {
@@ -146,11 +198,16 @@ impl std::fmt::Debug for Cache {
 }
 
 impl Cache {
-    /// A cache under `prefix`, whose entries live for `ttl`. Connects when it is first used, so that a
+    /// A cache under `prefix`, whose entries live for `ttl` and carry tags of `tags`. Connects when it is first used, so that a
     /// Redis that is down does not keep the server from starting.
     ///
     /// Must be called within a tokio runtime.
-    pub fn new(url: &str, prefix: impl Into<String>, ttl: Duration) -> Result<Cache, CacheError> {
+    pub fn new(
+        url: &str,
+        prefix: impl Into<String>,
+        ttl: Duration,
+        tags: Tags,
+    ) -> Result<Cache, CacheError> {
         let client = redis::Client::open(url).map_err(CacheError::Url)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))
@@ -158,7 +215,7 @@ impl Cache {
             .set_number_of_retries(1);
         let connection =
             ConnectionManager::new_lazy_with_config(client, config).map_err(CacheError::Url)?;
-        Ok(Cache { connection, prefix: prefix.into(), ttl })
+        Ok(Cache { connection, prefix: prefix.into(), ttl, tags })
     }
 
     /// The key of one document.
@@ -176,24 +233,82 @@ impl Cache {
         kind: CacheKind,
         id: &str,
     ) -> Result<Lookup<T>, CacheError> {
-        type Held = (Option<u64>, Option<u64>, Option<String>);
-        let mut connection = self.connection.clone();
-        let (epoch, held): (Option<u64>, Held) = redis::pipe()
-            .get(self.epoch_key(kind))
-            .hmget(self.key(kind, id), &["epoch", "position", "document"])
-            .query_async(&mut connection)
+        type Fields = Vec<Option<Vec<u8>>>;
+        let (epoch, held): (Fields, Fields) = redis::pipe()
+            .cmd("EVAL")
+            .arg(GET_EPOCH)
+            .arg(1)
+            .arg(self.epoch_key(kind))
+            .cmd("EVAL")
+            .arg(GET_ENTRY)
+            .arg(1)
+            .arg(self.key(kind, id))
+            .query_async(&mut self.connection.clone())
             .await
             .map_err(|source| CacheError::Redis { doing: "read a document", source })?;
-        let Some(epoch) = epoch else {
-            return Ok(Lookup::Miss(Ticket { epoch: self.epoch(kind, false).await? }));
+        let current = epoch.get(1).and_then(Option::as_deref).unwrap_or_default();
+        let epoch = match self.read_epoch(kind, current) {
+            Some(epoch) => epoch,
+            None => self.epoch(kind, false).await?,
         };
-        if let (Some(written), Some(position), Some(json)) = held
-            && written == epoch
-            && let Ok(document) = serde_json::from_str(&json)
-        {
-            return Ok(Lookup::Hit { position, document });
+        let ticket = Ticket { epoch };
+        match self.read_entry(kind, id, epoch, &held) {
+            Held::Entry { epoch: written, position, json } if written == epoch => {
+                Ok(match serde_json::from_str(json) {
+                    Ok(document) => Lookup::Hit { position, document, ticket },
+                    Err(_) => Lookup::Miss(ticket),
+                })
+            }
+            Held::Entry { .. } | Held::Nothing => Ok(Lookup::Miss(ticket)),
+            Held::Damaged => {
+                self.damaged(kind, "tag");
+                warn!(
+                    cache.kind = kind.as_str(),
+                    document.id = id,
+                    "an entry of the cache was not written by this ledger: removed"
+                );
+                self.forget(kind, id).await?;
+                Ok(Lookup::Miss(ticket))
+            }
         }
-        Ok(Lookup::Miss(Ticket { epoch }))
+    }
+
+    /// Counts what was found wrong with the cache.
+    pub(crate) fn damaged(&self, kind: CacheKind, why: &'static str) {
+        metrics::counter!("cache_damaged_total", "kind" => kind.as_str(), "why" => why)
+            .increment(1);
+    }
+
+    fn read_entry<'a>(
+        &self,
+        kind: CacheKind,
+        id: &str,
+        current: u64,
+        held: &'a [Option<Vec<u8>>],
+    ) -> Held<'a> {
+        let [epoch, position, json, tag] = held else {
+            return if held.is_empty() { Held::Nothing } else { Held::Damaged };
+        };
+        let number = |field: &Option<Vec<u8>>| -> Option<u64> {
+            std::str::from_utf8(field.as_deref()?).ok()?.parse().ok()
+        };
+        let (epoch, position) = (number(epoch), number(position));
+        // Before there were tags, an entry had none; the first projector with tags has begun a new epoch since.
+        if tag.is_none() && epoch.is_some_and(|epoch| epoch < current) {
+            return Held::Nothing;
+        }
+        let (Some(epoch), Some(position), Some(json), Some(tag)) = (epoch, position, json, tag)
+        else {
+            return Held::Damaged;
+        };
+        let parts = entry_parts(kind, id, position, epoch);
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).chain([json.as_slice()]).collect();
+        match std::str::from_utf8(json) {
+            Ok(json) if self.tags.verify(Tagged::CacheEntry, &parts, tag) => {
+                Held::Entry { epoch, position, json }
+            }
+            _ => Held::Damaged,
+        }
     }
 
     /// Fills a miss with what the reader found in the store. Answers whether it was newer than what is
@@ -236,15 +351,75 @@ impl Cache {
             .map_err(|source| CacheError::Redis { doing: "answer a ping", source })
     }
 
+    /// The epoch, if what is there is one that a projector of this ledger has begun.
+    fn read_epoch(&self, kind: CacheKind, text: &[u8]) -> Option<u64> {
+        if text.is_empty() {
+            return None;
+        }
+        let read = || {
+            let (number, tag) = std::str::from_utf8(text).ok()?.split_once(':')?;
+            let (epoch, tag) = (number.parse::<u64>().ok()?, hex::decode(tag).ok()?);
+            let parts: [&[u8]; 2] = [kind.as_str().as_bytes(), &epoch.to_be_bytes()];
+            self.tags.verify(Tagged::CacheEpoch, &parts, &tag).then_some(epoch)
+        };
+        let epoch = read();
+        // Before there were tags, an epoch was a bare number.
+        if epoch.is_none() && !text.iter().all(u8::is_ascii_digit) {
+            self.damaged(kind, "epoch");
+        }
+        epoch
+    }
+
+    fn epoch_text(&self, kind: CacheKind, epoch: u64) -> String {
+        let parts: [&[u8]; 2] = [kind.as_str().as_bytes(), &epoch.to_be_bytes()];
+        format!("{epoch}:{}", hex::encode(self.tags.tag(Tagged::CacheEpoch, &parts)))
+    }
+
+    /// The epoch; begins one if there is none, or if `begin` says so.
     async fn epoch(&self, kind: CacheKind, begin: bool) -> Result<u64, CacheError> {
-        redis::cmd("EVAL")
-            .arg(EPOCH)
-            .arg(1)
-            .arg(self.epoch_key(kind))
-            .arg(u8::from(begin))
-            .query_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| CacheError::Redis { doing: "read the epoch", source })
+        let failed = |source| CacheError::Redis { doing: "read the epoch", source };
+        let key = self.epoch_key(kind);
+        let mut connection = self.connection.clone();
+        let mut attempt = 0;
+        loop {
+            let held: Vec<Vec<u8>> = redis::cmd("EVAL")
+                .arg(GET_EPOCH)
+                .arg(1)
+                .arg(&key)
+                .query_async(&mut connection)
+                .await
+                .map_err(failed)?;
+            let now = held.first().and_then(|now| std::str::from_utf8(now).ok()?.parse().ok());
+            let text = held.get(1).map(Vec::as_slice).unwrap_or_default();
+            let current = self.read_epoch(kind, text);
+            if let Some(current) = current
+                && !begin
+            {
+                return Ok(current);
+            }
+            let epoch = now.unwrap_or(1).max(current.map_or(0, |current| current + 1));
+            let next = self.epoch_text(kind, epoch);
+            attempt += 1;
+            if attempt > EPOCH_ATTEMPTS {
+                // Others begin epochs as fast as this one looks: any of them makes the older entries a miss.
+                let mut set = redis::cmd("SET");
+                set.arg(&key).arg(next);
+                let () = set.query_async(&mut connection).await.map_err(failed)?;
+                return Ok(epoch);
+            }
+            let set: u8 = redis::cmd("EVAL")
+                .arg(SET_EPOCH)
+                .arg(1)
+                .arg(&key)
+                .arg(text)
+                .arg(next)
+                .query_async(&mut connection)
+                .await
+                .map_err(failed)?;
+            if set == 1 {
+                return Ok(epoch);
+            }
+        }
     }
 
     async fn write(
@@ -258,6 +433,10 @@ impl Cache {
         for chunk in entries.chunks(ENTRIES_PER_PIPELINE) {
             let mut pipeline = redis::pipe();
             for entry in chunk {
+                let parts = entry_parts(kind, &entry.id, entry.position, epoch);
+                let parts: Vec<&[u8]> =
+                    parts.iter().map(Vec::as_slice).chain([entry.json.as_bytes()]).collect();
+                let tag = self.tags.tag(Tagged::CacheEntry, &parts);
                 pipeline
                     .cmd("EVAL")
                     .arg(SET_IF_NEWER)
@@ -266,7 +445,8 @@ impl Cache {
                     .arg(epoch)
                     .arg(entry.position)
                     .arg(ttl_ms)
-                    .arg(&entry.json);
+                    .arg(&entry.json)
+                    .arg(&tag[..]);
             }
             let answers: Vec<u8> = pipeline
                 .query_async(&mut self.connection.clone())
@@ -276,4 +456,14 @@ impl Cache {
         }
         Ok(written)
     }
+}
+
+/// What the tag of an entry binds beside the document.
+fn entry_parts(kind: CacheKind, id: &str, position: u64, epoch: u64) -> [Vec<u8>; 4] {
+    [
+        kind.as_str().as_bytes().to_vec(),
+        id.as_bytes().to_vec(),
+        position.to_be_bytes().to_vec(),
+        epoch.to_be_bytes().to_vec(),
+    ]
 }

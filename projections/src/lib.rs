@@ -5,6 +5,8 @@
 //! | [`event`] | an event as projectors see it: checked, opened, up to date |
 //! | [`runtime`] | the loop that runs a projector from its own checkpoint |
 //! | [`read_models`] | the Mongo documents, and the queries over them |
+//! | [`known`] | what a reader knows of the log beside the documents |
+//! | [`tags`] | what makes documents, checkpoints and cached entries believable |
 //! | [`cache`] | what is hot, in Redis, by position |
 //! | [`worker`] | the projectors that answer with commands: wound inference, and the purge after an erasure |
 //! | [`healing`] | a wound's course and outlook, and their chart |
@@ -15,7 +17,9 @@
 pub mod cache;
 pub mod event;
 pub mod healing;
+pub mod known;
 pub mod read_models;
 pub mod runtime;
+pub mod tags;
 pub mod worker;
 pub mod wound;

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use audit::checkpoint::Checkpoint;
 use audit::export::verify_export;
 use audit::postgres::{DataKeys, Progress, export_database, verify_database};
-use audit::verify::{Options, Report, Trust};
+use audit::verify::{Options, Report, Seen, Trust};
 use clap::{Args, Subcommand};
 use commands::{Keys, database};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,9 +23,8 @@ pub(super) enum Audit {
     Verify(Verify),
     /// Write the whole log into a folder that anybody can check offline
     Export {
-        /// The log's Postgres
-        #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-        database_url: SecretString,
+        #[command(flatten)]
+        database: Database,
         /// A new or empty folder
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
@@ -40,10 +38,10 @@ pub(super) enum Audit {
 pub(super) struct Verify {
     #[command(flatten)]
     trust: Trusted,
-    /// The log's Postgres; used when no folder is given
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    database_url: Option<SecretString>,
-    /// A checkpoint seen earlier: the log must still contain it. May be given several times
+    #[command(flatten)]
+    database: Database,
+    /// A checkpoint or a receipt seen earlier, signed by any key of the log: the log must still contain it. May be
+    /// given several times
     #[arg(long, value_name = "FILE")]
     seen: Vec<PathBuf>,
     /// The export; without it, the database is checked
@@ -51,12 +49,34 @@ pub(super) struct Verify {
     export: Option<PathBuf>,
 }
 
+/// The database, which is only read.
+#[derive(Debug, Args)]
+pub(super) struct Database {
+    /// The log's Postgres, by the login `ledger_auditor`; without it, what `DATABASE_URL` says
+    #[arg(
+        long = "auditor-database-url",
+        env = "LEDGER_AUDITOR_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    own_url: Option<SecretString>,
+    /// The log's Postgres, by any login that may read it
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<SecretString>,
+}
+
+impl Database {
+    fn url(&self) -> Option<&str> {
+        self.own_url.as_ref().or(self.database_url.as_ref()).map(|url| url.expose_secret())
+    }
+}
+
 /// The key the auditor trusts.
 #[derive(Debug, Args)]
 pub(super) struct Trusted {
-    /// The log's verifier key, as `ledger keys public` prints it (origin+id+key)
+    /// A verifier key of the log, as `ledger keys public` prints it (origin+id+key). May be given several times
     #[arg(long, env = "LEDGER_VERIFIER_KEY", value_name = "VKEY")]
-    key: Option<String>,
+    key: Vec<String>,
     /// The ledger's own keys: with `LEDGER_ORIGIN` they stand in for --key, and open the payloads
     #[arg(long, env = "LEDGER_KEYS_DIR", value_name = "FOLDER")]
     keys_dir: Option<PathBuf>,
@@ -71,9 +91,12 @@ impl Trusted {
     }
 
     fn trust(&self, keys: Option<&Keys>) -> anyhow::Result<Trust> {
-        match (&self.key, keys, &self.origin) {
-            (Some(key), ..) => Trust::parse(key).context("--key is not a verifier key"),
-            (None, Some(keys), Some(origin)) => Ok(Trust::any_of(origin, keys.verifiers(origin)?)),
+        if !self.key.is_empty() {
+            let keys = self.key.iter().map(String::as_str);
+            return Trust::parse_all(keys).context("--key: not verifier keys of one log");
+        }
+        match (keys, &self.origin) {
+            (Some(keys), Some(origin)) => Ok(Trust::any_of(origin, keys.verifiers(origin)?)),
             _ => bail!("name the key to trust: --key, or LEDGER_KEYS_DIR with LEDGER_ORIGIN"),
         }
     }
@@ -83,7 +106,7 @@ impl Audit {
     pub(super) async fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         match self {
             Audit::Verify(verify) => verify.run(output).await,
-            Audit::Export { database_url, folder } => export(&database_url, &folder, output).await,
+            Audit::Export { database, folder } => export(&database, &folder, output).await,
         }
     }
 }
@@ -92,15 +115,10 @@ impl Verify {
     async fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         let keys = self.trust.keys()?;
         let trust = self.trust.trust(keys.as_ref())?;
-        let pinned = self.seen.iter().map(|file| {
-            let note = read_text(file)?;
-            Checkpoint::from_note(&note, trust.keys())
-                .with_context(|| format!("{} is no checkpoint of this log", file.display()))
-        });
-        let options =
-            Options { pinned: pinned.collect::<anyhow::Result<_>>()?, ..Options::default() };
+        let seen = self.seen.iter().map(|file| Self::read_seen(file, &trust));
+        let options = Options { seen: seen.collect::<anyhow::Result<_>>()?, ..Options::default() };
         let bar = output.progress("Verifying", 0);
-        let report = match (&self.export, &self.database_url) {
+        let report = match (&self.export, self.database.url()) {
             (Some(folder), _) => {
                 let folder = folder.clone();
                 let (bar, trust) = (bar.clone(), trust.clone());
@@ -113,7 +131,7 @@ impl Verify {
                 verified.await??
             }
             (None, Some(url)) => {
-                let pool = database::connect(url.expose_secret()).await?;
+                let pool = database::connect_to_read(url).await?;
                 let data_keys = keys.map(|keys| DataKeys::new(pool.clone(), keys.key_wrap()));
                 let advance = |progress: Progress| {
                     bar.set_length(progress.total);
@@ -121,11 +139,26 @@ impl Verify {
                 };
                 verify_database(&pool, &trust, options, data_keys.as_ref(), advance).await?
             }
-            (None, None) => bail!("name what to check: the folder of an export, or DATABASE_URL"),
+            (None, None) => {
+                bail!("name what to check: the folder of an export, or LEDGER_AUDITOR_DATABASE_URL")
+            }
         };
         bar.finish_and_clear();
         output.result(&report, |output| print(&report, output))?;
         Ok(if report.is_sound() { Verdict::InOrder } else { Verdict::Findings })
+    }
+
+    /// What the auditor saw before. Whether it is signed by this log shows when the log is read.
+    fn read_seen(file: &Path, trust: &Trust) -> anyhow::Result<Seen> {
+        let name = file.display().to_string();
+        let text = read_text(file)?;
+        let seen = Seen::parse(&name, text.as_bytes())
+            .with_context(|| format!("{name} is neither a checkpoint nor a receipt"))?;
+        let origin = &seen.checkpoint().origin;
+        if origin != trust.origin() {
+            bail!("{name} is of another log: {origin}");
+        }
+        Ok(seen)
     }
 }
 
@@ -137,9 +170,11 @@ fn print(report: &Report, output: &Output) {
         "checked    {} checkpoints, {} payloads, {} plaintexts",
         report.checkpoints, report.payloads, report.plaintexts
     ));
+    for line in report.worth() {
+        output.line(line);
+    }
     for finding in report.findings.iter().take(FINDINGS_SHOWN) {
-        output
-            .line(format!("position {}: {:?}: {}", finding.position, finding.kind, finding.detail));
+        output.line(finding.to_string());
     }
     let shown = report.findings.len().min(FINDINGS_SHOWN) as u64;
     let more = report.findings.len() as u64 - shown + report.more_findings;
@@ -147,15 +182,19 @@ fn print(report: &Report, output: &Output) {
         output.line(format!("and {more} more findings"));
     }
     output.line(match report.first_damage() {
-        None => {
-            "verdict    sound: nothing was changed, removed, reordered or back-dated".to_owned()
+        None if report.compared.is_empty() => {
+            "verdict    sound as of this size: nothing was changed, reordered or back-dated".to_owned()
         }
-        Some(first) => format!("verdict    DAMAGED, first at position {}", first.position),
+        None => "verdict    sound as of this size: nothing was changed, reordered, back-dated, or removed of what \
+                 was seen before"
+            .to_owned(),
+        Some(first) => format!("verdict    DAMAGED, first at {}", first.place()),
     });
 }
 
-async fn export(url: &SecretString, folder: &Path, output: &Output) -> anyhow::Result<Verdict> {
-    let pool = database::connect(url.expose_secret()).await?;
+async fn export(from: &Database, folder: &Path, output: &Output) -> anyhow::Result<Verdict> {
+    let url = from.url().context("set LEDGER_AUDITOR_DATABASE_URL")?;
+    let pool = database::connect_to_read(url).await?;
     let mut connection = pool.acquire().await?;
     let bar = output.progress("Exporting", 0);
     let events = export_database(&mut connection, folder, |progress| {

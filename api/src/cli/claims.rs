@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use commands::claims::{ClaimFinding, ClaimsReport, compare, rebuild};
-use commands::database;
 use serde::Serialize;
 
 use super::Verdict;
@@ -50,7 +49,7 @@ impl Rebuild {
     async fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         let keys = load_keys(&self.log.identity)?;
         let origin = &self.log.identity.origin;
-        let pool = database::connect(self.log.database_url()).await?;
+        let pool = self.log.connect().await?;
         let said = if self.dry_run {
             let report = compare(&pool, &keys, origin).await;
             Said { report: report.context("the claims cannot be compared")?, rewritten: 0 }

@@ -7,6 +7,7 @@ mod comparison;
 mod health;
 mod import;
 mod keys;
+mod logins;
 mod migrate;
 mod model;
 mod output;
@@ -38,7 +39,7 @@ use self::output::Output;
         public key can check, offline, that nothing was changed, removed or back-dated.",
     after_help = "Exit status:\n  0  done, and everything checked is in order\n  1  could not be done; the \
         message says why\n  2  the command line is wrong\n  3  done, and something was refused or found \
-        wrong; the output says what\n\nA first ledger:\n  ledger keys init --dir keys\n  ledger migrate\n  \
+        wrong; the output says what\n\nA first ledger:\n  ledger keys init --dir keys\n  ledger migrate --logins logins.env\n  set -a; . ./logins.env\n  \
         ledger account create-admin --login admin\n  ledger serve & ledger worker &"
 )]
 struct Cli {

@@ -79,12 +79,13 @@ impl Verify {
             keys.extend(read_keys(key, self.origin.as_deref())?);
         }
         let text = read_text(&self.file)?;
-        let receipt: Proofs = match serde_json::from_str(&text) {
+        let receipt: Proofs = match Proofs::parse(text.as_bytes()) {
             Ok(receipt) => receipt,
             Err(error) => {
+                let reason = with_causes(&error.into());
                 return wrong(
                     output,
-                    &format!("{} is not a receipt: {error}", self.file.display()),
+                    &format!("{} is not a receipt: {reason}", self.file.display()),
                 );
             }
         };
@@ -205,7 +206,7 @@ fn read_keys(given: &str, origin: Option<&str>) -> anyhow::Result<Vec<NoteVerifi
         return keys.with_context(|| format!("{given} holds something else than verifier keys"));
     }
     let origin = origin.context("a JWK Set does not say which log it is of: give --origin")?;
-    let set: JwkSet = serde_json::from_str(&text)
+    let set = JwkSet::parse(text.as_bytes())
         .with_context(|| format!("{given} is no JWK Set of this ledger"))?;
     let keys = set.keys.iter().map(|jwk| {
         let key = PublicKey::from_jwk(jwk).with_context(|| format!("{given} holds a bad key"))?;

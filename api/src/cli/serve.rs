@@ -1,15 +1,17 @@
 //! `ledger serve`: the HTTP server.
 
 use anyhow::Context as _;
+use audit::postgres::{DataKeys, LogReader};
 use clap::Args;
-use commands::{Clock, database};
-use secrecy::ExposeSecret as _;
-use tokio::net::TcpListener;
+use commands::{Clock, database, log_policy};
+use projections::event::EventLog;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use super::Verdict;
 use super::setup::{load_keys, open_log, read_models};
 use crate::config::{Http, Identity, Stores};
+use crate::edge;
 use crate::http;
 use crate::logging::{self, LogFormat};
 use crate::state::{AppState, Parts};
@@ -17,6 +19,9 @@ use crate::state::{AppState, Parts};
 /// Answers commands and queries over HTTP until SIGTERM or Ctrl-C, then lets open requests end.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
+    /// The log's Postgres, by the login `ledger_serve`, as `postgres://ledger_serve:…@host/database`
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: SecretString,
     #[command(flatten)]
     stores: Stores,
     #[command(flatten)]
@@ -32,12 +37,15 @@ impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<Verdict> {
         logging::init(self.log_format);
         let keys = load_keys(&self.identity)?;
-        let pool = database::connect(self.stores.database_url.expose_secret()).await?;
+        let pool = database::connect(self.database_url.expose_secret()).await?;
         let clock = Clock::system();
         let (ledger, witnesses) = open_log(&pool, &keys, clock.clone(), &self.identity).await?;
+        let reader = LogReader::new(self.identity.origin.clone(), log_policy());
+        let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
+        let log = EventLog::new(pool.clone(), data_keys, reader);
         let parts = Parts {
             ledger: ledger.clone(),
-            read_models: read_models(&self.stores).await?,
+            read_models: read_models(&self.stores, &keys, &self.identity.origin, log).await?,
             blobs: self.stores.captures.open()?,
             pool: pool.clone(),
             keys,
@@ -45,10 +53,11 @@ impl Serve {
             witnesses: witnesses.clone(),
         };
         let listen = self.http.listen;
+        let spool = &self.http.spool;
+        std::fs::create_dir_all(spool)
+            .with_context(|| format!("cannot make the folder {}", spool.display()))?;
         let state = AppState::new(parts, self.http)?;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("cannot listen on {listen}"))?;
+        let listener = edge::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
         tracing::info!(http.listen = %listener.local_addr()?, ledger.size = ledger.size(), "serving");
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
@@ -57,10 +66,9 @@ impl Serve {
             stop.cancel();
         });
         let witnessing = tokio::spawn(witnesses.run(ledger.clone(), pool));
-        let served = http::serve(state, listener, shutdown).await;
+        http::serve(state, listener, shutdown).await;
         // A witness that is slow to answer keeps nobody from stopping.
         witnessing.abort();
-        served?;
         ledger.close().await;
         tracing::info!("stopped");
         Ok(Verdict::InOrder)

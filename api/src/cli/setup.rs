@@ -8,12 +8,17 @@ use audit::note::NoteSigner;
 use commands::keys::KeyEnvironment;
 use commands::{Clock, Keys, Ledger, LedgerConfig, database};
 use projections::cache::Cache;
+use projections::event::EventLog;
 use projections::read_models::ReadModels;
+use projections::tags::Tags;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
 use crate::config::{Identity, Stores};
 use crate::witness::Witnesses;
+
+/// What the key is for that authenticates documents, checkpoints of projectors and cached entries.
+const READ_MODEL_KEY: &str = "read-model/v1";
 
 /// How long an unused document stays in the cache.
 const CACHE_TIME: Duration = Duration::from_secs(3_600);
@@ -21,7 +26,7 @@ const CACHE_TIME: Duration = Duration::from_secs(3_600);
 /// The log's database and keys, for commands that need neither read models nor captures.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Log {
-    /// The log's Postgres, as `postgres://user@host/database`
+    /// The log's Postgres, by the login `ledger_serve`, as `postgres://ledger_serve:…@host/database`
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: secrecy::SecretString,
     #[command(flatten)]
@@ -29,21 +34,17 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// The URL of the database.
-    pub(super) fn database_url(&self) -> &str {
-        self.database_url.expose_secret()
+    /// Connects to its database.
+    pub(super) async fn connect(&self) -> anyhow::Result<PgPool> {
+        Ok(database::connect(self.database_url.expose_secret()).await?)
     }
 
     /// Opens the log for writing.
     pub(super) async fn open(&self) -> anyhow::Result<Ledger> {
-        open(self.database_url(), &self.identity).await
+        let keys = load_keys(&self.identity)?;
+        let pool = self.connect().await?;
+        Ok(open_log(&pool, &keys, Clock::system(), &self.identity).await?.0)
     }
-}
-
-async fn open(url: &str, identity: &Identity) -> anyhow::Result<Ledger> {
-    let keys = load_keys(identity)?;
-    let pool = database::connect(url).await?;
-    Ok(open_log(&pool, &keys, Clock::system(), identity).await?.0)
 }
 
 /// Opens the log as the settings say, once nobody has seen more of it than there is.
@@ -58,6 +59,7 @@ pub(super) async fn open_log(
         .context("LEDGER_ORIGIN cannot be a log's name")?;
     let config = LedgerConfig {
         checkpoints: identity.checkpoints(),
+        reread_every: Duration::from_secs(identity.reread_seconds.max(1)),
         seen: witnesses.seen(pool, &signer).await,
         ..LedgerConfig::new(identity.origin.clone())
     };
@@ -81,15 +83,22 @@ pub(super) fn load_keys(identity: &Identity) -> anyhow::Result<Keys> {
         .context("set LEDGER_KEYS_DIR to the folder that `ledger keys init` made")
 }
 
-/// Connects to the read models and their cache.
-pub(super) async fn read_models(stores: &Stores) -> anyhow::Result<ReadModels> {
+/// Connects to the read models and their cache, which are checked against the log.
+pub(super) async fn read_models(
+    stores: &Stores,
+    keys: &Keys,
+    origin: &str,
+    log: EventLog,
+) -> anyhow::Result<ReadModels> {
+    let tags = Tags::new(keys.mac_key(READ_MODEL_KEY), origin);
     let cache = match &stores.redis_url {
         None => None,
         Some(url) => {
-            Some(Cache::new(url.expose_secret(), stores.redis_prefix.clone(), CACHE_TIME)?)
+            let (url, prefix) = (url.expose_secret(), stores.redis_prefix.clone());
+            Some(Cache::new(url, prefix, CACHE_TIME, tags.clone())?)
         }
     };
-    let models =
-        ReadModels::connect(stores.mongodb_uri.expose_secret(), &stores.mongodb_database, cache);
+    let (uri, database) = (stores.mongodb_uri.expose_secret(), &stores.mongodb_database);
+    let models = ReadModels::connect(uri, database, cache, tags, log);
     models.await.context("the read models are not reachable (MONGODB_URI)")
 }

@@ -2,18 +2,23 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use audit::note::NoteVerifier;
 use clap::Args;
 use commands::Clock;
-use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::Verdict;
 use super::output::Output;
 use super::serve::stopped;
+use crate::edge::{self, Connections};
 use crate::logging::{self, LogFormat};
 use crate::witness::{WitnessState, router};
+
+/// How long open requests may still take when the witness stops.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Cosigns checkpoints of the logs it is given (C2SP tlog-witness), as long as each continues the one before. It needs
 /// no database; run it on another machine than the ledger. Its state must never be restored from a backup.
@@ -36,6 +41,9 @@ pub(super) struct Witness {
     /// The verifier key of a log to witness, as `ledger keys public` prints it. May be given several times
     #[arg(long, required = true, value_name = "VKEY")]
     log: Vec<String>,
+    /// What connections may cost.
+    #[command(flatten)]
+    connections: Connections,
     /// How log lines look
     #[arg(long, env = "LEDGER_LOG_FORMAT", value_enum, default_value = "auto")]
     log_format: LogFormat,
@@ -47,14 +55,20 @@ impl Witness {
         let keys = self.log.iter().map(|key| NoteVerifier::parse(key));
         let keys = keys.collect::<Result<_, _>>().context("--log is not a verifier key")?;
         let state = WitnessState::open(&self.state, &self.name, keys, Clock::system())?;
-        let listener = TcpListener::bind(self.listen).await;
+        let listener = edge::bind(self.listen);
         let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
         let said = serde_json::json!({
             "listen": listener.local_addr()?, "vkey": state.verifier().to_string(),
         });
         let key = state.verifier().to_string();
         output.result(&said, |output| output.line(key))?;
-        axum::serve(listener, router(state)).with_graceful_shutdown(stopped()).await?;
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        tokio::spawn(async move {
+            stopped().await;
+            stop.cancel();
+        });
+        edge::serve(listener, router(state), self.connections, shutdown, GRACE).await;
         Ok(Verdict::InOrder)
     }
 }

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use audit::postgres::DataKeys;
+use audit::postgres::{DataKeys, LogReader};
 use clap::Args;
-use commands::{Clock, Ledger, Weights, database};
+use commands::{Clock, Ledger, Weights, database, log_policy};
 use projections::event::EventLog;
+use projections::read_models::Pace;
 use projections::runtime::{Projector, RunConfig, Runtime};
 use projections::worker::PurgeWorker;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,15 +21,33 @@ use super::comparison::compare_claims;
 use super::serve::stopped;
 use super::setup::{load_keys, open_log, read_models};
 use crate::config::{Identity, Stores};
+use crate::edge::{self, Connections};
 use crate::inference::{BlobCaptures, LedgerSink};
 use crate::logging::{self, LogFormat};
 use crate::metrics;
 use crate::models::{ModelWatch, take_into_use};
 
 /// Keeps the read models and caches up to date, measures wound scans with the active model, withdraws what withdrawn
-/// models measured, and purges what was derived from erased records, until SIGTERM or Ctrl-C. Several workers may run: one holds each projector, the others stand by.
+/// models measured, purges what was derived from erased records, and compares the read models with the log, until SIGTERM or Ctrl-C. Several workers may run: one holds each projector, the others stand by.
 #[derive(Debug, Args)]
 pub(super) struct Worker {
+    /// The log's Postgres, by the login `ledger_worker`; without it, what `DATABASE_URL` says
+    #[arg(
+        long = "worker-database-url",
+        env = "LEDGER_WORKER_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    own_url: Option<SecretString>,
+    /// The log's Postgres, where the worker has no login of its own
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        required_unless_present = "own_url"
+    )]
+    database_url: Option<SecretString>,
     #[command(flatten)]
     stores: Stores,
     #[command(flatten)]
@@ -36,6 +55,18 @@ pub(super) struct Worker {
     /// Address and port on which `/metrics` is served; without it, nothing is counted
     #[arg(long, env = "LEDGER_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
+    /// What connections to `/metrics` may cost.
+    #[command(flatten)]
+    connections: Connections,
+    /// How many events a second the read models are compared with the log at, at most
+    #[arg(
+        long,
+        env = "LEDGER_COMPARE_PER_SECOND",
+        value_name = "EVENTS",
+        default_value_t = Pace::default().events_per_second,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
+    compare_per_second: u32,
     /// How log lines look
     #[arg(long, env = "LEDGER_LOG_FORMAT", value_enum, default_value = "auto")]
     log_format: LogFormat,
@@ -45,16 +76,21 @@ impl Worker {
     pub(super) async fn run(self) -> anyhow::Result<Verdict> {
         logging::init(self.log_format);
         let keys = load_keys(&self.identity)?;
-        let pool = database::connect(self.stores.database_url.expose_secret()).await?;
+        let url = self.own_url.or(self.database_url).context("set LEDGER_WORKER_DATABASE_URL")?;
+        let pool = database::connect(url.expose_secret()).await?;
         let (ledger, _) = open_log(&pool, &keys, Clock::system(), &self.identity).await?;
-        let models = read_models(&self.stores).await?;
-        let log = EventLog::new(pool.clone(), DataKeys::new(pool.clone(), keys.key_wrap()));
+        let reader = LogReader::new(self.identity.origin.clone(), log_policy());
+        let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
+        let log = EventLog::new(pool.clone(), data_keys, reader);
+        let origin = &self.identity.origin;
+        let models = read_models(&self.stores, &keys, origin, log.clone()).await?;
         let blobs = self.stores.captures.open()?;
         let weights = Weights::beside(&blobs);
         let figures = match self.metrics_listen {
             Some(address) => {
-                let listener = TcpListener::bind(address).await;
-                Some(listener.with_context(|| format!("cannot listen on {address}"))?)
+                let listener = edge::bind(address);
+                let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+                Some((listener, self.connections))
             }
             None => None,
         };
@@ -62,10 +98,14 @@ impl Worker {
         let captures = Arc::new(BlobCaptures::new(ledger.clone(), blobs));
         let sink = Arc::new(LedgerSink::new(ledger.clone()));
         let purge = PurgeWorker::new(log.clone(), models.clone(), captures.clone(), sink.clone());
-        let runtime = Runtime::new(pool, log.clone(), models.database(), RunConfig::default());
+        let tags = models.tags().clone();
+        let config = RunConfig::default();
+        let runtime = Runtime::new(pool, log.clone(), models.database(), tags, config);
         let watch = ModelWatch::new(ledger.clone(), log, weights, captures, sink, runtime.clone());
         let mut projectors = models.projectors();
         projectors.push(Arc::new(purge));
+        let pace = Pace { events_per_second: self.compare_per_second, ..Pace::default() };
+        projectors.push(models.comparison(pace));
         let ended = run(&runtime, projectors, watch, figures, ledger.clone()).await;
         ledger.close().await;
         ended?;
@@ -80,19 +120,18 @@ async fn run(
     runtime: &Runtime,
     projectors: Vec<Arc<dyn Projector>>,
     watch: ModelWatch,
-    figures: Option<TcpListener>,
+    figures: Option<(TcpListener, Connections)>,
     ledger: Ledger,
 ) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    if let Some(listener) = figures {
+    if let Some((listener, connections)) = figures {
         // Before anything is counted.
         metrics::install();
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
-            let ended = metrics::serve(listener, shutdown.clone()).await;
-            shutdown.cancel();
-            ended.context("the metrics cannot be served")
+            metrics::serve(listener, connections, shutdown).await;
+            Ok(())
         });
     }
     for projector in projectors {

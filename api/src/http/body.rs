@@ -1,7 +1,6 @@
 //! Request bodies: JSON read strictly, with the field and the reason named when it is wrong.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -14,6 +13,8 @@ use super::problem::Problem;
 
 /// Largest JSON body.
 pub const MAX_JSON_BYTES: usize = 1024 * 1024;
+/// Largest body of a request without an access token: a name and a password.
+pub const MAX_PUBLIC_BYTES: usize = 4096;
 
 /// A JSON object out of a request, not yet understood.
 pub struct Fields(Map<String, Value>);
@@ -23,9 +24,10 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let headers = request.headers().clone();
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| unreadable(&rejection, MAX_JSON_BYTES))?;
+        // It is in memory already, and no larger than it may be (`limits::admit`).
+        let bytes = Bytes::from_request(request, state).await.map_err(|_| {
+            Problem::bad_request("body-unreadable", "the body ended early or could not be read")
+        })?;
         // A command without fields may be sent without a body at all.
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
@@ -34,20 +36,6 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
             return Err(unsupported("application/json"));
         }
         Self::parse(&bytes)
-    }
-}
-
-/// 413 or 400, by what stopped the reading.
-pub fn unreadable(rejection: &BytesRejection, limit: usize) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-too-large",
-            "The body is too large",
-            format!("the body has more than the {limit} bytes this operation takes"),
-        )
-    } else {
-        Problem::bad_request("body-unreadable", "the body ended early or could not be read")
     }
 }
 

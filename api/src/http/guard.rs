@@ -12,6 +12,7 @@ use domain::account::{AccountKind, Role};
 use domain::disclosure::DisclosureOutcome;
 use domain::{AccountId, Appointment, Patient, Stream, WoundEpisode};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use uuid::Uuid;
 
 use super::call::Call;
@@ -19,6 +20,7 @@ use super::disclosure;
 use super::operations::{self, Access, Concerns, Operation};
 use super::problem::Problem;
 use super::trace::{Account, Ids};
+use crate::edge::Line;
 use crate::identity::token::TokenError;
 use crate::state::AppState;
 
@@ -42,6 +44,10 @@ pub(super) async fn guard(
         Ok(actor) => actor,
         Err(problem) => return problem.into_response(),
     };
+    if let Some(line) = request.extensions().get::<Arc<Line>>() {
+        // Whoever has a good token does not give way to those who have shown none.
+        line.signed_in();
+    }
     let account = Account(actor.id.as_uuid());
     let mut response = match permission {
         Some(permission) if !allowed(&actor.roles, permission) => {
@@ -57,6 +63,7 @@ pub(super) async fn guard(
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     response.extensions_mut().insert(account);
+    state.experience.note(operation, &response);
     response
 }
 

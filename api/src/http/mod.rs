@@ -1,7 +1,7 @@
 //! The endpoints: commands in, receipts out; queries in, documents out.
 //!
-//! The way of a request: [`trace`] names it, [`limits`] bound it, `guard` asks who is calling and
-//! whether they may, [`call`] reads its headers, [`body`] its body; then one call to the ledger or to the
+//! The way of a request: [`trace`] names it, `guard` asks who is calling and whether they may, `intake` takes its
+//! body in, [`limits`] let it in, [`call`] reads its headers, [`body`] its body; then one call to the ledger or to the
 //! read models. Whatever goes wrong on the way is a [`problem::Problem`].
 
 mod accounts;
@@ -13,6 +13,7 @@ mod custody;
 mod disclosure;
 mod guard;
 mod health;
+mod intake;
 pub mod limits;
 mod log;
 mod models;
@@ -28,12 +29,11 @@ mod refusal;
 pub mod scans;
 pub mod schema;
 mod sessions;
+mod spool;
 pub mod trace;
 mod wounds;
 
 use std::error::Error;
-use std::io;
-use std::net::SocketAddr;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -49,43 +49,46 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::edge;
 use crate::state::AppState;
 use problem::Problem;
-use projections::wound::network::MAX_PACKAGE_BYTES;
 
 /// All endpoints, ready to be served.
 pub fn router(state: AppState) -> Router {
-    let requests = state.requests.clone();
     let (request_time, upload_time) = (state.http.request_time(), state.http.upload_time());
     let (json, document) = described().split_for_parts();
     let uploads = uploads().split_for_parts().0;
     let packages = packages().split_for_parts().0;
 
-    // From the inside out: who is calling, how much they may send, how long it may take.
+    // From the inside out: the body and a permit, who is calling, how long it may take. Uploads take their body in
+    // themselves, once their headers are in order.
     let guard = middleware::from_fn_with_state(state.clone(), guard::guard);
     let json = json
+        .route_layer(middleware::from_fn_with_state(state.clone(), limits::admit))
         .route_layer(guard.clone())
         .layer(DefaultBodyLimit::max(body::MAX_JSON_BYTES))
         .layer(middleware::from_fn_with_state(request_time, limits::hurry));
-    let upload = |router: Router<AppState>, bytes_max| {
-        router
-            .route_layer(guard.clone())
-            .layer(DefaultBodyLimit::max(bytes_max))
-            .layer(middleware::from_fn_with_state(upload_time, limits::hurry))
-    };
+    let uploads = uploads
+        .merge(packages)
+        .route_layer(guard)
+        .layer(middleware::from_fn_with_state(upload_time, limits::hurry));
+    let of_health = middleware::from_fn_with_state(state.gate.health.clone(), limits::admit_public);
+    let of_pages = middleware::from_fn_with_state(state.gate.public.clone(), limits::admit_public);
     let endpoints = json
-        .merge(upload(uploads, scans::MAX_CAPTURE_BYTES))
-        .merge(upload(packages, MAX_PACKAGE_BYTES))
-        // Outside of all that takes time, so that a full server says so at once.
-        .layer(middleware::from_fn_with_state(requests, limits::admit))
-        .merge(operation().split_for_parts().0);
+        .merge(uploads)
+        .merge(operation().split_for_parts().0.route_layer(of_health))
+        // Held by nothing: it says that the process runs.
+        .merge(alive().split_for_parts().0);
 
     let document = openapi::complete(document);
     let ui = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    Router::new()
-        .merge(endpoints)
+    let pages = Router::new()
         .route("/openapi.json", get(move || async move { Json(document) }))
         .merge(ui)
+        .route_layer(of_pages);
+    Router::new()
+        .merge(endpoints)
+        .merge(pages)
         .fallback(|| async { guard::no_such_path() })
         .method_not_allowed_fallback(wrong_method)
         .layer(
@@ -144,7 +147,7 @@ fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(log::inclusion))
         .routes(routes!(log::consistency))
         .routes(routes!(log::tile));
-    for part in [uploads(), packages(), operation()] {
+    for part in [uploads(), packages(), alive(), operation()] {
         api.get_openapi_mut().merge(part.into_openapi());
     }
     api
@@ -160,12 +163,14 @@ fn packages() -> OpenApiRouter<AppState> {
     OpenApiRouter::default().routes(routes!(models::register))
 }
 
+/// The endpoint that always answers.
+fn alive() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(health::live))
+}
+
 /// What keeps answering when there is too much to do.
 fn operation() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default()
-        .routes(routes!(health::live))
-        .routes(routes!(health::ready))
-        .routes(routes!(health::figures))
+    OpenApiRouter::default().routes(routes!(health::ready)).routes(routes!(health::figures))
 }
 
 /// The OpenAPI document.
@@ -185,30 +190,17 @@ fn no_sniffing() -> SetResponseHeaderLayer<HeaderValue> {
 
 /// Serves until `shutdown` is cancelled; then takes no more connections and gives the open requests the
 /// configured time to end.
-///
-/// # Errors
-///
-/// When the listener fails.
-pub async fn serve(
-    state: AppState,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
+pub async fn serve(state: AppState, listener: TcpListener, shutdown: CancellationToken) {
     let grace = state.http.grace_time();
+    let connections = state.http.connections.clone();
     let stopping = state.stopping.clone();
-    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
     let stop = shutdown.clone();
-    let server = axum::serve(listener, service).with_graceful_shutdown(async move {
+    let told = tokio::spawn(async move {
         stop.cancelled().await;
         stopping.cancel();
     });
-    tokio::select! {
-        served = server.into_future() => served,
-        () = async { shutdown.cancelled().await; tokio::time::sleep(grace).await } => {
-            tracing::warn!("some requests did not end in time and were dropped");
-            Ok(())
-        }
-    }
+    edge::serve(listener, router(state), connections, shutdown, grace).await;
+    told.abort();
 }
 
 /// An error with its sources, on one line, for the log.

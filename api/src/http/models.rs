@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use commands::{CommandError, Loaded, Weights};
@@ -17,8 +16,9 @@ use projections::wound::network::{
 use projections::wound::pipeline;
 use serde::{Deserialize, Serialize};
 
-use super::body::{Fields, media_type, unreadable, unsupported};
+use super::body::{Fields, media_type, unsupported};
 use super::call::Call;
+use super::intake::{Received, Upload};
 use super::path::Sha256;
 use super::problem::Problem;
 use super::{answer, schema};
@@ -45,14 +45,12 @@ pub(super) async fn register(
     State(state): State<AppState>,
     call: Call,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    upload: Upload,
 ) -> Result<Response, Problem> {
     if media_type(&headers).is_none_or(|kind| kind != PACKAGE_MEDIA_TYPE) {
         return Err(unsupported(PACKAGE_MEDIA_TYPE));
     }
-    let bytes = body.map_err(|rejection| unreadable(&rejection, MAX_PACKAGE_BYTES))?;
-    // A network takes several times its package's room.
-    let Ok(_permit) = state.uploads.acquire().await else { return Err(Problem::overloaded()) };
+    let Received { bytes, permit: _permit } = upload.receive(MAX_PACKAGE_BYTES).await?;
     let taken = tokio::task::spawn_blocking(move || take(&bytes)).await.map_err(|_| {
         tracing::error!("a package could not be checked: its task ended");
         Problem::internal()

@@ -49,12 +49,14 @@ const COMMON: &[(StatusCode, &str, &str)] = &[
     (StatusCode::UNAUTHORIZED, "Unauthenticated", "No usable access token was sent"),
     (StatusCode::FORBIDDEN, "Denied", "None of the caller's roles permits this"),
     (StatusCode::NOT_FOUND, "NotFound", "There is no such thing, as far as the caller may know"),
+    (StatusCode::REQUEST_TIMEOUT, "BodyTooSlow", "The body came too slowly; nothing was done"),
     (StatusCode::CONFLICT, "Conflict", "Something is taken, or things do not stand that way"),
     (StatusCode::GONE, "Gone", "The record was erased"),
     (StatusCode::PRECONDITION_FAILED, "VersionConflict", "It changed since the version seen"),
     (StatusCode::PAYLOAD_TOO_LARGE, "TooLarge", "The body is too large"),
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", "The body has another format"),
     (StatusCode::UNPROCESSABLE_ENTITY, "Refused", "The request is readable, and wrong"),
+    (StatusCode::TOO_MANY_REQUESTS, "TooMany", "The account has too much under way"),
     (StatusCode::SERVICE_UNAVAILABLE, "Unavailable", "Not now; see Retry-After"),
     (StatusCode::GATEWAY_TIMEOUT, "Timeout", "It took too long, and may have been done"),
 ];
@@ -118,10 +120,15 @@ fn describe(operation: &mut Operation, listed: &operations::Operation) {
             StatusCode::FORBIDDEN => matches!(listed.access, Access::Needs(_)),
             StatusCode::NOT_FOUND => by_id,
             StatusCode::GONE => of_patients,
+            StatusCode::TOO_MANY_REQUESTS => listed.access != Access::Public,
+            // Of a read: there is no such position.
+            StatusCode::CONFLICT if reads => of_patients,
             StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => {
                 !reads && !listed.path.ends_with("/search") && !listed.path.ends_with("/sessions")
             }
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE => !reads,
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE => !reads,
             _ => true,
         };
         if in_v1 && applies {
@@ -146,7 +153,7 @@ fn problem_response(name: &str, description: &str) -> Response {
     let mut response = ResponseBuilder::new()
         .description(description)
         .content("application/problem+json", content);
-    if name == "Unavailable" || name == "Timeout" {
+    if ["TooMany", "Unavailable", "Timeout"].contains(&name) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
         let header = HeaderBuilder::new()
             .schema(Some(seconds))

@@ -42,7 +42,9 @@ pub(super) async fn overlay(
         return Err(none());
     }
     // Decoding takes far more memory than the bytes do.
-    let Ok(_permit) = state.uploads.acquire().await else { return Err(Problem::overloaded()) };
+    let Ok(_permit) = state.gate.decoding.acquire().await else {
+        return Err(Problem::overloaded());
+    };
     let request = CaptureRequest {
         blob_id: scan.capture.blob_id,
         subject: wound.patient_id.as_uuid(),

@@ -67,6 +67,10 @@ pub struct ProblemDetails {
     headers: HeaderMap,
 }
 
+/// The code of a problem, put into its response for whoever counts them.
+#[derive(Debug, Clone)]
+pub struct Code(pub Cow<'static, str>);
+
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct FieldError {
@@ -253,6 +257,7 @@ impl IntoResponse for Problem {
         }
         let body = serde_json::to_vec(&*self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
+        response.extensions_mut().insert(Code(self.0.code.clone()));
         response.headers_mut().extend(self.0.headers);
         const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM);

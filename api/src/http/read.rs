@@ -12,15 +12,40 @@ use crate::state::AppState;
 ///
 /// # Errors
 ///
-/// 503 with `Retry-After` when it takes longer than a read may wait.
+/// 409 at once when the log has no such position; 503 with `Retry-After` when it takes longer than a read may wait, or
+/// when too many wait already.
 pub(super) async fn reach(
     state: &AppState,
     call: &Call,
     model: ReadModel,
 ) -> Result<Option<u64>, Problem> {
     let Some(position) = call.min_position else { return Ok(None) };
-    state.read_models.wait_for(model, position, state.http.position_time()).await?;
+    if position >= state.ledger.size() && position >= size(state).await? {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "position-beyond-log",
+            "There is no such position",
+            "the log has no event at the position in Ledger-Min-Position: give the one out of a receipt",
+        )
+        .at("Ledger-Min-Position"));
+    }
+    // Whoever is there already does not wait, however many do.
+    let patience = match state.gate.waits.try_acquire() {
+        Ok(waits) => (state.http.position_time(), Some(waits)),
+        Err(_) => (Duration::ZERO, None),
+    };
+    state.read_models.wait_for(model, position, patience.0).await?;
     Ok(Some(position))
+}
+
+/// The size of the log in the database: other processes append to it too.
+async fn size(state: &AppState) -> Result<u64, Problem> {
+    let size = sqlx::query_scalar::<_, i64>("SELECT size FROM ledger_head");
+    let size = size.fetch_one(&state.pool).await.map_err(|error| {
+        tracing::error!(error = %super::chain(&error), "the size of the log could not be read");
+        Problem::unavailable("the log's database is not available; nothing was shown")
+    })?;
+    Ok(u64::try_from(size).unwrap_or_default())
 }
 
 /// The part of a list that is asked for.
@@ -56,8 +81,16 @@ impl From<ReadError> for Problem {
             .retry_after(Duration::from_secs(1))
             .at("Ledger-Min-Position"),
             ReadError::Erased => Self::erased(),
+            ReadError::Damaged { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "read-model-damaged",
+                "A stored document is damaged",
+                "a stored document is not what it must be, and could not be made again yet; nothing was shown: ask again, \
+                 and tell the operator if it lasts",
+            )
+            .retry_after(Duration::from_secs(1)),
             ReadError::Store { .. }
-            | ReadError::Unreadable { .. }
+            | ReadError::Log(_)
             | ReadError::NotPurged { .. }
             | ReadError::Cache(_) => {
                 tracing::error!(error = %super::chain(&error), "a read model failed");

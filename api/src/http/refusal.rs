@@ -50,6 +50,9 @@ impl From<CommandError> for Problem {
             CommandError::Overloaded => Self::overloaded(),
             CommandError::TooLarge { .. } => Self::unprocessable("too-large", error.to_string()),
             CommandError::Unavailable(Unavailable::ClaimsDamaged) => Self::claims_damaged(),
+            CommandError::Unavailable(
+                Unavailable::LogDamaged(_) | Unavailable::LogUnread { .. },
+            ) => Self::undecidable(&error),
             CommandError::Unavailable(_) => {
                 tracing::error!(error = %super::chain(&error), "the ledger is not available");
                 Self::unavailable(
@@ -65,6 +68,18 @@ impl From<CommandError> for Problem {
 }
 
 impl Problem {
+    /// 503: the log is damaged, or was not read to its end yet, so that nothing may be decided on it.
+    fn undecidable(error: &CommandError) -> Self {
+        let detail = "nothing was done: the log is being checked, or it is damaged and must be put right first";
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error.code(),
+            "Not decided on such a log",
+            detail,
+        )
+        .retry_after(std::time::Duration::from_secs(5))
+    }
+
     /// As `from`, for a command that creates something about a patient named in its body: that there
     /// is no such patient is then a fault of the body and not of the path.
     pub fn of_creation(error: CommandError) -> Self {

@@ -2,7 +2,6 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
 use base64::Engine as _;
@@ -17,8 +16,9 @@ use projections::wound::{bundle, ply};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::body::{media_type, unreadable, unsupported};
+use super::body::{media_type, unsupported};
 use super::call::Call;
+use super::intake::{Received, Upload};
 use super::path::Id;
 use super::problem::Problem;
 use super::{answer, schema};
@@ -68,21 +68,19 @@ pub(super) async fn hand_in(
     call: Call,
     Id(id): Id,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    upload: Upload,
 ) -> Result<Response, Problem> {
     let kind = media_type(&headers).ok_or_else(|| unsupported(ACCEPTED))?;
     if !ACCEPTED.split(", ").any(|accepted| accepted == kind) {
         return Err(unsupported(ACCEPTED));
     }
-    let bytes = body.map_err(|rejection| unreadable(&rejection, MAX_CAPTURE_BYTES))?;
+    let declared = declared_digests(&headers)?;
+    let Received { bytes, permit: _permit } = upload.receive(MAX_CAPTURE_BYTES).await?;
     if bytes.is_empty() {
         return Err(Problem::unprocessable("capture-empty", "the body is empty"));
     }
-    // Decoding takes far more memory than the bytes do.
-    let Ok(_permit) = state.uploads.acquire().await else { return Err(Problem::overloaded()) };
 
     let content = bytes.clone();
-    let declared = declared_digests(&headers)?;
     let sent = blocking(move || <[u8; 32]>::from(Sha256::digest(&content))).await?;
     for (name, declared) in declared {
         if declared != sent {

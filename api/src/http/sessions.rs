@@ -1,9 +1,8 @@
 //! Logging in: a password against a short-lived access token.
 
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
@@ -16,7 +15,9 @@ use utoipa::ToSchema;
 
 use super::body::Fields;
 use super::problem::{Problem, ProblemDetails};
+use crate::edge::address::{ClientAddress, origin};
 use crate::identity::accounts::standing_of;
+use crate::identity::queue::{Applicant, Crowded};
 use crate::state::AppState;
 
 /// A log-in name and its password.
@@ -46,7 +47,8 @@ pub(super) struct Session {
 
 /// Logs in.
 ///
-/// The answer to a wrong password and to an unknown name is the same, and takes the same time.
+/// The answer to a wrong password and to an unknown name is the same, and takes the same time. Log-ins queue for their
+/// turn; the turns are shared between addresses and names.
 #[utoipa::path(
     post, path = "/v1/sessions", tag = "sessions",
     request_body = Credentials,
@@ -61,18 +63,21 @@ pub(super) struct Session {
 )]
 pub(super) async fn log_in(
     State(state): State<AppState>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    client: Option<Extension<ClientAddress>>,
     fields: Fields,
 ) -> Result<Response, Problem> {
     let credentials: Credentials = fields.read()?;
     let now = Instant::now();
     let login = LoginName::new(&credentials.login).ok();
-    let by_login = key("login", login.as_ref().map_or(&credentials.login, |login| login.as_str()));
-    let by_address = peer.map(|Extension(peer)| key("address", &peer.0.ip().to_string()));
-    if let Some(address) = by_address {
-        state.addresses.attempt(address, now).map_err(too_many)?;
-    }
-    state.log_ins.attempt(by_login, now).map_err(too_many)?;
+    let name = login.as_ref().map_or(credentials.login.as_str(), LoginName::as_str);
+    let address = client.map_or(String::new(), |Extension(client)| origin(client.0).to_string());
+    let brakes = Brakes::of(&state, name, &address, now);
+    brakes.attempt(&state, now).map_err(too_many)?;
+    // Everything that takes a while is done within a turn.
+    let turn = state.queue.turn(brakes.applicant()).await.map_err(|Crowded| {
+        brakes.withdraw(&state);
+        crowded()
+    })?;
 
     let account = match &login {
         Some(login) => find(&state, login).await?,
@@ -85,6 +90,7 @@ pub(super) async fn log_in(
         .verify(stored, credentials.password)
         .await
         .map_err(|_| Problem::unavailable("the server is stopping"))?;
+    drop(turn);
 
     // A disabled account is told what a wrong password is told.
     let usable = account.filter(|(_, account)| matches && account.is_active());
@@ -95,10 +101,7 @@ pub(super) async fn log_in(
         tracing::warn!("a log-in was refused");
         return Err(wrong());
     };
-    state.log_ins.succeeded(&by_login);
-    if let Some(address) = by_address {
-        state.addresses.succeeded(&address);
-    }
+    brakes.succeeded(&state, now);
     metrics::counter!("ledger_logins_total", "outcome" => "accepted").increment(1);
     tracing::info!(account = %id, "logged in");
     state.accounts.forget(id.into());
@@ -117,6 +120,56 @@ pub(super) async fn log_in(
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     Ok(response)
+}
+
+/// What a try is counted against.
+struct Brakes {
+    login: [u8; 32],
+    address: [u8; 32],
+    pair: [u8; 32],
+    /// Whether this name has logged in from this address before.
+    known: bool,
+}
+
+impl Brakes {
+    fn of(state: &AppState, login: &str, address: &str, now: Instant) -> Self {
+        let (login, address) = (key("login", login), key("address", address));
+        let pair = Sha256::new().chain_update(login).chain_update(address).finalize().into();
+        Self { login, address, pair, known: state.known_log_ins.contains(&pair, now) }
+    }
+
+    fn applicant(&self) -> Applicant {
+        Applicant { address: self.address, login: self.login, known: self.known }
+    }
+
+    /// Counts the try as failed beforehand. Where the name has logged in before it is counted apart, so that guessing
+    /// at it elsewhere, or at other names from here, keeps nobody from their work.
+    fn attempt(&self, state: &AppState, now: Instant) -> Result<(), Duration> {
+        if self.known {
+            return state.pairs.attempt(self.pair, now);
+        }
+        state.addresses.attempt(self.address, now)?;
+        state.log_ins.attempt(self.login, now)
+    }
+
+    /// The try was not made.
+    fn withdraw(&self, state: &AppState) {
+        if self.known {
+            state.pairs.withdraw(&self.pair);
+        } else {
+            state.addresses.withdraw(&self.address);
+            state.log_ins.withdraw(&self.login);
+        }
+    }
+
+    fn succeeded(&self, state: &AppState, now: Instant) {
+        state.pairs.succeeded(&self.pair);
+        if !self.known {
+            state.log_ins.succeeded(&self.login);
+            state.addresses.succeeded(&self.address);
+        }
+        state.known_log_ins.remember(self.pair, now);
+    }
 }
 
 async fn find(
@@ -145,7 +198,18 @@ fn wrong() -> Problem {
     .with_header(header::WWW_AUTHENTICATE, CHALLENGE)
 }
 
-fn too_many(wait: std::time::Duration) -> Problem {
+fn crowded() -> Problem {
+    metrics::counter!("ledger_logins_total", "outcome" => "crowded-out").increment(1);
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "log-ins-queue",
+        "Too many log-ins at once",
+        "too many log in at the moment; nothing was tried, send it again after the time in Retry-After",
+    )
+    .retry_after(Duration::from_secs(1))
+}
+
+fn too_many(wait: Duration) -> Problem {
     metrics::counter!("ledger_logins_total", "outcome" => "throttled").increment(1);
     Problem::new(
         StatusCode::TOO_MANY_REQUESTS,

@@ -66,6 +66,14 @@ impl Throttle {
         Ok(())
     }
 
+    /// A try that was counted as failed and then not made.
+    pub fn withdraw(&self, key: &[u8; 32]) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.get_mut(key) {
+            entry.failures = entry.failures.saturating_sub(1);
+        }
+    }
+
     /// The key got in: nothing is held against it.
     pub fn succeeded(&self, key: &[u8; 32]) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
@@ -106,6 +114,16 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8]);
         throttle.succeeded(&key);
         assert_eq!(throttle.attempt(key, now), Ok(()));
+    }
+
+    #[test]
+    fn a_try_that_was_not_made_is_not_held_against_anybody() {
+        let throttle = Throttle::new(FREE);
+        let now = Instant::now();
+        for _ in 0..10 * FREE {
+            assert_eq!(throttle.attempt([1; 32], now), Ok(()));
+            throttle.withdraw(&[1; 32]);
+        }
     }
 
     #[test]

@@ -10,10 +10,12 @@ use api::http;
 use api::state::{AppState, Parts};
 use api::witness::Witnesses;
 use audit::note::NoteVerifier;
-use audit::postgres::DataKeys;
+use audit::postgres::{DataKeys, LogReader};
 use audit::proof::{Receipt, VerifiedReceipt, verify_receipt};
-use audit::seal::KeyWrap;
-use commands::{Actor, Blobs, Clock, Context, Keys, Ledger, LedgerConfig, PurposeOfUse, database};
+use commands::database::{self, Login};
+use commands::{
+    Actor, Blobs, Clock, Context, Keys, Ledger, LedgerConfig, PurposeOfUse, log_policy,
+};
 use domain::account::{AccountKind, GrantRole, LoginName, PasswordHash, RegisterAccount, Role};
 use domain::value::Line;
 use domain::{Account, AccountCommand, PatientId};
@@ -21,12 +23,12 @@ use projections::cache::Cache;
 use projections::event::EventLog;
 use projections::read_models::ReadModels;
 use projections::runtime::{Projector, RunConfig, Runtime};
+use projections::tags::Tags;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -46,7 +48,7 @@ pub(crate) struct TestApp {
     pub(crate) base: String,
     /// What the server holds, to reach behind it.
     pub(crate) state: AppState,
-    /// The log's database.
+    /// The log's database, by the server's login.
     pub(crate) pool: PgPool,
     /// The folder of captures.
     pub(crate) blobs: tempfile::TempDir,
@@ -89,7 +91,8 @@ impl TestApp {
     /// As [`TestApp::start`], with other limits.
     pub(crate) async fn start_with(options: PgConnectOptions, limits: Http) -> TestApp {
         let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let pool = database::connect_with(options).await.expect("Postgres answers");
+        let login = database::trial(&options, Login::Serve).await.expect("the rights are given");
+        let pool = database::connect_with(login).await.expect("Postgres answers");
         let keys = Keys::ephemeral();
         let clock = Clock::system();
         let config = LedgerConfig::new(ORIGIN);
@@ -97,17 +100,21 @@ impl TestApp {
         let ledger = ledger.await.expect("the log opens");
 
         let own = format!("api_{}", Uuid::now_v7().simple());
-        let cache = Cache::new(&env("REDIS_URL"), own.clone(), Duration::from_secs(600));
+        let tags = Tags::new(keys.mac_key("read-model/v1"), ORIGIN);
+        let ttl = Duration::from_secs(600);
+        let cache = Cache::new(&env("REDIS_URL"), own.clone(), ttl, tags.clone());
         let cache = cache.expect("a Redis URL");
-        let uri = env("MONGODB_URI");
-        let read_models = ReadModels::connect(&uri, &own, Some(cache)).await;
+        let reader = LogReader::new(ORIGIN, log_policy());
+        let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
+        let log = EventLog::new(pool.clone(), data_keys, reader);
+        let (uri, tagged) = (env("MONGODB_URI"), tags.clone());
+        let read_models = ReadModels::connect(&uri, &own, Some(cache), tagged, log.clone()).await;
         let read_models = read_models.expect("a Mongo URI");
         let blobs = tempfile::tempdir().expect("a temporary folder");
         let store = Blobs::new(blobs.path().to_str().expect("a UTF-8 path")).expect("a store");
 
-        let log = EventLog::new(pool.clone(), DataKeys::new(pool.clone(), keys.key_wrap()));
         let config = RunConfig { poll: Duration::from_millis(100), ..RunConfig::default() };
-        let runtime = Runtime::new(pool.clone(), log, read_models.database(), config);
+        let runtime = Runtime::new(pool.clone(), log, read_models.database(), tags, config);
         let projectors = read_models.projectors();
 
         let parts = Parts {
@@ -120,12 +127,12 @@ impl TestApp {
             witnesses: Witnesses::new(Vec::new()).expect("no witnesses"),
         };
         let state = AppState::new(parts, limits).expect("the state");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = api::edge::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let served = http::serve(state.clone(), listener, shutdown.clone());
-        tasks.spawn(async move { served.await.expect("the server ends well") });
+        tasks.spawn(served);
 
         let mut app = TestApp {
             base,
@@ -158,9 +165,10 @@ impl TestApp {
         });
     }
 
-    /// What opens the data keys.
-    pub(crate) fn key_wrap(&self) -> Arc<dyn KeyWrap> {
-        self.keys.key_wrap()
+    /// The log, as a worker reads it.
+    pub(crate) fn log(&self) -> EventLog {
+        let data_keys = DataKeys::new(self.pool.clone(), self.keys.key_wrap());
+        EventLog::new(self.pool.clone(), data_keys, LogReader::new(ORIGIN, log_policy()))
     }
 
     /// Registers an account with these roles, past the HTTP edge.

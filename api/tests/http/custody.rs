@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::inference::{BlobCaptures, LedgerSink};
-use audit::postgres::DataKeys;
 use domain::account::Role;
-use projections::event::EventLog;
 use projections::worker::PurgeWorker;
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -28,7 +26,7 @@ fn erasure() -> Value {
 
 /// Starts what purges, over the server's own stores.
 fn purging(app: &mut TestApp) {
-    let log = EventLog::new(app.pool.clone(), DataKeys::new(app.pool.clone(), app.key_wrap()));
+    let log = app.log();
     let (ledger, blobs) = (app.state.ledger.clone(), app.state.blobs.clone());
     let captures = Arc::new(BlobCaptures::new(ledger.clone(), blobs));
     let sink = Arc::new(LedgerSink::new(ledger));

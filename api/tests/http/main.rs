@@ -6,6 +6,8 @@ mod common;
 mod access;
 mod claims;
 mod custody;
+mod damage;
+mod edge;
 mod input;
 mod journey;
 mod log;

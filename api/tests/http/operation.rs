@@ -1,6 +1,9 @@
 //! What keeps the server running: health, figures, limits, names of requests, the documentation.
 
+use std::time::{Duration, Instant};
+
 use api::config::Http;
+use api::edge::quota::Holder;
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
@@ -65,8 +68,9 @@ async fn health_figures_and_documentation(_: PgPoolOptions, options: PgConnectOp
     let anybody = app.anonymous();
     anybody.get("/health/live").await.expect_status(200);
     let ready = anybody.get("/health/ready").await.expect_status(200);
-    assert_eq!(ready.body["ready"], true);
-    assert_eq!(ready.body["redis"], "ok");
+    assert_eq!(ready.body["ready"], true, "{}", ready.text);
+    assert_eq!((&ready.body["commands"], &ready.body["reads"]), (&json!("ready"), &json!("ready")));
+    assert_eq!(ready.body["checks"]["redis"], "ok");
     assert!(ready.body["position"].as_u64().is_some_and(|position| position > 0));
 
     app.patient().await;
@@ -95,9 +99,10 @@ async fn health_figures_and_documentation(_: PgPoolOptions, options: PgConnectOp
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_full_server_says_so(_: PgPoolOptions, options: PgConnectOptions) {
-    let limits = Http { max_requests: 2, ..Http::default() };
+    let limits = Http { max_requests: 2, max_requests_per_account: 2, ..Http::default() };
     let app = TestApp::start_with(options, limits).await;
-    let held = app.state.requests.clone().acquire_many_owned(2).await.expect("permits");
+    let held = app.state.gate.signed_in.take(Holder::Account(Uuid::nil()), 2);
+    let held = held.unwrap_or_else(|_| panic!("nobody else is there"));
     let full = app.front_desk().post("/v1/patients", &json!({ "name": { "family": "A" } })).await;
     assert_eq!((full.status, full.code()), (503, "overloaded"));
     assert_eq!(full.header("retry-after"), "1");
@@ -116,12 +121,15 @@ async fn a_position_nobody_reaches_is_not_waited_for_long(
     let app = TestApp::start_with(options, limits).await;
     let (patient, _) = app.patient().await;
     let reader = app.front_desk().with("Ledger-Min-Position", 1_000_000);
+    let begin = Instant::now();
     let reply = reader.get(&format!("/v1/patients/{patient}")).await;
-    assert_eq!((reply.status, reply.code()), (503, "position-not-reached"));
-    assert_eq!(reply.header("retry-after"), "1");
+    assert_eq!((reply.status, reply.code()), (409, "position-beyond-log"));
+    assert_eq!(reply.body["field"], "Ledger-Min-Position");
+    assert!(begin.elapsed() < Duration::from_millis(900), "it was waited for");
 
     app.state.stopping.cancel();
     let ready = app.anonymous().get("/health/ready").await.expect_status(503);
     assert_eq!(ready.body["ready"], false);
+    assert_eq!(ready.body["commands"], "stopping");
     app.stop().await;
 }

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::inference::{BlobCaptures, LedgerSink};
-use audit::postgres::DataKeys;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::value::Digest;
 use domain::wound::{Axis, Boundary, Measurement, MeasurementParts};
-use projections::event::EventLog;
 use projections::worker::{InferenceWorker, ScanAnalyzer, ScanRejection};
 use projections::wound::phantom::{PhantomSpec, generate};
 use projections::wound::{bundle, ply};
@@ -79,7 +77,7 @@ async fn hand_in(caller: &Caller, wound: &str, kind: &str, bytes: &[u8]) -> Repl
 async fn a_scan_is_taken_measured_and_confirmed(_: PgPoolOptions, options: PgConnectOptions) {
     let mut app = TestApp::start(options).await;
     let state = app.state.clone();
-    let log = EventLog::new(app.pool.clone(), DataKeys::new(app.pool.clone(), app.key_wrap()));
+    let log = app.log();
     app.run(Arc::new(InferenceWorker::new(
         log,
         Arc::new(BlobCaptures::new(state.ledger.clone(), state.blobs.clone())),

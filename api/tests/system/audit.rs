@@ -218,7 +218,8 @@ async fn verify_export(instance: &Instance, folder: &Path) -> (i32, Value) {
     let key = instance.verifier_key();
     let mut command = instance.command(["--json", "audit", "verify", "--key", key.as_str()]);
     // An auditor has the folder and the key, and nothing else.
-    for name in ["DATABASE_URL", "LEDGER_KEYS_DIR", "LEDGER_ORIGIN"] {
+    for name in ["DATABASE_URL", "LEDGER_AUDITOR_DATABASE_URL", "LEDGER_KEYS_DIR", "LEDGER_ORIGIN"]
+    {
         command.env_remove(name);
     }
     command.arg(folder);

@@ -10,9 +10,8 @@ use audit::checkpoint::Checkpoint;
 use audit::merkle::verify_consistency;
 use audit::postgres::consistency;
 use audit::proof::{Receipt, verify_receipt};
-use commands::database;
+use commands::database::{self, Login};
 use jiff::ToSpan as _;
-use projections::event::EventLog;
 use projections::read_models::ReadModels;
 use projections::runtime::{RunConfig, Runtime};
 use serde_json::Value;
@@ -286,10 +285,12 @@ pub(crate) async fn read_models_equal_a_rebuild(clinic: &Clinic) {
     let instance = &clinic.instance;
     let survived = documents(&instance.mongodb_uri, instance.name()).await;
     let rebuilt = format!("{}_rebuilt", instance.name());
-    let pool = database::connect(&instance.url).await.expect("a pool");
-    let models = ReadModels::connect(&instance.mongodb_uri, &rebuilt, None).await.expect("a store");
-    let log = EventLog::new(pool.clone(), instance.data_keys());
-    let runtime = Runtime::new(pool, log, models.database(), RunConfig::default());
+    let pool = database::connect(instance.login(Login::Serve)).await.expect("a pool");
+    let log = instance.log();
+    let (uri, tags) = (&instance.mongodb_uri, instance.tags());
+    let models = ReadModels::connect(uri, &rebuilt, None, tags.clone(), log.clone()).await;
+    let models = models.expect("a store");
+    let runtime = Runtime::new(pool, log, models.database(), tags, RunConfig::default());
     for projector in models.projectors() {
         runtime.catch_up(projector.as_ref()).await.expect("the log is read to its end");
     }

@@ -21,15 +21,6 @@ const GROWTH_MIB_MAX: u64 = 24;
 /// From so many scans on growth is growth.
 const STEADY_SCANS: usize = 100;
 
-/// What the process holds in memory now, in MiB.
-fn resident(process: &Process) -> u64 {
-    let path = format!("/proc/{}/status", process.id());
-    let status = std::fs::read_to_string(path).expect("a running process has a status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
-    let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
-    kib.expect("a size in KiB") / 1024
-}
-
 fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();
     values[values.len() / 2]
@@ -64,7 +55,7 @@ async fn a_long_queue_is_answered_once_and_in_steady_memory() {
     let second = Process::worker(&clinic.instance);
     let mut held = Vec::new();
     until("the queue is empty", patience, || {
-        held.push(resident(&second));
+        held.push(Process::resident_mib(second.id()));
         async { clinic.answers().await == scans }
     })
     .await;

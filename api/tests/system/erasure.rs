@@ -192,7 +192,7 @@ async fn nothing_of_an_erased_patient_can_be_read_and_everything_still_verifies(
     let subject: Uuid = gone.id.parse().expect("a UUID");
     // What is looked for below would be found, were it there: each document and each cached one.
     let before = derived_traces(&clinic.instance, &needles).await;
-    assert!(before.iter().any(|place| place == "patients_v1"), "{before:?}");
+    assert!(before.iter().any(|place| place == "patients_v2"), "{before:?}");
     assert!(before.iter().any(|place| place.contains(":patient:")), "{before:?}");
     let backup = Backup::take(&clinic.instance).await;
     assert_eq!(backup.captures.len(), 2);
@@ -223,7 +223,7 @@ async fn nothing_of_an_erased_patient_can_be_read_and_everything_still_verifies(
     assert_nowhere(&clinic, &needles).await;
     let instance = &clinic.instance;
     let left = derived_traces(instance, &others).await;
-    assert!(left.iter().any(|place| place == "patients_v1"), "another patient is untouched");
+    assert!(left.iter().any(|place| place == "patients_v2"), "another patient is untouched");
     let captures = instance.captures();
     assert_eq!(captures.len(), 1, "{captures:?}");
     assert_eq!(std::fs::read(&captures[0]).ok().as_ref(), backup.captures.get(&captures[0]));

@@ -9,7 +9,8 @@ use audit::merkle::empty_root;
 use audit::note::{self, NoteSigner, NoteVerifier};
 use audit::postgres::consistency;
 use audit::witness::AddCheckpoint;
-use commands::{Actor, Clock, Context, Ledger, PurposeOfUse, database};
+use commands::database::{self, Login};
+use commands::{Actor, Clock, Context, Ledger, PurposeOfUse};
 use domain::{Patient, PatientCommand};
 use serde_json::json;
 use sqlx::Executor as _;
@@ -215,7 +216,7 @@ async fn the_witness_alone_keeps_a_restored_backup_from_being_continued() {
     register(&ledger, 3).await;
     ledger.close().await;
     let (address, _served) = witness(&instance.path("witness"), vec![log_key(&instance)]).await;
-    let pool = database::connect(&instance.url).await.expect("a pool");
+    let pool = database::connect(instance.login(Login::Serve)).await.expect("a pool");
     let witnesses = Witnesses::new(vec![address.parse::<Witness>().expect("VKEY@URL")]);
     let witnesses = witnesses.expect("a client");
     let seen = witnesses.seen(&pool, &signer(&instance)).await;

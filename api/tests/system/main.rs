@@ -16,4 +16,5 @@ mod models;
 mod privacy;
 mod rebuild;
 mod receipt;
+mod slow_clients;
 mod support;

@@ -61,8 +61,10 @@ async fn a_dropped_database_and_a_flushed_cache_come_back_identical() {
     // The cache alone: it fills again as documents are read.
     flush(url, name).await;
     assert!(cached(url, name).await.is_empty());
-    let cache = Cache::new(url, name, Duration::from_secs(600)).expect("a cache");
-    let models = ReadModels::connect(uri, name, Some(cache)).await.expect("the read models");
+    let tags = instance.tags();
+    let cache = Cache::new(url, name, Duration::from_secs(600), tags.clone()).expect("a cache");
+    let models = ReadModels::connect(uri, name, Some(cache), tags, instance.log()).await;
+    let models = models.expect("the read models");
     for patient in &patients {
         let id = PatientId::from_uuid(patient.parse().expect("a UUID"));
         models.patient(id, None).await.expect("it reads").expect("it is there");

@@ -30,13 +30,17 @@ pub struct VerifiedEvent {
     position: u64,
     statement: Statement,
     payload: Vec<u8>,
+    header: Vec<u8>,
+    stored: Vec<u8>,
+    signature: [u8; 64],
     leaf: Hash,
 }
 
 impl VerifiedEvent {
     pub(super) fn proved(row: LogRow, examined: Examined) -> VerifiedEvent {
-        let Examined { statement, leaf, .. } = examined;
-        VerifiedEvent { position: row.position, statement, payload: row.payload, leaf }
+        let Examined { statement, leaf, signature } = examined;
+        let LogRow { position, header, statement: stored, payload, .. } = row;
+        VerifiedEvent { position, statement, payload, header, stored, signature, leaf }
     }
 
     /// Where it stands in the log.
@@ -55,6 +59,12 @@ impl VerifiedEvent {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
+    }
+
+    /// The compact JWS.
+    #[must_use]
+    pub fn compact(&self) -> String {
+        jws::compact(&self.header, &self.stored, &self.signature)
     }
 
     /// The leaf hash of the event.
@@ -191,6 +201,27 @@ impl LogReader {
             known.head = Some(Arc::new(head.clone()));
         }
         Ok(head)
+    }
+
+    /// The signed checkpoint of a size, with its note.
+    pub async fn checkpoint_of(
+        &self,
+        connection: &mut PgConnection,
+        size: u64,
+    ) -> Result<(Checkpoint, String), ReadError> {
+        if size > self.size() {
+            self.head(connection).await?;
+        }
+        let keyring = self.keyring(connection).await?;
+        let kind = FindingKind::Checkpoint;
+        let stored = super::checkpoint(connection, size)
+            .await
+            .map_err(|error| ReadError::at(size.saturating_sub(1), kind, error))?;
+        let note = stored.filter(|_| size <= self.size()).ok_or_else(|| {
+            let detail = format!("there is no checkpoint of size {size}");
+            Damage::new(size.saturating_sub(1), kind, detail)
+        })?;
+        Ok((self.checkpoint(&keyring, size, &note)?, note))
     }
 
     /// Reads a signed note of a size that is told beside it.

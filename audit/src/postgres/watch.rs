@@ -3,6 +3,7 @@
 //!
 //! Nothing here has a clock: whoever drives it decides when to take the next step, and rests in between.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::PgConnection;
@@ -14,7 +15,8 @@ use super::examine::{Fetched, examine};
 use super::index::{Entry, StreamSeen};
 use super::range::{covering, missing};
 use super::reader::{LogReader, VerifiedHead, verify_signature};
-use super::{LogRow, StoredKeyring, rows_limited, tiles};
+use super::{LogRow, StoredKeyring, rows_limited, signed, tiles, unsigned};
+use crate::checkpoint::Checkpoint;
 use crate::merkle::{CompactRange, Hash};
 use crate::verify::FindingKind;
 
@@ -218,6 +220,7 @@ impl LogWatch {
         let to = head.size.min(from + FOLLOWED);
         let (size, note) = covering(connection, from, to, head.size).await?;
         let checkpoint = self.reader.checkpoint(&keyring, size, &note)?;
+        let before = tree.clone();
         let mut page = Page { tree, entries: Vec::new() };
         while page.tree.size() < size {
             let (start, end) = (page.tree.size(), size.min(page.tree.size() + FOLLOWED));
@@ -227,7 +230,7 @@ impl LogWatch {
             page = tokio::task::spawn_blocking(read).await.map_err(|_| ReadError::GivenUp)??;
         }
         if page.tree.root() != checkpoint.root {
-            return Err(self.locate(connection, &keyring, from, size).await?.into());
+            return Err(self.locate(connection, &keyring, before, size).await?.into());
         }
         let mut index = self.reader.index_mut();
         // Unless the process has taken in its own appends meanwhile.
@@ -284,7 +287,8 @@ impl LogWatch {
             return Ok(false);
         }
         let keyring = self.reader.keyring(connection).await?;
-        Err(self.locate(connection, &keyring, 0, reread.proved.size()).await?.into())
+        let nothing = CompactRange::new();
+        Err(self.locate(connection, &keyring, nothing, reread.proved.size()).await?.into())
     }
 
     fn compare(&self, tree: &mut CompactRange, rows: &[LogRow], end: u64) -> Result<(), Damage> {
@@ -303,23 +307,25 @@ impl LogWatch {
         if tree.size() < end { Err(missing(tree.size())) } else { Ok(()) }
     }
 
-    /// Which of these positions it is that does not make the root: the first whose signature does not hold, or whose
-    /// leaf is not the stored tile's; else the first of them all.
+    /// Which position it is that does not make the root: the first whose signature does not hold, or whose leaf is not
+    /// the stored tile's, or the first one after the last checkpoint that agrees. `tree` ends before them all.
     async fn locate(
         &self,
         connection: &mut PgConnection,
         keyring: &StoredKeyring,
-        from: u64,
+        mut tree: CompactRange,
         to: u64,
     ) -> Result<Damage, ReadError> {
         let shared = &*self.reader.shared;
-        let mut at = from;
-        let mut differs = None;
-        while at < to {
-            let end = to.min(at - at % 256 + 256);
-            let rows = rows_limited(connection, at, end, Fetched::WithoutPayload).await?;
-            let tile = tiles(connection, 0, at / 256, at / 256 + 1).await?.pop();
-            for (row, position) in rows.iter().zip(at..) {
+        let mut good = tree.size();
+        while tree.size() < to {
+            let from = tree.size();
+            let end = to.min(from - from % 256 + 256);
+            let rows = rows_limited(connection, from, end, Fetched::WithoutPayload).await?;
+            let notes = notes(connection, from, end).await?;
+            let tile = tiles(connection, 0, from / 256, from / 256 + 1).await?.pop();
+            let mut differs = None;
+            for (row, position) in rows.iter().zip(from..) {
                 let examined =
                     match examine(row, &shared.origin, &shared.policy, Fetched::WithoutPayload) {
                         Ok(examined) => examined,
@@ -328,19 +334,33 @@ impl LogWatch {
                 if let Err(damage) = verify_signature(row, &examined, Some(keyring)) {
                     return Ok(damage);
                 }
-                let stored =
-                    tile.as_ref().and_then(|tile| tile.hashes.get((position % 256) as usize));
+                let at = (position % 256) as usize;
+                let stored = tile.as_ref().and_then(|tile| tile.hashes.get(at));
                 if stored.is_some_and(|stored| *stored != examined.leaf) {
                     differs.get_or_insert(position);
                 }
+                tree.push(examined.leaf);
+                let note = notes.get(&tree.size());
+                let checkpoint =
+                    note.and_then(|note| self.reader.checkpoint(keyring, tree.size(), note).ok());
+                match checkpoint {
+                    Some(checkpoint) if checkpoint.root == tree.root() => good = tree.size(),
+                    Some(Checkpoint { size, .. }) => {
+                        let first = differs.unwrap_or(good);
+                        let detail = format!(
+                            "up to {good} the tree agrees with its checkpoints, at {size} it does not"
+                        );
+                        return Ok(Damage::new(first, FindingKind::Root, detail));
+                    }
+                    None => {}
+                }
             }
-            at = end;
+            if tree.size() < end {
+                return Ok(missing(tree.size()));
+            }
         }
-        let detail = match differs {
-            Some(_) => "it is not the event that the stored tile has there".to_owned(),
-            None => format!("the events up to {to} do not make the root of their checkpoint"),
-        };
-        Ok(Damage::new(differs.unwrap_or(from), FindingKind::Root, detail))
+        let detail = format!("the events up to {to} do not make the root of their checkpoint");
+        Ok(Damage::new(good, FindingKind::Root, detail))
     }
 
     fn found_sound(&self, more: bool) {
@@ -390,6 +410,22 @@ impl Page {
         }
         if self.tree.size() < end { Err(missing(self.tree.size())) } else { Ok(self) }
     }
+}
+
+/// The notes of the checkpoints of these sizes.
+async fn notes(
+    connection: &mut PgConnection,
+    after: u64,
+    to: u64,
+) -> Result<HashMap<u64, String>, ReadError> {
+    let stored: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT size, note FROM checkpoints WHERE size > $1 AND size <= $2")
+            .bind(signed(after))
+            .bind(signed(to))
+            .fetch_all(connection)
+            .await?;
+    let text = |(size, note)| Some((unsigned(size), String::from_utf8(note).ok()?));
+    Ok(stored.into_iter().filter_map(text).collect())
 }
 
 /// The last row of the table must be the last one below the head.

@@ -1,18 +1,20 @@
 //! The work of verifying, a chunk at a time.
 
+mod checkpoints;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Finding, FindingKind, LogEntry, Options, Report, Trust};
+use super::{Compared, Finding, FindingKind, LogEntry, Options, Report, Seen, Trust};
 use crate::checkpoint::Checkpoint;
+use crate::custody::{self, Custody, CustodyError};
 use crate::jws;
 use crate::keyring::{Keyring, KeyringError};
 use crate::merkle::{CompactRange, Hash};
 use crate::note::NoteVerifier;
-use crate::seal::{MAX_PAYLOAD, OVERHEAD};
-use crate::statement::{Digest, ENCRYPTION_NONE, Statement};
+use crate::statement::{Digest, Statement};
 use crate::system;
 
 /// What the verifier made of one entry.
@@ -36,13 +38,19 @@ struct Examined {
 
 /// A signature still to be checked, and with which key.
 struct Pending<'a> {
+    at: usize,
     entry: &'a LogEntry,
     key: usize,
 }
 
-struct Expected {
-    note: Option<String>,
-    checkpoint: Option<Checkpoint>,
+/// A checkpoint the tree is to be compared with once it has that size.
+enum Expected {
+    /// A signed one, of the log's own store.
+    Stored(String),
+    /// One whose signature the caller has checked.
+    Pinned(Checkpoint),
+    /// One the auditor saw.
+    Seen(Seen),
 }
 
 /// Verifies a log that is fed to it in order.
@@ -55,6 +63,15 @@ pub struct Verifier {
     events: u64,
     /// Set once entries were missing or superfluous: roots cannot agree after that.
     broken: bool,
+    /// Set once an event could not be read or believed: the log may have keys that are not known here.
+    uncertain: bool,
+    /// How many entries could not be read: each of them may be the next event of some stream.
+    unread: u64,
+    /// Whether somebody else compares the tree, who knows more of it.
+    tree_apart: bool,
+    custody: Custody,
+    leaves_seen: BTreeMap<u64, Vec<(Hash, String)>>,
+    compared: Vec<Compared>,
     good_size: u64,
     bad_root: bool,
     expected: BTreeMap<u64, Vec<Expected>>,
@@ -82,6 +99,12 @@ impl Verifier {
             next: 0,
             events: 0,
             broken: false,
+            uncertain: false,
+            unread: 0,
+            tree_apart: false,
+            custody: Custody::default(),
+            leaves_seen: BTreeMap::new(),
+            compared: Vec::new(),
             good_size: 0,
             bad_root: false,
             expected: BTreeMap::new(),
@@ -96,11 +119,23 @@ impl Verifier {
             findings: Vec::new(),
             more_findings: 0,
         };
-        for pinned in verifier.options.pinned.clone() {
-            let expected = Expected { note: None, checkpoint: Some(pinned.clone()) };
-            verifier.expected.entry(pinned.size).or_default().push(expected);
+        for pinned in std::mem::take(&mut verifier.options.pinned) {
+            verifier.expected.entry(pinned.size).or_default().push(Expected::Pinned(pinned));
+        }
+        for seen in std::mem::take(&mut verifier.options.seen) {
+            for (position, leaf) in seen.leaves() {
+                let leaves = verifier.leaves_seen.entry(position).or_default();
+                leaves.push((leaf, seen.name().to_owned()));
+            }
+            let size = seen.checkpoint().size;
+            verifier.expected.entry(size).or_default().push(Expected::Seen(seen));
         }
         verifier
+    }
+
+    /// Begins at position 0 of a log whose tree the caller compares itself.
+    pub(crate) fn without_tree(trust: Trust, options: Options) -> Self {
+        Self { tree_apart: true, ..Self::new(trust, options) }
     }
 
     /// Leaves so far.
@@ -129,22 +164,67 @@ impl Verifier {
 
     /// Announces a signed checkpoint of a size that is still to come.
     pub fn expect_checkpoint(&mut self, size: u64, note: String) {
-        let expected = Expected { note: Some(note), checkpoint: None };
-        self.expected.entry(size).or_default().push(expected);
+        self.expected.entry(size).or_default().push(Expected::Stored(note));
     }
 
     /// Reports damage that was found elsewhere (a column, a tile, a file).
     pub fn report(&mut self, position: u64, kind: FindingKind, detail: impl Into<String>) {
+        self.take_finding(Finding { position, last: None, kind, detail: detail.into() });
+    }
+
+    /// Reports damage somewhere from `position` to `last`, where it cannot be told more exactly.
+    pub fn report_span(
+        &mut self,
+        position: u64,
+        last: u64,
+        kind: FindingKind,
+        detail: impl Into<String>,
+    ) {
+        let last = Some(last).filter(|last| *last > position);
+        self.take_finding(Finding { position, last, kind, detail: detail.into() });
+    }
+
+    fn take_finding(&mut self, finding: Finding) {
         if self.findings.len() < self.options.max_findings.max(1) {
-            self.findings.push(Finding { position, kind, detail: detail.into() });
+            self.findings.push(finding);
             return;
         }
         // A late pass may find an earlier position: the lowest ones are kept.
         self.more_findings += 1;
-        let last = self.findings.iter_mut().max_by_key(|finding| finding.position);
-        if let Some(last) = last.filter(|last| position < last.position) {
-            *last = Finding { position, kind, detail: detail.into() };
+        let last = self.findings.iter_mut().max_by_key(|finding| finding.order());
+        if let Some(last) = last.filter(|last| finding.order() < last.order()) {
+            *last = finding;
         }
+    }
+
+    /// The lowest position at which an event is certainly wrong: the first damage is there or before.
+    pub(crate) fn first_certain(&self) -> Option<u64> {
+        let of_events = |kind: FindingKind| !kind.is_of_the_whole() && kind != FindingKind::Tile;
+        let named = self.findings.iter().filter(|finding| of_events(finding.kind));
+        named.map(|finding| finding.last.unwrap_or(finding.position)).min()
+    }
+
+    /// Whether the log may have keys that are not known here, because an event could not be believed.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.uncertain || self.keyring.is_none()
+    }
+
+    /// Takes an entry that cannot be taken apart. Its leaf hash is known nevertheless.
+    pub(crate) fn push_unreadable(&mut self, position: u64, leaf: Hash, detail: String) {
+        self.report(position, FindingKind::File, detail);
+        if position == 0 {
+            self.report(0, FindingKind::Genesis, "there is no genesis");
+        }
+        self.skip(1);
+        self.events += 1;
+        self.tree.push(leaf);
+    }
+
+    /// Goes past entries that are missing.
+    pub(crate) fn skip(&mut self, count: u64) {
+        self.next += count;
+        self.unread += count;
+        self.uncertain = true;
     }
 
     /// Whether positions were found missing within a range: what depends on them is no finding of
@@ -154,6 +234,16 @@ impl Verifier {
         self.findings.iter().any(|finding| {
             finding.kind == FindingKind::Missing && positions.contains(&finding.position)
         })
+    }
+
+    /// The log's identity, as the auditor trusts it.
+    pub(crate) fn origin(&self) -> &str {
+        self.trust.origin()
+    }
+
+    /// Counts the final checkpoint among those compared.
+    pub(crate) fn count_checkpoint(&mut self) {
+        self.checkpoints += 1;
     }
 
     /// Counts plaintexts that were opened and compared with their commitments.
@@ -166,9 +256,9 @@ impl Verifier {
         let examined = in_parallel(self.options.threads, entries, examine);
         let mut pending = Vec::with_capacity(entries.len());
         let mut checked = Vec::with_capacity(entries.len());
-        for (entry, examined) in entries.iter().zip(examined) {
+        for (at, (entry, examined)) in entries.iter().zip(examined).enumerate() {
             if let Some(key) = self.take(entry, &examined) {
-                pending.push(Pending { entry, key });
+                pending.push(Pending { at, entry, key });
             }
             checked.push(Checked {
                 position: entry.position,
@@ -183,12 +273,36 @@ impl Verifier {
             periods[pending.key].key.verify(header, statement, signature)
         });
         for (pending, held) in pending.iter().zip(held) {
-            if let Err(error) = held {
-                let position = pending.entry.position;
-                self.report(position, FindingKind::Signature, error.to_string());
+            match held {
+                Err(error) => {
+                    self.uncertain = true;
+                    let position = pending.entry.position;
+                    self.report(position, FindingKind::Signature, error.to_string());
+                }
+                Ok(()) => {
+                    if let Some(statement) = &checked[pending.at].statement {
+                        self.take_custody(pending.entry, statement);
+                    }
+                }
             }
         }
         checked
+    }
+
+    /// Holds, erasures and whose key it is: only what was signed counts.
+    fn take_custody(&mut self, entry: &LogEntry, statement: &Statement) {
+        let Some(payload) = &entry.payload else { return };
+        if Digest::of(payload) != statement.payload.sha256 {
+            return;
+        }
+        if let Err(error) = self.custody.apply(entry.position, statement, payload) {
+            let kind = match error {
+                CustodyError::Erased { .. } => FindingKind::Erased,
+                CustodyError::SecondKey | CustodyError::SharedKey => FindingKind::SubjectKey,
+                _ => FindingKind::Custody,
+            };
+            self.report(entry.position, kind, with_source(&error));
+        }
     }
 
     /// Everything about one entry that depends on those before it. Gives back the key its
@@ -215,6 +329,12 @@ impl Verifier {
             );
         }
         self.next = position + 1;
+        for (leaf, name) in self.leaves_seen.remove(&position).unwrap_or_default() {
+            if leaf != examined.leaf_hash && !self.tree_apart {
+                let detail = format!("the event is not the one of the receipt {name}");
+                self.report(position, FindingKind::Fork, detail);
+            }
+        }
         if entry.leaf_hash.is_some_and(|kept| kept != examined.leaf_hash) {
             self.report(
                 position,
@@ -231,6 +351,7 @@ impl Verifier {
     fn take_statement(&mut self, entry: &LogEntry, examined: &Examined) -> Option<usize> {
         let position = entry.position;
         if examined.kid.is_none() {
+            self.uncertain = true;
             self.report(
                 position,
                 FindingKind::Header,
@@ -240,6 +361,8 @@ impl Verifier {
         let statement = match &examined.statement {
             Ok(statement) => statement,
             Err(problem) => {
+                self.uncertain = true;
+                self.unread += 1;
                 self.report(position, FindingKind::Statement, problem.clone());
                 if position == 0 {
                     self.report(0, FindingKind::Genesis, "there is no genesis");
@@ -266,6 +389,7 @@ impl Verifier {
                     KeyringError::Unknown { .. } => FindingKind::ForeignKey,
                     _ => FindingKind::InactiveKey,
                 };
+                self.uncertain = true;
                 self.report(position, kind, error.to_string());
                 return None;
             }
@@ -286,6 +410,7 @@ impl Verifier {
         let keyring = match Keyring::genesis(statement, payload) {
             Ok(keyring) => keyring,
             Err(error) => {
+                self.uncertain = true;
                 self.report(0, FindingKind::Genesis, with_source(&error));
                 return;
             }
@@ -307,11 +432,13 @@ impl Verifier {
         let Some(keyring) = &mut self.keyring else { return };
         let key = &keyring.periods()[index].key;
         if let Err(error) = key.verify(&entry.header, &entry.statement, &entry.signature) {
+            self.uncertain = true;
             self.report(position, FindingKind::Signature, error.to_string());
             return;
         }
         let payload = entry.payload.as_deref().unwrap_or_default();
         if let Err(error) = keyring.apply(position, statement, payload) {
+            self.uncertain = true;
             self.report(position, FindingKind::Keyring, with_source(&error));
         }
     }
@@ -328,7 +455,11 @@ impl Verifier {
         let head = self.streams.entry((kind, statement.stream_id)).or_insert(0);
         let (expected, found) = (*head + 1, statement.sequence);
         *head = found.max(*head);
-        if found != expected {
+        let unread = found.saturating_sub(expected);
+        if found > expected && unread <= self.unread {
+            // Entries that could not be read were reported, and may be the ones missing here.
+            self.unread -= unread;
+        } else if found != expected {
             let detail = format!("the stream's next sequence is {expected}, not {found}");
             self.report(position, FindingKind::Sequence, detail);
         }
@@ -356,7 +487,8 @@ impl Verifier {
         let said = &statement.payload;
         let Some((digest, size)) = payload else {
             self.payloads_absent += 1;
-            if self.options.require_payloads || statement.stream_type == system::STREAM_TYPE {
+            let clear = [system::STREAM_TYPE, custody::STREAM_TYPE];
+            if self.options.require_payloads || clear.contains(&statement.stream_type.as_str()) {
                 self.report(position, FindingKind::PayloadMissing, "the payload is not there");
             }
             return;
@@ -369,111 +501,62 @@ impl Verifier {
                 "the payload is not the one that was signed",
             );
         }
-        let sealed = said.encryption != ENCRYPTION_NONE;
-        let overhead = if sealed { OVERHEAD as u64 } else { 0 };
-        if said.size < overhead || said.size > MAX_PAYLOAD as u64 + overhead {
-            self.report(
-                position,
-                FindingKind::Payload,
-                "the payload has a size this format does not allow",
-            );
-        }
-    }
-
-    fn compare_checkpoints(&mut self) {
-        let size = self.next;
-        for expected in self.expected.remove(&size).unwrap_or_default() {
-            self.compare_checkpoint(size, &expected);
-        }
-    }
-
-    fn compare_checkpoint(&mut self, size: u64, expected: &Expected) {
-        self.checkpoints += 1;
-        let last = size.saturating_sub(1);
-        let (checkpoint, kind) = match (&expected.note, &expected.checkpoint) {
-            (Some(note), _) => match Checkpoint::from_note(note, &self.checkpoint_keys(size)) {
-                Ok(checkpoint) => (checkpoint, FindingKind::Root),
-                Err(error) => {
-                    let detail = format!("the checkpoint of size {size}: {}", with_source(&error));
-                    self.report(last, FindingKind::Checkpoint, detail);
-                    return;
-                }
-            },
-            (None, Some(pinned)) => (pinned.clone(), FindingKind::Fork),
-            (None, None) => return,
-        };
-        if checkpoint.size != size || checkpoint.origin != self.trust.origin() {
-            let detail = format!(
-                "the checkpoint of size {size} speaks of size {} of {}",
-                checkpoint.size, checkpoint.origin
-            );
-            self.report(last, FindingKind::Checkpoint, detail);
-            return;
-        }
-        if self.broken {
-            return;
-        }
-        if checkpoint.root == self.tree.root() {
-            if !self.bad_root {
-                self.good_size = size;
-            }
-            return;
-        }
-        if !self.bad_root {
-            self.bad_root = true;
-            self.report_root(kind, size);
-        }
-    }
-
-    /// The root is wrong for some position between the last good size and this one.
-    fn report_root(&mut self, kind: FindingKind, size: u64) {
-        let good = self.good_size;
-        let named = self
-            .findings
-            .iter()
-            .map(|finding| finding.position)
-            .filter(|position| (good..size).contains(position))
-            .min();
-        let detail = format!(
-            "the tree of {size} entries has another root than its checkpoint; up to {good} it agrees"
-        );
-        self.report(named.unwrap_or(good), kind, detail);
-    }
-
-    fn checkpoint_keys(&self, size: u64) -> Vec<NoteVerifier> {
-        match &self.keyring {
-            Some(keyring) => keyring.verifiers(size),
-            None => self.trust.keys().to_vec(),
-        }
     }
 
     /// Ends with the checkpoint that must cover exactly the entries there were.
     pub fn finish(&mut self, note: &str) -> Report {
-        // Which keys may have signed it depends on the size it speaks of.
-        let claimed = Checkpoint::peek(note).map_or(self.next, |checkpoint| checkpoint.size);
-        let mut keys = self.checkpoint_keys(claimed);
-        if claimed > self.next {
-            // The keyring ends too early as well; a key the auditor brought along may still tell.
-            keys.extend(self.trust.keys().iter().cloned());
-        }
-        let read = Checkpoint::from_note(note, &keys);
-        let size = read.as_ref().ok().map(|checkpoint| checkpoint.size);
-        match read {
+        match self.authenticate(note) {
             Err(error) => {
-                let detail = format!("the final checkpoint: {}", with_source(&error));
+                let claimed =
+                    Checkpoint::peek(note).map_or(self.next, |checkpoint| checkpoint.size);
                 let last = claimed.min(self.next).saturating_sub(1);
-                self.report(last, FindingKind::Checkpoint, detail);
+                self.report(last, FindingKind::Checkpoint, error);
             }
             Ok(checkpoint) => self.compare_final(&checkpoint),
         }
-        let unreached: Vec<u64> = std::mem::take(&mut self.expected).into_keys().collect();
-        let end = self.next;
-        for size in unreached.into_iter().filter(|size| *size > end) {
-            let detail = format!("a checkpoint of size {size} was seen, but the log ends before");
-            self.report(end, FindingKind::Missing, detail);
+        self.conclude(note)
+    }
+
+    /// Reads the final checkpoint, which a key active at its last position must have signed.
+    pub(crate) fn authenticate(&self, note: &str) -> Result<Checkpoint, String> {
+        // Which keys may have signed it depends on the size it speaks of.
+        let claimed = Checkpoint::peek(note).map_or(self.next, |checkpoint| checkpoint.size);
+        let mut keys = self.checkpoint_keys(claimed);
+        if claimed > self.next || self.is_uncertain() {
+            // The keyring ends too early as well; a key the auditor brought along may still tell.
+            keys.extend(
+                self.trust
+                    .keys()
+                    .iter()
+                    .filter(|key| !keys.contains(key))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
         }
-        self.compare_trust(note);
-        self.findings.sort_by_key(|finding| finding.position);
+        Checkpoint::from_note(note, &keys)
+            .map_err(|error| format!("the final checkpoint: {}", with_source(&error)))
+    }
+
+    /// What is left once the tree was compared: what was seen and never reached, and whom the auditor trusts.
+    pub(crate) fn conclude(&mut self, note: &str) -> Report {
+        let size = self.authenticate(note).ok().map(|checkpoint| checkpoint.size);
+        let end = self.next;
+        for (size, expected) in std::mem::take(&mut self.expected) {
+            let seen = expected.iter().filter_map(|expected| match expected {
+                Expected::Seen(seen) => Some(seen),
+                _ => None,
+            });
+            for seen in seen {
+                self.believe(seen, size);
+            }
+            if size > end {
+                let detail =
+                    format!("a checkpoint of size {size} was seen, but the log ends before");
+                self.report(end, FindingKind::Missing, detail);
+            }
+        }
+        let keys = self.compare_trust(note);
+        self.findings.sort_by_key(Finding::order);
         Report {
             origin: self.trust.origin().to_owned(),
             events: self.events,
@@ -485,6 +568,8 @@ impl Verifier {
             payloads_absent: self.payloads_absent,
             plaintexts: self.plaintexts,
             last_recorded_at: self.latest,
+            keys,
+            compared: self.compared.clone(),
             findings: self.findings.clone(),
             more_findings: self.more_findings,
         }
@@ -510,18 +595,26 @@ impl Verifier {
         }
     }
 
-    /// The chain of keys must begin or end with a key the auditor brought along.
-    fn compare_trust(&mut self, note: &str) {
-        let begins = self
-            .keyring
-            .as_ref()
-            .and_then(|keyring| keyring.periods().first())
-            .is_some_and(|period| self.trust.contains(&period.key));
-        let ends = Checkpoint::from_note(note, self.trust.keys()).is_ok();
-        if !begins && !ends {
+    /// The chain of keys must begin or end with a key the auditor brought along: one that is the log's first, or one
+    /// that counts at the end and signed the checkpoint. Gives back those.
+    fn compare_trust(&mut self, note: &str) -> Vec<String> {
+        let claimed = Checkpoint::peek(note).map_or(self.next, |checkpoint| checkpoint.size);
+        let first = self.keyring.as_ref().and_then(|keyring| keyring.periods().first());
+        let first = first.map(|period| period.key.to_bytes());
+        let active = self.checkpoint_keys(claimed);
+        let vouches = |trusted: &&NoteVerifier| {
+            let begins = Some(trusted.key()) == first;
+            let counts = active.contains(trusted) || self.is_uncertain() || claimed > self.next;
+            begins
+                || (counts && Checkpoint::from_note(note, std::slice::from_ref(*trusted)).is_ok())
+        };
+        let keys: Vec<String> =
+            self.trust.keys().iter().filter(vouches).map(ToString::to_string).collect();
+        if keys.is_empty() {
             let detail = "no trusted key is the log's first key or signed its last checkpoint";
             self.report(0, FindingKind::Untrusted, detail);
         }
+        keys
     }
 }
 

@@ -78,7 +78,7 @@ fn an_export_is_verified_file_by_file() {
     }
     fs::write(folder.path().join("tile/stranger"), b"x").expect("writable");
     let report = verify(folder.path());
-    assert_eq!(report.first_damage().map(|finding| finding.kind), Some(FindingKind::File));
+    assert_eq!(report.first_damage().map(|finding| finding.kind), Some(FindingKind::Stray));
 }
 
 #[test]

@@ -13,20 +13,20 @@ use audit::proof::Receipt;
 use crate::snapshots::receipt;
 use crate::world::{FIRST_KEY_UNTIL, SEEDS, World, keys, world};
 
-/// The interpreter, with the package `cryptography`; says in one line what is left out without it.
-#[expect(clippy::print_stderr, reason = "a test that leaves something out says so")]
-fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("LEDGER_PYTHON").map(PathBuf::from);
-    if python.is_none() {
-        eprintln!("left out: the verifier in Python; LEDGER_PYTHON names no interpreter");
-    }
-    python
+/// The interpreter, with the package `cryptography`: as `make test` names it, or the one of the machine.
+pub(crate) fn python() -> PathBuf {
+    std::env::var_os("LEDGER_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from)
 }
 
 /// Its exit status and what it says.
-fn run<S: AsRef<OsStr>>(python: &Path, arguments: impl IntoIterator<Item = S>) -> (i32, String) {
+pub(crate) fn run<S: AsRef<OsStr>>(
+    python: &Path,
+    arguments: impl IntoIterator<Item = S>,
+) -> (i32, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/verify.py");
-    let output = Command::new(python).arg(script).args(arguments).output().expect("it runs");
+    let output = Command::new(python).arg(script).args(arguments).output();
+    let output =
+        output.expect("an interpreter: LEDGER_PYTHON names one with the package cryptography");
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     (output.status.code().expect("it ends by itself"), said)
@@ -46,7 +46,7 @@ fn export(world: &World, folder: &Path) {
 
 #[test]
 fn it_accepts_a_receipt_and_refuses_a_changed_one() {
-    let Some(python) = python() else { return };
+    let python = python();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("receipt.json");
     let check = |receipt: &Receipt, key: &str| {
@@ -84,7 +84,7 @@ fn it_accepts_a_receipt_and_refuses_a_changed_one() {
 
 #[test]
 fn it_accepts_an_export_and_names_the_position_of_damage() {
-    let Some(python) = python() else { return };
+    let python = python();
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = temporary.path().join("export");
     // Two keys with an overlap, a whole tile and a begun one.
@@ -104,13 +104,13 @@ fn it_accepts_an_export_and_names_the_position_of_damage() {
     assert!(said.contains("300 events") && said.contains("2 keys"), "{said}");
 
     // A byte of an entry, of a payload and of a hash; the last byte of a file belongs to the last record in it.
-    for (name, position) in [
-        ("tile/entries/000", 255),
-        ("tile/entries/001.p/44", 299),
-        ("payloads/000", 255),
-        ("payloads/001.p/44", 299),
-        ("tile/0/000", 255),
-        ("tile/1/000.p/1", 0),
+    for (name, place) in [
+        ("tile/entries/000", "position 255: "),
+        ("tile/entries/001.p/44", "position 299: "),
+        ("payloads/000", "position 255: "),
+        ("payloads/001.p/44", "position 299: "),
+        ("tile/0/000", "position 255: "),
+        ("tile/1/000.p/1", "positions 0 to 255: "),
     ] {
         let path = folder.join(name);
         let good = fs::read(&path).expect("the file");
@@ -119,7 +119,7 @@ fn it_accepts_an_export_and_names_the_position_of_damage() {
         fs::write(&path, bad).expect("written");
         let (status, said) = verify();
         assert_eq!(status, 1, "{name}: {said}");
-        assert!(said.contains(&format!("position {position}: ")), "{name}: {said}");
+        assert!(said.starts_with(&format!("NOT valid: {place}")), "{name}: {said}");
         fs::write(&path, good).expect("written");
     }
     // A checkpoint by a key that was retired, a fork, a stranger among the files, and a key that vouches for nothing.
@@ -133,7 +133,7 @@ fn it_accepts_an_export_and_names_the_position_of_damage() {
     fs::write(&seen, fork.to_note(&keys(&SEEDS[1]).notes).expect("signed")).expect("written");
     let (status, said) = verify();
     assert_eq!(status, 1, "{said}");
-    assert!(said.contains(&format!("position {}: ", fork.size - 1)), "{said}");
+    assert!(said.contains(&format!("positions 0 to {}: ", fork.size - 1)), "{said}");
     fs::write(&seen, earlier).expect("written");
     fs::write(folder.join("stranger"), "?").expect("written");
     assert_eq!(verify().0, 1, "a file that does not belong there");
@@ -142,4 +142,70 @@ fn it_accepts_an_export_and_names_the_position_of_damage() {
     let stranger = keys(&[77; 32]).notes.verifier().to_string();
     let folder = folder.to_str().expect("text");
     assert_eq!(run(&python, ["export", folder, "--key", &stranger]).0, 1, "another key");
+}
+
+#[test]
+fn it_comes_out_as_the_vectors_want() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/vectors");
+    let (status, said) = run(&python(), ["vectors".as_ref(), vectors.as_os_str()]);
+    assert_eq!(status, 0, "{said}");
+    let count: usize = said.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+    assert!(count >= 280, "{said}");
+}
+
+/// What no verifier may choke on: it says in a line what is wrong, and ends with 1.
+#[test]
+fn it_never_ends_in_a_traceback() {
+    let (python, temporary) = (python(), tempfile::tempdir().expect("a folder"));
+    let file = temporary.path().join("receipt.json");
+    let good = serde_json::to_string(&receipt()).expect("JSON");
+    let replaced = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1).into_bytes()
+    };
+    let digits = "9".repeat(5000);
+    let cases: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        b"\xff\xfe".to_vec(),
+        b"null".to_vec(),
+        b"[]".to_vec(),
+        b"{}".to_vec(),
+        "[".repeat(100_000).into_bytes(),
+        format!("{}{}", "{\"a\":".repeat(50_000), "1").into_bytes(),
+        digits.clone().into_bytes(),
+        replaced("\"version\":", &format!("\"version\":{digits},\"x\":")),
+        replaced("\"stream_type\":\"", "\"stream_type\":\"\\ud800"),
+        replaced("\"checkpoint\":\"", "\"checkpoint\":\"\\ud800"),
+        replaced("\"jws\":\"", "\"jws\":\"\\udfff"),
+        replaced("\"jws\":\"", "\"jws\":\"\u{e9}"),
+        replaced("\"position\":6", "\"position\":-0"),
+        replaced("\"position\":6", "\"position\":6.0"),
+        replaced("\"position\":6", "\"position\":true"),
+        replaced("\"proof\":[", "\"proof\":[null,"),
+        replaced("\"events\":[", "\"events\":{},\"x\":["),
+    ];
+    for case in cases {
+        fs::write(&file, &case).expect("written");
+        let (status, said) = run(
+            &python,
+            [OsStr::new("receipt"), file.as_os_str(), "--key".as_ref(), vkey().as_ref()],
+        );
+        let shown = String::from_utf8_lossy(&case[..case.len().min(60)]).into_owned();
+        assert_eq!(status, 1, "{shown}: {said}");
+        assert!(said.starts_with("NOT valid: ") && said.lines().count() == 1, "{shown}: {said}");
+    }
+    for key in ["", "a+b", "a+00000000+AA==", "\u{e9}+00000000+AQ==", &format!("{}\n", vkey())] {
+        let (status, said) =
+            run(&python, [OsStr::new("receipt"), file.as_os_str(), "--key".as_ref(), key.as_ref()]);
+        assert_eq!(status, 1, "{key}: {said}");
+    }
+    let missing = temporary.path().join("missing");
+    for command in ["receipt", "export"] {
+        let (status, said) = run(
+            &python,
+            [command.as_ref(), missing.as_os_str(), "--key".as_ref(), vkey().as_ref()],
+        );
+        assert_eq!(status, 1, "{said}");
+        assert!(said.starts_with("NOT valid: "), "{said}");
+    }
 }

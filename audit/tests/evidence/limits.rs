@@ -63,7 +63,7 @@ fn a_verifier_key_names_itself_by_its_id() {
 
     let refused = |vkey: &str| NoteVerifier::parse(vkey).expect_err(vkey);
     let with_id = |id: &str| format!("{}+{id}+{}", parts[0], parts[2]);
-    let id_form = NoteError::VerifierKey("the id is not eight hexadecimal digits");
+    let id_form = NoteError::VerifierKey("the id is not eight lower-case hexadecimal digits");
     for id in ["", &hexadecimal[1..], &format!("0{hexadecimal}"), "zzzzzzzz"] {
         assert_eq!(refused(&with_id(id)), id_form, "{id}");
     }
@@ -374,8 +374,12 @@ fn trust_is_in_the_keys_of_one_origin() {
 
 #[test]
 fn a_finding_says_where_and_what() {
-    let finding =
-        Finding { position: 7, kind: FindingKind::LeafHash, detail: "it is another".to_owned() };
+    let finding = Finding {
+        position: 7,
+        last: None,
+        kind: FindingKind::LeafHash,
+        detail: "it is another".to_owned(),
+    };
     assert_eq!(finding.to_string(), "position 7: leaf-hash: it is another");
     assert_eq!(FindingKind::PayloadMissing.to_string(), "payload-missing");
 }

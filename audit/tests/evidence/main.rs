@@ -1,7 +1,11 @@
 //! Evidence, tested: published vectors, other implementations, our own vectors, and tampering.
 
+mod cases;
 mod exports;
 mod independent;
+#[path = "../mutations/layout.rs"]
+#[expect(dead_code, reason = "the mutations use more of it")]
+mod layout;
 mod limits;
 #[cfg(feature = "postgres")]
 mod postgres;

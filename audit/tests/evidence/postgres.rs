@@ -18,6 +18,11 @@ const SIZE: u64 = 300;
 /// Writes the rows as the log's writer does.
 pub(crate) async fn store(pool: &PgPool, world: &World) {
     let mut transaction = pool.begin().await.expect("a transaction");
+    // All checkpoints at once, as a restored backup has them: no append of any of them is under way.
+    sqlx::query("SET LOCAL session_replication_role = replica")
+        .execute(&mut *transaction)
+        .await
+        .expect("a superuser");
     for (entry, statement) in world.entries.iter().zip(&world.statements) {
         sqlx::query(
             "INSERT INTO events VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
@@ -220,6 +225,12 @@ async fn one_bit_in_any_column_is_named(pool: PgPool) {
         let first = report.first_damage().unwrap_or_else(|| panic!("{sql} goes unnoticed"));
         assert_eq!(first.position, position, "{sql}: {:#?}", report.findings);
     }
+    let (size, note) = &world.checkpoints[7];
+    let note_of = |note: &[u8]| {
+        format!("UPDATE checkpoints SET note = '\\x{}' WHERE size = {size}", hex::encode(note))
+    };
+    let report = tampered(&pool, &note_of(b"\xff"), &note_of(note.as_bytes())).await;
+    assert_first(&report, size - 1, &[K::Checkpoint], "a checkpoint that is no text");
     let head = "UPDATE ledger_head SET last_recorded_at = last_recorded_at";
     let report = tampered(
         &pool,
@@ -275,7 +286,8 @@ async fn missing_swapped_and_superfluous_rows_are_named(pool: PgPool) {
 
 #[sqlx::test(migrations = "../migrations")]
 async fn the_log_refuses_changes_to_everybody_else(pool: PgPool) {
-    store(&pool, &world(9)).await;
+    // Large enough for a complete tile.
+    store(&pool, &world(SIZE)).await;
     for sql in [
         "UPDATE events SET event_type = 'Other' WHERE position = 1",
         "DELETE FROM events WHERE position = 1",

@@ -545,3 +545,49 @@ async fn a_second_look_finds_what_was_changed_since_and_what_was_put_right(pool:
         assert_eq!(watch.health(), H::Sound { up_to: SIZE });
     }
 }
+
+#[sqlx::test(migrations = "../migrations")]
+async fn without_its_proof_a_range_is_not_believed(pool: PgPool) {
+    use FindingKind as K;
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "DELETE FROM checkpoints").await;
+    let range = reader().verify_range(&mut transaction, 130, 150).await;
+    damaged(range, 149, K::Checkpoint, "no checkpoint");
+    transaction.rollback().await.expect("rolled back");
+
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "UPDATE checkpoints SET note = '\\xff'").await;
+    let range = reader().verify_range(&mut transaction, 130, 150).await;
+    damaged(range, 149, K::Checkpoint, "a checkpoint that is no text");
+    transaction.rollback().await.expect("rolled back");
+
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "DELETE FROM tiles").await;
+    let range = reader().verify_range(&mut transaction, 260, 270).await;
+    damaged(range, 259, K::Tile, "no tiles");
+    transaction.rollback().await.expect("rolled back");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn the_newest_head_is_the_one_remembered(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let (smaller, note) = world.checkpoints.iter().rev().nth(1).expect("one before");
+    let reader = reader();
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let (size, quoted) = (smaller, hex::encode(note));
+    let sql = format!("UPDATE ledger_head SET size = {size}, checkpoint = '\\x{quoted}'");
+    change(&mut transaction, &sql).await;
+    assert_eq!(reader.head(&mut transaction).await.expect("signed").size, *smaller);
+    transaction.rollback().await.expect("rolled back");
+    assert_eq!(reader.head(&mut connection).await.expect("signed").size, SIZE);
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "UPDATE ledger_head SET size = size + 1").await;
+    let head = reader.head(&mut transaction).await;
+    damaged(head, SIZE, FindingKind::Head, "the note that is remembered, of another size");
+    transaction.rollback().await.expect("rolled back");
+}

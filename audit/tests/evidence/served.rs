@@ -1,11 +1,12 @@
 //! Tiles, bundles, roots and keys as they are served from the tables, at every edge of a tile.
 
-use audit::merkle;
+use audit::merkle::{self, MerkleError};
 use audit::postgres::{self, DatabaseError, entry_bundle, hash_tile};
 use audit::tiles::{TILE_WIDTH, hashes_to_bytes};
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 
 use crate::postgres::store;
+use crate::reader::change;
 use crate::world::{ORIGIN, world};
 
 const SIZE: u64 = 600;
@@ -108,4 +109,22 @@ async fn roots_and_keys_come_from_the_tables(pool: PgPool) {
         .expect("valid SQL");
     let damaged = postgres::keyring(connection, ORIGIN).await;
     assert!(matches!(damaged, Err(DatabaseError::Malformed { .. })), "{damaged:?}");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_is_missing_below_the_head_is_named(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "DELETE FROM events WHERE position = 599").await;
+    let missing = |result: Result<Option<Vec<u8>>, DatabaseError>| match result {
+        Err(DatabaseError::Merkle(MerkleError::MissingNode { level, index })) => (level, index),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(missing(hash_tile(&mut transaction, 0, 2, 88).await), (0, 512));
+    assert_eq!(missing(entry_bundle(&mut transaction, 2, 88).await), (0, 599));
+    change(&mut transaction, "DELETE FROM tiles").await;
+    assert_eq!(missing(hash_tile(&mut transaction, 1, 0, 2).await), (8, 0));
+    transaction.rollback().await.expect("rolled back");
 }

@@ -21,6 +21,7 @@
 mod emmett;
 mod growth;
 mod measure;
+mod reading;
 mod stores;
 
 use std::collections::BTreeMap;
@@ -103,6 +104,12 @@ async fn run() -> anyhow::Result<()> {
     steady(&stores, &effort, &mut summary).await?;
     contenders(&stores, &effort, &mut summary).await?;
     growth::history(&stores.log, effort.lengths, &mut summary).await?;
+    reading::verified(
+        &stores.log,
+        effort.lengths.iter().copied().max().unwrap_or(1).min(1_000),
+        &mut summary,
+    )
+    .await?;
     let two = growth::two_writers(&stores.log, effort.commands).await?;
     println!("two writers on one log: {two:.0} commands a second");
     summary.insert("two_writers_per_s".to_owned(), two);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use commands::{Actor, Clock, Context, Keys, Ledger, LedgerConfig, Loaded, PurposeOfUse, database};
+use commands::database::{self, Login};
+use commands::{Actor, Clock, Context, Keys, Ledger, LedgerConfig, Loaded, PurposeOfUse};
 use domain::account::Role;
 use domain::patient::{EditContacts, Patient, PatientCommand, RegisterPatient};
 use domain::value::{ContactParts, ContactPoint, ContactSystem, HumanNameParts, Identifier, Line};
@@ -28,8 +29,7 @@ pub(crate) struct Log {
 
 impl Log {
     async fn make(url: &str) -> anyhow::Result<Log> {
-        database::migrate(url).await?;
-        let (pool, keys) = (database::connect(url).await?, Keys::ephemeral());
+        let (pool, keys) = (connect(url).await?, Keys::ephemeral());
         let ledger = open(&pool, &keys).await?;
         Ok(Log { ledger, pool, keys })
     }
@@ -37,6 +37,17 @@ impl Log {
     /// Opens the log once more, as a process of its own would.
     pub(crate) async fn open(&self) -> anyhow::Result<Ledger> {
         open(&self.pool, &self.keys).await
+    }
+
+    /// As [`Log::open`], and no state is kept.
+    pub(crate) async fn open_without_snapshots(&self) -> anyhow::Result<Ledger> {
+        let config = LedgerConfig { snapshot_every: u64::MAX, ..LedgerConfig::new(ORIGIN) };
+        let (pool, keys) = (self.pool.clone(), self.keys.clone());
+        Ok(Ledger::open(pool, keys, Clock::system(), config).await?)
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     pub(crate) async fn clients(&self, count: usize) -> anyhow::Result<Vec<Client>> {
@@ -50,6 +61,13 @@ impl Log {
             audit::postgres::verify_database(&self.pool, &trust, options, None, |_| {}).await?;
         Ok((report.events, report.is_sound()))
     }
+}
+
+/// A migrated log, by the login of a server.
+async fn connect(owner: &str) -> anyhow::Result<PgPool> {
+    database::migrate(owner, None).await?;
+    let login = database::trial(&owner.parse()?, Login::Serve).await?;
+    Ok(database::connect_with(login).await?)
 }
 
 /// The databases of the contenders.
@@ -103,19 +121,18 @@ impl Stores {
         let wide = || PgPoolOptions::new().max_connections(crate::IN_FLIGHT as u32);
         let log = Log::make(&urls[0]).await?;
         let small = Log::make(&urls[4]).await?;
-        database::migrate(&urls[3]).await?;
         let config = LedgerConfig {
             batch_commands_max: BATCH,
             // What is sealed long before it is appended is not sealed again.
             clock_tolerance: SignedDuration::from_hours(1),
             ..LedgerConfig::new(ORIGIN)
         };
-        let pool = database::connect(&urls[3]).await?;
+        let pool = connect(&urls[3]).await?;
         let sealed_log = pool.clone();
         let sealed = Ledger::open(pool, Keys::ephemeral(), Clock::system(), config).await?;
         let stock = wide().connect(&urls[1]).await?;
         stock.execute(STOCK_TABLE).await?;
-        database::migrate(&urls[2]).await?;
+        database::migrate(&urls[2], None).await?;
         let bare = wide().connect(&urls[2]).await?;
         bare.execute("CREATE SEQUENCE bare_position MINVALUE 0 CACHE 1").await?;
         let emmett_url = urls.pop().context("six databases")?;

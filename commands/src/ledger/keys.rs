@@ -164,8 +164,7 @@ impl Ledger {
                 Err(error) => {
                     match receipt::recorded(&self.inner.pool, context.command_id).await? {
                         Some(recorded) => {
-                            return receipt::replay(&self.inner.pool, context.command_id, recorded)
-                                .await;
+                            return self.replay(context.command_id, recorded).await;
                         }
                         None => return Err(error),
                     }
@@ -175,7 +174,7 @@ impl Ledger {
             match self.append(prepared).await? {
                 Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
                 Answer::Repeated(recorded) => {
-                    return receipt::replay(&self.inner.pool, context.command_id, recorded).await;
+                    return self.replay(context.command_id, recorded).await;
                 }
                 Answer::Again { .. } => {}
             }
@@ -237,8 +236,14 @@ impl Ledger {
     }
 
     async fn stored_keyring(&self) -> Result<StoredKeyring, CommandError> {
+        let origin = self.origin();
+        let own = (system::STREAM_TYPE, system::stream_id(origin));
+        let seen = self.inner.watch.stream_seen(own.0, own.1).map_or(0, |seen| seen.version);
         let mut connection = self.inner.pool.acquire().await?;
-        match keyring(&mut connection, self.origin()).await {
+        match keyring(&mut connection, origin).await {
+            Ok(Some(stored)) if stored.version < seen => {
+                Err(CommandError::Damaged("events of the log's own are missing".into()))
+            }
             Ok(Some(stored)) => Ok(stored),
             Ok(None) => Err(CommandError::Damaged("the log has no genesis".into())),
             Err(DatabaseError::Sqlx(error)) => Err(error.into()),
@@ -268,39 +273,35 @@ impl Ledger {
         .await?;
         let mut done = Rewrapped { rewrapped: 0, current: u64::try_from(current).unwrap_or(0) };
         loop {
-            let mut transaction = self.inner.pool.begin().await?;
             let rows = sqlx::query(
                 "SELECT key_id, kek_id, wrapped FROM keyring.data_keys
-                  WHERE kek_id <> $1 AND wrapped IS NOT NULL ORDER BY key_id LIMIT $2 FOR UPDATE",
+                  WHERE kek_id <> $1 AND wrapped IS NOT NULL ORDER BY key_id LIMIT $2",
             )
             .bind(&newest)
             .bind(REWRAP_PAGE)
-            .fetch_all(&mut *transaction)
+            .fetch_all(&self.inner.pool)
             .await?;
             if rows.is_empty() {
                 return Ok(done);
             }
             let failed = |error| CommandError::from(Unavailable::Keys(Box::new(error)));
-            let (mut ids, mut bytes) = (Vec::new(), Vec::new());
+            let (mut ids, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
             for row in &rows {
-                let key_id: Uuid = row.try_get(0)?;
-                let key = wrap.unwrap(row.try_get(1)?, key_id, row.try_get(2)?).map_err(failed)?;
+                let (key_id, wrapped): (Uuid, &[u8]) = (row.try_get(0)?, row.try_get(2)?);
+                let key = wrap.unwrap(row.try_get(1)?, key_id, wrapped).map_err(failed)?;
                 ids.push(key_id);
-                let wrapped = wrap.wrap(key_id, random::bytes(), &key).map_err(failed)?;
-                bytes.push(wrapped.bytes);
+                before.push(wrapped);
+                after.push(wrap.wrap(key_id, random::bytes(), &key).map_err(failed)?.bytes);
             }
-            sqlx::query(
-                "UPDATE keyring.data_keys k SET kek_id = $1, wrapped = n.wrapped
-                   FROM unnest($2::uuid[], $3::bytea[]) n(key_id, wrapped)
-                  WHERE k.key_id = n.key_id AND k.wrapped IS NOT NULL",
-            )
-            .bind(&newest)
-            .bind(&ids)
-            .bind(&bytes)
-            .execute(&mut *transaction)
-            .await?;
-            transaction.commit().await?;
-            done.rewrapped += ids.len() as u64;
+            // What was erased or wrapped anew meanwhile is not the wrap it was, and is left alone.
+            let rewrapped: i64 = sqlx::query_scalar("SELECT rewrap_data_keys($1, $2, $3, $4)")
+                .bind(&ids)
+                .bind(&before)
+                .bind(&newest)
+                .bind(&after)
+                .fetch_one(&self.inner.pool)
+                .await?;
+            done.rewrapped += u64::try_from(rewrapped).unwrap_or(0);
             progress(done.rewrapped);
         }
     }

@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use audit::postgres::LogHealth;
 use cqrs_es::persist::PersistedEventStore;
 use cqrs_es::{AggregateError, EventStore};
 use domain::Stream;
@@ -11,9 +13,12 @@ use uuid::Uuid;
 
 use super::{Inner, Ledger, Loaded};
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
 use crate::repository::{LedgerEventRepository, RepositoryError};
+
+/// How long a decision waits for the first look at the whole log.
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Clone)]
 pub(crate) struct Cached {
@@ -31,6 +36,7 @@ impl Ledger {
     where
         A: Stream + 'static,
     {
+        self.may_decide::<A>().await?;
         let loaded = self.load_from_log::<A>(id).await?;
         Ok((loaded.version > 0).then_some(loaded))
     }
@@ -47,10 +53,19 @@ impl Ledger {
         // and the size given here is of no effect.
         let store = PersistedEventStore::<_, A>::new_snapshot_store(repository, usize::MAX)
             .with_upcasters(domain::upcasters());
-        let context = store.load_aggregate(&id.to_string()).await.map_err(unreadable)?;
+        // Asked before anything is read: the stream may grow meanwhile, and never shrinks.
+        let held = self.inner.aggregates.get(&(A::TYPE, id)).map_or(0, |held| held.version);
+        let loaded = store.load_aggregate(&id.to_string()).await.map_err(unreadable);
         failpoint!("load.after");
-        let loaded =
-            Loaded { aggregate: context.aggregate, version: context.current_sequence as u64 };
+        let loaded = loaded.and_then(|context| {
+            let (aggregate, version) = (context.aggregate, context.current_sequence as u64);
+            if version < held {
+                let shorter = RepositoryError::Shorter { found: version, seen: held };
+                return Err(CommandError::Damaged(Box::new(shorter)));
+            }
+            Ok(Loaded { aggregate, version })
+        });
+        let loaded = loaded.inspect_err(|error| self.suspect(error))?;
         self.snapshot_if_due(id, begin, &loaded);
         if loaded.version > 0 {
             self.remember(id, loaded.clone());
@@ -59,8 +74,8 @@ impl Ledger {
     }
 
     pub(super) fn repository(&self) -> LedgerEventRepository {
-        let Inner { pool, reader, data_keys, .. } = &*self.inner;
-        LedgerEventRepository::new(pool.clone(), reader.clone(), data_keys.clone())
+        let Inner { pool, watch, data_keys, .. } = &*self.inner;
+        LedgerEventRepository::new(pool.clone(), watch.reader().clone(), data_keys.clone())
     }
 
     /// The state to decide on without reading: the one in memory or, for a stream not seen here, an
@@ -101,9 +116,52 @@ impl Ledger {
     }
 
     pub(super) async fn is_there(&self, stream: &str, id: Uuid) -> Result<bool, CommandError> {
-        let exists = "SELECT EXISTS (SELECT 1 FROM events WHERE aggregate_type = $1
-                                                            AND aggregate_id = $2)";
-        Ok(sqlx::query_scalar(exists).bind(stream).bind(id).fetch_one(&self.inner.pool).await?)
+        if self.inner.watch.stream_seen(stream, id).is_some() {
+            return Ok(true);
+        }
+        let mut connection = self.inner.pool.acquire().await?;
+        let reader = self.inner.watch.reader();
+        let first = reader.stream(&mut connection, (stream, id), 0, 1).await;
+        let first = first.map_err(CommandError::from).inspect_err(|error| self.suspect(error))?;
+        Ok(!first.is_empty())
+    }
+
+    /// Whether something may be decided on such a stream: not on a damaged log, and where access or an erasure is
+    /// decided, not before the log has been read to its end once. Until then a stream whose end was removed looks
+    /// as if it ended there.
+    pub(super) async fn may_decide<A: Stream>(&self) -> Result<(), CommandError> {
+        self.log_is_sound()?;
+        if A::KEEPS_SNAPSHOTS { Ok(()) } else { self.log_is_read().await }
+    }
+
+    pub(super) fn log_is_sound(&self) -> Result<(), CommandError> {
+        match self.inner.watch.damage() {
+            Some(damage) => Err(Unavailable::LogDamaged(damage).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the log has been read to its end once.
+    pub(super) async fn log_is_read(&self) -> Result<(), CommandError> {
+        let watch = &self.inner.watch;
+        if !watch.has_read_all() {
+            let mut health = watch.subscribe();
+            let read = health.wait_for(|health| !matches!(health, LogHealth::Reading { .. }));
+            // Whatever ended the wait, the answer is below.
+            let _ = tokio::time::timeout(FIRST_LOOK_MAX, read).await;
+        }
+        self.log_is_sound()?;
+        match watch.health() {
+            LogHealth::Reading { up_to } => Err(Unavailable::LogUnread { up_to }.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the whole log looked at if this is damage.
+    pub(super) fn suspect(&self, error: &CommandError) {
+        if matches!(error, CommandError::Damaged(_)) {
+            self.inner.suspicion.notify_one();
+        }
     }
 
     /// Keeps the state of a stream that has grown long since it was kept last.
@@ -111,7 +169,7 @@ impl Ledger {
     where
         A: Stream + 'static,
     {
-        if self.inner.snapshots.is_due(before, loaded.version) {
+        if A::KEEPS_SNAPSHOTS && self.inner.snapshots.is_due(before, loaded.version) {
             self.inner.snapshots.write(id, loaded.version, loaded.aggregate.clone());
         }
     }

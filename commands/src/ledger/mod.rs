@@ -10,15 +10,17 @@ mod sealed;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use audit::postgres::LogReader;
+use audit::postgres::{LogHealth, LogReader, LogWatch};
 use cqrs_es::Aggregate;
 use domain::account::Role;
 use domain::disclosure::RecordDisclosure;
-use domain::{Disclosure, DisclosureCommand, Stream};
+use domain::{Disclosure, DisclosureCommand, Stream, WoundEpisode};
 use jiff::SignedDuration;
 use serde::Serialize;
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::actor::Actor;
@@ -36,7 +38,7 @@ use crate::policy::{Authorised, Permission, authorise};
 use crate::random;
 use crate::receipt::{self, Receipt};
 use crate::seal::Sealer;
-use crate::sequencer::Handle;
+use crate::sequencer::{Handle, Known, Recorded};
 use crate::snapshots::Snapshots;
 use crate::streams::log_policy;
 use crate::sweep::SweepError;
@@ -67,7 +69,8 @@ pub struct Ledger {
 
 pub(crate) struct Inner {
     pub(crate) pool: PgPool,
-    pub(crate) reader: LogReader,
+    pub(crate) watch: LogWatch,
+    pub(crate) suspicion: Arc<Notify>,
     pub(crate) keys: Keys,
     pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) sealer: Sealer,
@@ -79,6 +82,10 @@ pub(crate) struct Inner {
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) claims: Arc<ClaimsState>,
     pub(crate) keeper: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) watcher: Mutex<Option<JoinHandle<()>>>,
+    /// Ends the watch; so does the guard, when nobody holds the ledger any more.
+    pub(crate) closing: CancellationToken,
+    pub(crate) _watching: DropGuard,
 }
 
 impl fmt::Debug for Ledger {
@@ -112,6 +119,7 @@ impl Ledger {
         let opened = crate::open::open(&pool, &keys, &clock, &config).await?;
         let reader = LogReader::new(opened.sealer.origin.clone(), log_policy());
         reader.appended_to(opened.published.size);
+        let watch = LogWatch::new(reader);
         let data_keys = Arc::new(DataKeys::new(pool.clone(), keys.key_wrap()));
         let aggregates = Arc::new(Cache::new(AGGREGATES_HALF));
         let memory = Memory { data_keys: data_keys.clone(), aggregates: aggregates.clone() };
@@ -121,12 +129,26 @@ impl Ledger {
             opened.keyring,
             opened.published,
             config.limits(),
-            memory.clone(),
-            Arc::clone(&opened.claims),
+            Known {
+                memory: memory.clone(),
+                claims: Arc::clone(&opened.claims),
+                watch: watch.clone(),
+            },
         );
+        let suspicion = Arc::new(Notify::new());
+        let watching = CancellationToken::new();
+        let driver = crate::watch::Driver {
+            pool: pool.clone(),
+            watch: watch.clone(),
+            memory: memory.clone(),
+            reread_every: config.reread_every,
+            suspicion: suspicion.clone(),
+        };
+        let watcher = crate::watch::start(driver, watching.clone());
         let snapshots = Arc::new(Snapshots::new(
             pool.clone(),
             data_keys.clone(),
+            keys.mac_key("snapshot/v1"),
             opened.sealer.origin.clone(),
             config.snapshot_every,
         ));
@@ -134,7 +156,8 @@ impl Ledger {
             opened.folder.map(|folder| crate::checkpoints::keep(folder, sequencer.subscribe()));
         let inner = Inner {
             pool,
-            reader,
+            watch,
+            suspicion,
             keys,
             data_keys,
             sealer: opened.sealer,
@@ -146,6 +169,9 @@ impl Ledger {
             snapshots,
             claims: opened.claims,
             keeper: Mutex::new(keeper),
+            watcher: Mutex::new(Some(watcher)),
+            closing: watching.clone(),
+            _watching: watching.drop_guard(),
         };
         Ok(Ledger { inner: Arc::new(inner) })
     }
@@ -186,6 +212,7 @@ impl Ledger {
         A: Stream + 'static,
         A::Command: Clone,
     {
+        self.may_decide::<A>().await?;
         let mut fresh = false;
         for _ in 0..ATTEMPTS_MAX {
             let loaded = match if fresh { None } else { self.assumed::<A>(id, context) } {
@@ -219,7 +246,7 @@ impl Ledger {
             match self.append(prepared).await? {
                 Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
                 Answer::Repeated(recorded) => {
-                    return receipt::replay(&self.inner.pool, context.command_id, recorded).await;
+                    return self.replay(context.command_id, recorded).await;
                 }
                 Answer::Again { actual } => {
                     self.inner.aggregates.remove(&(A::TYPE, id));
@@ -284,7 +311,7 @@ impl Ledger {
             match self.append(prepared).await? {
                 Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
                 Answer::Repeated(recorded) => {
-                    return receipt::replay(&self.inner.pool, context.command_id, recorded).await;
+                    return self.replay(context.command_id, recorded).await;
                 }
                 Answer::Again { .. } => {}
             }
@@ -312,7 +339,7 @@ impl Ledger {
         match receipt::recorded(&self.inner.pool, context.command_id).await? {
             None => Err(error),
             Some(recorded) if recorded.request_mac == mac => {
-                receipt::replay(&self.inner.pool, context.command_id, recorded).await
+                self.replay(context.command_id, recorded).await
             }
             Some(_) => Err(CommandError::CommandIdReused),
         }
@@ -329,8 +356,9 @@ impl Ledger {
         age: SignedDuration,
         remove: bool,
     ) -> Result<u64, SweepError> {
-        let repository = self.repository();
-        let named = crate::sweep::named_captures(&self.inner.pool, &repository).await?;
+        self.log_is_read().await?;
+        let wounds = self.inner.watch.streams_of(WoundEpisode::TYPE);
+        let named = crate::sweep::named_captures(wounds, &self.repository()).await?;
         let unnamed = blobs.unnamed(&named, self.inner.clock.now(), age).await?;
         if remove { Ok(blobs.sweep(&unnamed).await?) } else { Ok(unnamed.len() as u64) }
     }
@@ -384,11 +412,17 @@ impl Ledger {
         let Some(recorded) = receipt::recorded(&self.inner.pool, command_id).await? else {
             return Ok(None);
         };
-        let receipt = receipt::replay(&self.inner.pool, command_id, recorded).await?;
+        let receipt = self.replay(command_id, recorded).await?;
         let may = authorise(actor, Permission::ReadLog).is_ok()
             || receipt::actor(&receipt) == Some(actor.id.as_uuid());
         // Whoever may not see it may not learn that it exists either.
         Ok(may.then_some(receipt))
+    }
+
+    async fn replay(&self, command_id: Uuid, recorded: Recorded) -> Result<Receipt, CommandError> {
+        let Inner { pool, watch, .. } = &*self.inner;
+        let receipt = receipt::replay(pool, watch.reader(), command_id, recorded).await;
+        receipt.inspect_err(|error| self.suspect(error))
     }
 
     /// The data key of a patient or account, for what is kept outside the log.
@@ -447,11 +481,22 @@ impl Ledger {
         self.inner.sequencer.is_open()
     }
 
+    /// What this process knows of the whole log: how long each stream is, who is erased, whether it is sound.
+    pub fn watch(&self) -> &LogWatch {
+        &self.inner.watch
+    }
+
+    /// Whether the log is what was signed, as far as this process has read it.
+    pub fn log_health(&self) -> LogHealth {
+        self.inner.watch.health()
+    }
+
     /// Takes no more commands, finishes those that wait, and returns when the last is durable and its
     /// checkpoint is kept outside the database.
     pub async fn close(self) {
         self.inner.sequencer.close();
-        for task in [&self.inner.task, &self.inner.keeper] {
+        self.inner.closing.cancel();
+        for task in [&self.inner.task, &self.inner.keeper, &self.inner.watcher] {
             let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(task) = task
                 && let Err(error) = task.await

@@ -192,6 +192,7 @@ impl Ledger {
     {
         let Prepared { append, state, keys } = prepared;
         let own = append.events.first().map(|event| event.event_id);
+        self.log_is_sound()?;
         failpoint!("queue.before");
         let answer = self.inner.sequencer.send(append).map_err(|refused| match refused {
             NotQueued::Full => CommandError::Overloaded,

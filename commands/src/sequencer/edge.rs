@@ -1,10 +1,13 @@
 //! The tree's right edge in memory: enough to append without reading anything older.
 
-use audit::merkle::{Appended, CompactRange, Hash};
-use audit::postgres::{DatabaseError, load_tiles};
+use audit::checkpoint::Checkpoint;
+use audit::keyring::Keyring;
+use audit::merkle::{Appended, CompactRange, Hash, verify_consistency};
+use audit::postgres::{DatabaseError, consistency, load_tiles};
 use audit::tiles::{Tile, TileBuilder};
 use sqlx::{PgConnection, Row};
 
+use super::Published;
 use crate::failpoints::failpoint;
 
 /// How many leaf hashes are read at a time when another process has appended.
@@ -95,6 +98,44 @@ impl Edge {
                 "the frontier of {size} events is not the one of their leaf hashes"
             )))
         }
+    }
+}
+
+impl Edge {
+    /// The tree must be the one that a checkpoint says, signed by a key active at its size.
+    pub(crate) fn compare(&self, note: &[u8], keyring: &Keyring) -> Result<(), EdgeError> {
+        let size = self.size();
+        let damaged =
+            |what: &str| EdgeError::Damaged(format!("the checkpoint of {size} events {what}"));
+        let note = std::str::from_utf8(note).map_err(|_| damaged("is not text"))?;
+        let checkpoint = Checkpoint::from_note(note, &keyring.verifiers(size))
+            .map_err(|_| damaged("is not signed by an active key"))?;
+        if checkpoint.origin != keyring.origin() || checkpoint.size != size {
+            return Err(damaged("speaks of another log or size"));
+        }
+        if checkpoint.root != self.root() {
+            return Err(damaged("has another root than the stored leaf hashes"));
+        }
+        Ok(())
+    }
+
+    /// The tree must contain what this process has published: whoever set the log back must not have it forked.
+    pub(crate) async fn continues(
+        &self,
+        connection: &mut PgConnection,
+        published: &Published,
+    ) -> Result<(), EdgeError> {
+        let (old, new) = (published.size, self.size());
+        let damaged =
+            |what: &str| EdgeError::Damaged(format!("the log of {new} events {what} of {old}"));
+        let before = Checkpoint::peek(&published.checkpoint)
+            .map_err(|_| damaged("follows a malformed checkpoint"))?;
+        if new < old {
+            return Err(damaged("is shorter than the published one"));
+        }
+        let proof = if new == old { Vec::new() } else { consistency(connection, old, new).await? };
+        verify_consistency(old, new, &proof, &before.root, &self.root())
+            .map_err(|_| damaged("does not contain the published one"))
     }
 }
 

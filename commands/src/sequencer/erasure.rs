@@ -11,11 +11,8 @@ use crate::memory::Memory;
 
 /// What leaves the database together with a subject's key, each by the subject as `$1`. Derived tables
 /// that hold something of a subject belong here; the claims go with the batch's own (`buckets`).
-const GONE_WITH_THE_KEY: [&str; 2] = [
-    "UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()
-      WHERE subject = $1 AND wrapped IS NOT NULL",
-    "DELETE FROM snapshots WHERE subject = $1",
-];
+const GONE_WITH_THE_KEY: [&str; 2] =
+    ["SELECT destroy_data_key($1)", "DELETE FROM snapshots WHERE subject = $1"];
 
 /// Which subjects are erased, as far as this process knows.
 pub(crate) struct Erasures {
@@ -51,7 +48,8 @@ impl Erasures {
     }
 }
 
-/// Destroys a subject's key and what goes with it. Commits nothing.
+/// Destroys a subject's key and what goes with it, once the event that says so is among the rows of the transaction. Commits
+/// nothing.
 pub(crate) async fn destroy(
     connection: &mut PgConnection,
     subject: Uuid,
@@ -65,20 +63,5 @@ pub(crate) async fn destroy(
 /// Destroys the keys of erased subjects that are there again, because the keys were restored from a
 /// backup older than the erasure. Gives back how many.
 pub(crate) async fn destroy_again(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    // The names stand in the statement, and are not parameters, so that the planner knows how few these
-    // events are.
-    sqlx::query_scalar(
-        "WITH destroyed AS (
-           UPDATE keyring.data_keys k SET wrapped = NULL, destroyed_at = now()
-             FROM events e
-            WHERE e.aggregate_type = 'custody' AND e.event_type = 'SubjectErased'
-              AND k.subject = e.aggregate_id AND k.wrapped IS NOT NULL
-           RETURNING 1
-         ), moved AS (
-           UPDATE ledger_head SET epoch = epoch + 1 WHERE EXISTS (SELECT 1 FROM destroyed)
-         )
-         SELECT count(*) FROM destroyed",
-    )
-    .fetch_one(connection)
-    .await
+    sqlx::query_scalar("SELECT destroy_keys_again()").fetch_one(connection).await
 }

@@ -4,6 +4,7 @@ use audit::checkpoint::CheckpointError;
 use audit::postgres::DatabaseError;
 
 use super::edge::EdgeError;
+use super::strays::StrayError;
 use crate::signing::SigningError;
 
 /// Why a batch failed as a whole.
@@ -27,6 +28,8 @@ pub(super) enum BatchError {
     Timeout { seconds: u64 },
     #[error("the append was given up")]
     GivenUp,
+    #[error("the rows beyond the head cannot be set aside")]
+    Strays(#[source] StrayError),
     #[error("the batch before it failed")]
     Predecessor,
     #[error("the claims read are not those known")]
@@ -50,6 +53,14 @@ impl BatchError {
         let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
         error.code().is_some_and(|code| code.starts_with("23"))
             && error.table().is_some_and(|table| matches!(table, "claims_unique" | "claims_busy"))
+    }
+
+    /// Whether a row of the log that was to be inserted is there already.
+    pub(super) fn meets_a_row_of_the_log(&self) -> bool {
+        let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
+        let of_the_log = ["events", "checkpoints", "tiles"];
+        error.is_unique_violation()
+            && error.table().is_some_and(|table| of_the_log.contains(&table))
     }
 
     /// Whether another try on a new connection may help. It is safe even if this one was committed after

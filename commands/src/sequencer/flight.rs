@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::append::Queued;
 use super::failure::BatchError;
+use super::growth::Growth;
 use super::log::{self, Advance};
 use super::pipeline::ClaimsStep;
 use super::pipeline::{Outcome, commit_within};
@@ -22,6 +23,7 @@ pub(super) struct Flight {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) published: Published,
     pub(super) events: u64,
+    pub(super) growth: Growth,
     pub(super) has_claims: bool,
     pub(super) claims: ClaimsStep,
     /// What no other batch may write beside this one.

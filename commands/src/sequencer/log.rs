@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::append::{Append, Recorded};
 use super::decide::Facts;
-use super::edge::unsigned;
+use super::edge::{signed, unsigned};
 use crate::failpoints::failpoint;
 
 /// The locked right edge.
@@ -16,6 +16,7 @@ use crate::failpoints::failpoint;
 pub(crate) struct Head {
     pub(crate) size: u64,
     pub(crate) frontier: Vec<u8>,
+    pub(crate) checkpoint: Vec<u8>,
     pub(crate) last_recorded_at: Timestamp,
     pub(crate) epoch: i64,
     /// The seal of the claims; empty if there is none.
@@ -42,15 +43,14 @@ pub(crate) async fn begin_locked(
     // timestamp depends on the session.
     let rows = connection
         .fetch_all(
-            "BEGIN; \
-             SELECT size, frontier, (extract(epoch FROM last_recorded_at) * 1000000)::bigint, epoch \
-             FROM ledger_head FOR UPDATE; \
+            "BEGIN; SELECT log_size, log_frontier, recorded_micros, log_epoch, log_checkpoint \
+             FROM lock_ledger_head(); \
              SELECT tag FROM claims_seal",
         )
         .await?;
     failpoint!("begin-locked.after");
     let seal = rows.iter().find(|row| row.len() == 1);
-    let Some(row) = rows.iter().find(|row| row.len() == 4) else { return Ok(None) };
+    let Some(row) = rows.iter().find(|row| row.len() == 5) else { return Ok(None) };
     let micros: i64 = row.try_get(2)?;
     Ok(Some(Head {
         size: unsigned(row.try_get(0)?),
@@ -58,6 +58,7 @@ pub(crate) async fn begin_locked(
         last_recorded_at: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MIN),
         epoch: row.try_get(3)?,
         claims_tag: seal.map(|seal| seal.try_get(0)).transpose()?.unwrap_or_default(),
+        checkpoint: row.try_get(4)?,
     }))
 }
 
@@ -89,7 +90,24 @@ pub(crate) async fn commit(
     connection: &mut PgConnection,
     advance: &Advance,
 ) -> Result<(), sqlx::Error> {
-    // By the simple protocol, which takes no parameters: numbers and hexadecimal digits need none.
+    let statement = format!("{}; COMMIT", statement(advance));
+    failpoint!("commit.before");
+    connection.execute(statement.as_str()).await?;
+    failpoint!("commit.after");
+    Ok(())
+}
+
+/// Moves the head of a log that has just begun. Commits nothing yet.
+pub(crate) async fn advance(
+    connection: &mut PgConnection,
+    advance: &Advance,
+) -> Result<(), sqlx::Error> {
+    connection.execute(statement(advance).as_str()).await?;
+    Ok(())
+}
+
+/// For the simple protocol, which takes no parameters: numbers and hexadecimal digits need none.
+fn statement(advance: &Advance) -> String {
     let Advance { expected_size, expected_epoch, size, .. } = advance;
     let expected_frontier = hex::encode(&advance.expected_frontier);
     let frontier = hex::encode(&advance.frontier);
@@ -98,18 +116,13 @@ pub(crate) async fn commit(
     let epochs = i32::from(advance.moves_epoch);
     // The head first: the seal is for the log as it is.
     let seal = match &advance.claims_tag {
-        Some(tag) => format!("SELECT seal_claims({size}, '\\x{}'); ", hex::encode(tag)),
+        Some(tag) => format!("; SELECT seal_claims({size}, '\\x{}')", hex::encode(tag)),
         None => String::new(),
     };
-    let statement = format!(
+    format!(
         "SELECT advance_ledger_head({expected_size}, '\\x{expected_frontier}', {expected_epoch}, \
-                                    {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}); \
-         {seal}COMMIT"
-    );
-    failpoint!("commit.before");
-    connection.execute(statement.as_str()).await?;
-    failpoint!("commit.after");
-    Ok(())
+                                    {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}){seal}"
+    )
 }
 
 const READ_COMMANDS_AND_HEADS: &str = "
@@ -118,15 +131,17 @@ SELECT 0::int2, command_id, first_position, event_count::int8, log_size, request
 UNION ALL
 SELECT 1::int2, s.id, s.n, coalesce(
          (SELECT sequence FROM events e WHERE e.aggregate_type = s.type AND e.aggregate_id = s.id
+             AND e.position < $5
           ORDER BY sequence DESC LIMIT 1), 0), 0, NULL
   FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY s(type, id, n)
 UNION ALL
 SELECT 2::int2, subject, 0, 0, 0, NULL FROM keyring.data_keys WHERE subject = ANY($4)";
 
-/// Reads everything the batch could collide with, but the claims.
+/// Reads everything the batch could collide with, below the position it is to have, but the claims.
 pub(crate) async fn read_facts(
     connection: &mut PgConnection,
     batch: &[&Append],
+    first: u64,
 ) -> Result<Facts, sqlx::Error> {
     let mut facts = Facts::default();
     let ids: Vec<Uuid> = batch.iter().map(|append| append.command_id).collect();
@@ -147,6 +162,7 @@ pub(crate) async fn read_facts(
         .bind(&types)
         .bind(&stream_ids)
         .bind(&subjects)
+        .bind(signed(first))
         .fetch_all(&mut *connection)
         .await?;
     failpoint!("facts.after");

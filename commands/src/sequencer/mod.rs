@@ -15,14 +15,16 @@ mod edge;
 mod erasure;
 mod failure;
 mod flight;
+mod growth;
 mod log;
 mod pipeline;
+mod strays;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::postgres::StoredKeyring;
+use audit::postgres::{LogWatch, StoredKeyring};
 use jiff::SignedDuration;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,10 +38,13 @@ use crate::signing::Signing;
 pub(crate) use append::{
     Append, Appended, Expected, NewKey, Queued, Recorded, Rejection, SealedEvent,
 };
+pub(crate) use buckets::ClaimsWrite;
 pub(crate) use claims::{Change, Resource};
 pub(crate) use edge::{Edge, EdgeError, signed, unsigned};
 pub(crate) use erasure::destroy_again;
-pub(crate) use log::begin_locked;
+pub(crate) use log::{Advance, advance, begin_locked};
+pub(crate) use strays::{StrayError, set_aside};
+pub(crate) use write::{Statements, Write};
 
 use pipeline::Sequencer;
 
@@ -113,6 +118,13 @@ impl Handle {
     }
 }
 
+/// What a process knows beside the log's right edge, shared with its requests.
+pub(crate) struct Known {
+    pub(crate) memory: Memory,
+    pub(crate) claims: Arc<ClaimsState>,
+    pub(crate) watch: LogWatch,
+}
+
 /// Starts the sequencer; it ends once it is closed, or every handle is gone, and the queue is empty.
 pub(crate) fn start(
     pool: PgPool,
@@ -120,13 +132,12 @@ pub(crate) fn start(
     keyring: StoredKeyring,
     published: Published,
     limits: Limits,
-    memory: Memory,
-    claims: Arc<ClaimsState>,
+    known: Known,
 ) -> (Handle, JoinHandle<()>) {
     let (queue, waiting) = mpsc::channel(limits.queue_commands);
     let (publish, seen) = watch::channel(published);
     let closing = CancellationToken::new();
-    let sequencer = Sequencer::new(pool, signing, keyring, limits, memory, claims, publish);
+    let sequencer = Sequencer::new(pool, signing, keyring, limits, known, publish);
     let task = tokio::spawn(sequencer.run(waiting, closing.clone()));
     (Handle { queue, published: seen, closing }, task)
 }

@@ -1,17 +1,22 @@
 //! Batches, one after the other and overlapping: decided, written, committed.
 
+mod outcomes;
+mod reading;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use audit::checkpoint::Checkpoint;
 use audit::merkle::Hash;
-use audit::postgres::StoredKeyring;
+use audit::postgres::{LogWatch, StoredKeyring};
 use jiff::Timestamp;
 use sqlx::{Executor, PgConnection, PgPool};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use outcomes::outcomes;
 
 use super::append::{Append, Appended, AppendedEvents, Queued, Rejection};
 use super::buckets::{self, Touched, count_damaged};
@@ -20,13 +25,14 @@ use super::edge::Edge;
 use super::erasure::{self, Erasures};
 use super::failure::BatchError;
 use super::flight::{self, Flight, Work};
+use super::growth::Growth;
 use super::log::{self, Advance};
+use super::strays::{self, StrayError};
 use super::write::{Statements, Write};
-use super::{Limits, Published};
+use super::{Known, Limits, Published};
 use crate::cache::Cache;
-use crate::claims::{BucketChange, ClaimsState, SealedHead, Sum};
+use crate::claims::{BucketChange, ClaimsState, Sum};
 use crate::failpoints::failpoint;
-use crate::memory::Memory;
 use crate::signing::Signing;
 
 /// How many batches lock the head first after somebody else was seen to append, or a batch was refused.
@@ -73,6 +79,7 @@ struct Written {
     published: Published,
     events: u64,
     claims: ClaimsStep,
+    growth: Growth,
     erased: Option<Uuid>,
 }
 
@@ -81,6 +88,7 @@ struct Planned {
     advance: Advance,
     published: Published,
     events: u64,
+    growth: Growth,
     has_claims: bool,
     claims: ClaimsStep,
     erased: Option<Uuid>,
@@ -103,6 +111,7 @@ pub(super) struct Sequencer {
     erasures: Erasures,
     /// What is durable of the claims.
     claims: Arc<ClaimsState>,
+    watch: LogWatch,
     idle: Vec<PgConnection>,
     /// None at the start and after any failure: then it is read under the head's lock.
     tip: Option<Tip>,
@@ -120,10 +129,10 @@ impl Sequencer {
         signing: Arc<Signing>,
         keyring: StoredKeyring,
         limits: Limits,
-        memory: Memory,
-        claims: Arc<ClaimsState>,
+        known: Known,
         publish: watch::Sender<Published>,
     ) -> Sequencer {
+        let Known { memory, claims, watch } = known;
         Sequencer {
             pool,
             signing,
@@ -132,6 +141,7 @@ impl Sequencer {
             limits,
             erasures: Erasures::new(memory),
             claims,
+            watch,
             idle: Vec::new(),
             tip: None,
             versions: Cache::new(VERSIONS_HALF),
@@ -216,8 +226,16 @@ impl Sequencer {
         let started = Instant::now();
         match self.plan_upon_memory(&batch).await {
             Ok((connection, Plan { outcomes, write: Some(write) })) => {
-                let Planned { statements, advance, published, events, has_claims, claims, .. } =
-                    write;
+                let Planned {
+                    statements,
+                    advance,
+                    published,
+                    events,
+                    growth,
+                    has_claims,
+                    claims,
+                    ..
+                } = write;
                 let before = self.flights.back().map(|flight| flight.progress.clone());
                 let work = Work { connection, statements, advance, before };
                 let (task, progress) = flight::launch(self.limits, work);
@@ -227,6 +245,7 @@ impl Sequencer {
                     outcomes,
                     published,
                     events,
+                    growth,
                     has_claims,
                     claims,
                     unique,
@@ -274,6 +293,10 @@ impl Sequencer {
                 tracing::warn!(error = error.chain(), "the append is tried again");
                 self.attempt(&batch).await
             }
+            // Under the lock nobody else appends: what is there already was inserted past the ledger.
+            Err(error) if error.meets_a_row_of_the_log() && self.quarantine().await => {
+                self.attempt(&batch).await
+            }
             outcome => outcome,
         };
         metrics::histogram!("ledger_append_seconds").record(started.elapsed().as_secs_f64());
@@ -309,6 +332,27 @@ impl Sequencer {
         }
     }
 
+    /// Moves strays out of the way; answers whether there were any.
+    async fn quarantine(&mut self) -> bool {
+        let limit = self.limits.transaction;
+        let verifiers = self.keyring.keyring.verifiers(u64::MAX);
+        let moving = async {
+            let mut connection = self.connection().await?;
+            let moved = strays::set_aside(&mut connection, &verifiers).await?;
+            self.idle.push(connection);
+            Ok::<_, StrayError>(moved)
+        };
+        match tokio::time::timeout(limit, moving).await {
+            Ok(Ok(moved)) => moved > 0,
+            Ok(Err(error)) => {
+                let error = BatchError::Strays(error);
+                tracing::error!(error = error.chain(), "what is beyond the head is left there");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
     async fn attempt(&mut self, batch: &[Queued]) -> Result<Vec<Outcome>, BatchError> {
         let limit = self.limits.transaction;
         let written = tokio::time::timeout(limit, self.write_locked(batch))
@@ -320,7 +364,7 @@ impl Sequencer {
                 return Ok(outcomes);
             }
             Ok((connection, outcomes, Some(written))) => {
-                let Written { advance, published, events, claims, erased } = written;
+                let Written { advance, published, events, growth, claims, erased } = written;
                 commit_within(self.limits, connection, &advance).await.map(|connection| {
                     self.idle.push(connection);
                     self.claims.committed(claims.before, claims.after, &claims.changes);
@@ -331,7 +375,7 @@ impl Sequencer {
                         // The next batch must see what changed.
                         self.forget_the_tip();
                     }
-                    self.published(published, events);
+                    self.published(published, events, &growth);
                     outcomes
                 })
             }
@@ -360,7 +404,7 @@ impl Sequencer {
                 self.claims.committed(*before, *after, changes);
                 metrics::histogram!("ledger_append_seconds")
                     .record(flight.started.elapsed().as_secs_f64());
-                self.published(flight.published, flight.events);
+                self.published(flight.published, flight.events, &flight.growth);
                 self.answer(flight.batch, flight.outcomes);
             }
             Err(error) => {
@@ -387,7 +431,8 @@ impl Sequencer {
         self.versions = Cache::new(VERSIONS_HALF);
     }
 
-    fn published(&self, published: Published, events: u64) {
+    fn published(&self, published: Published, events: u64, growth: &Growth) {
+        growth.tell(&self.watch);
         metrics::counter!("ledger_events_total").increment(events);
         self.publish.send_replace(published);
     }
@@ -401,7 +446,8 @@ impl Sequencer {
         let limit = self.limits.transaction;
         let reading = async {
             let mut connection = self.connection().await?;
-            let facts = self.facts(&mut connection, batch, false).await?;
+            let first = self.tip.as_ref().ok_or(BatchError::GivenUp)?.edge.size();
+            let facts = self.facts(&mut connection, batch, first, false).await?;
             let touched = self.touched(&mut connection, batch).await?;
             if !touched.damaged.is_empty() {
                 return Err(BatchError::ClaimsMoved);
@@ -423,7 +469,7 @@ impl Sequencer {
         let mut connection = self.connection().await?;
         let tip = self.tip.take();
         let tip = self.lock(&mut connection, tip).await?;
-        let facts = self.facts(&mut connection, batch, true).await?;
+        let facts = self.facts(&mut connection, batch, tip.edge.size(), true).await?;
         let touched = self.touched(&mut connection, batch).await?;
         let refused = batch.iter().map(|queued| &queued.append);
         for append in refused.filter(|append| touched.damaged.contains(&append.command_id)) {
@@ -438,12 +484,16 @@ impl Sequencer {
             log::rollback(&mut connection).await?;
             return Ok((connection, outcomes, None));
         };
-        let Planned { statements, advance, published, events, claims, erased, .. } = write;
+        let Planned { statements, advance, published, events, growth, claims, erased, .. } = write;
         statements.execute(&mut connection).await?;
         if let Some(subject) = erased {
             erasure::destroy(&mut connection, subject).await?;
         }
-        Ok((connection, outcomes, Some(Written { advance, published, events, claims, erased })))
+        Ok((
+            connection,
+            outcomes,
+            Some(Written { advance, published, events, growth, claims, erased }),
+        ))
     }
 
     async fn connection(&mut self) -> Result<PgConnection, sqlx::Error> {
@@ -502,6 +552,9 @@ impl Sequencer {
         for event in accepted.iter().flat_map(|append| &append.events) {
             self.versions.insert((event.stream_type, event.stream_id), event.sequence);
         }
+        let frontier = tip.edge.frontier();
+        let growing = accepted.iter().flat_map(|append| &append.events);
+        let growth = Growth::new(&self.watch, &expected_frontier, &frontier, growing);
         let statements = Statements::of(&Write {
             first,
             accepted,
@@ -512,7 +565,6 @@ impl Sequencer {
         })?;
         let published =
             Published { size: appended.size, checkpoint: Arc::from(checkpoint.as_str()) };
-        let frontier = tip.edge.frontier();
         let tags = self.claims.tags();
         let claims_tag = tip.claims.map(|sum| tags.seal(appended.size, &frontier, sum));
         let claims = ClaimsStep { before: first, after: appended.size, changes: claims.buckets };
@@ -536,93 +588,12 @@ impl Sequencer {
                 advance,
                 published,
                 events,
+                growth,
                 has_claims,
                 claims,
                 erased,
             }),
         })
-    }
-
-    /// Begins a transaction under the head's lock, and learns what others have appended.
-    async fn lock(
-        &mut self,
-        connection: &mut PgConnection,
-        tip: Option<Tip>,
-    ) -> Result<Tip, BatchError> {
-        let head = log::begin_locked(connection).await?.ok_or(BatchError::NoLog)?;
-        let undisturbed = tip.as_ref().is_some_and(|tip| tip.edge.size() == head.size);
-        if undisturbed {
-            self.careful = self.careful.saturating_sub(1);
-        } else {
-            self.versions = Cache::new(VERSIONS_HALF);
-            // After a failure nothing is known of others, and the count stands as it is.
-            if tip.is_some() {
-                self.careful = CAREFUL_BATCHES;
-            }
-        }
-        let mut edge = match tip {
-            Some(tip) => tip.edge,
-            None => Edge::recompute(connection, head.size).await?,
-        };
-        edge.catch_up(connection, head.size, &head.frontier).await?;
-        if head.epoch != self.epoch {
-            self.erasures.learn(connection).await?;
-            let origin = self.keyring.keyring.origin().to_owned();
-            let stored = audit::postgres::keyring(connection, &origin)
-                .await
-                .map_err(BatchError::Keyring)?
-                .ok_or(BatchError::NoLog)?;
-            if stored != self.keyring {
-                self.signing.follow(&stored.keyring, head.size)?;
-                self.keyring = stored;
-            }
-            self.epoch = head.epoch;
-        }
-        let sealed =
-            SealedHead { size: head.size, frontier: &head.frontier, tag: &head.claims_tag };
-        let is_sealed = self.claims.accept(&sealed) || self.claims.refresh(connection).await?;
-        let claims = if is_sealed { self.claims.sum() } else { None };
-        Ok(Tip { edge, last_recorded_at: head.last_recorded_at, claims })
-    }
-
-    /// The claims that the batch touches, proved.
-    async fn touched(
-        &self,
-        connection: &mut PgConnection,
-        batch: &[Queued],
-    ) -> Result<Touched, BatchError> {
-        let batch: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
-        Ok(buckets::read(connection, &batch, &self.claims).await?)
-    }
-
-    /// What the batch could collide with. Without the lock only what is not in memory is read; what is
-    /// missed that way, a unique index refuses.
-    async fn facts(
-        &self,
-        connection: &mut PgConnection,
-        batch: &[Queued],
-        locked: bool,
-    ) -> Result<Facts, BatchError> {
-        let batch: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
-        let streams = || batch.iter().flat_map(|append| &append.expected);
-        let known = |stream: &(&'static str, Uuid)| self.versions.get(stream);
-        let all_known = streams()
-            .all(|expected| known(&(expected.stream_type, expected.stream_id)).is_some())
-            && batch.iter().all(|append| append.claims.is_empty() && append.new_keys.is_empty());
-        let mut facts = if locked || !all_known {
-            log::read_facts(connection, &batch).await?
-        } else {
-            Facts::default()
-        };
-        // What is under way is known only here.
-        for expected in streams() {
-            let stream = (expected.stream_type, expected.stream_id);
-            if let Some(version) = known(&stream) {
-                facts.versions.insert(stream, version);
-            }
-        }
-        facts.erased = self.erasures.among(&batch);
-        Ok(facts)
     }
 
     fn answer(&self, batch: Vec<Queued>, outcomes: Vec<Outcome>) {
@@ -681,35 +652,6 @@ pub(super) async fn commit_within(
         .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() })?
         .map_err(BatchError::Commit)?;
     Ok(connection)
-}
-
-fn outcomes(verdicts: Vec<Verdict>, head: u64, proofs: Vec<Vec<Hash>>) -> Vec<Outcome> {
-    let mut proofs = proofs.into_iter();
-    let mut offsets = verdicts
-        .iter()
-        .filter_map(|verdict| match verdict {
-            Verdict::Append { offset } => Some(*offset),
-            _ => None,
-        })
-        .skip(1)
-        .collect::<Vec<_>>()
-        .into_iter();
-    verdicts
-        .into_iter()
-        .map(|verdict| match verdict {
-            Verdict::Append { offset } => {
-                let count = offsets.next().map_or(usize::MAX, |next| {
-                    usize::try_from(next - offset).unwrap_or(usize::MAX)
-                });
-                Outcome::Appended {
-                    first: head + offset,
-                    proofs: proofs.by_ref().take(count).collect(),
-                }
-            }
-            Verdict::Reject(rejection) => Outcome::Rejected(rejection),
-            Verdict::Same { as_index } => Outcome::Same { as_index },
-        })
-        .collect()
 }
 
 /// A connection of the sequencer's own, with plans that do not depend on the statistics of tables that

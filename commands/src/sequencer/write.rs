@@ -1,4 +1,5 @@
-//! What a batch writes: one statement for each kind of row, whatever the number of commands.
+//! What a batch writes: one call for each kind of row, whatever the number of commands. The functions stand in
+//! `migrations/`, and run with rights that no login of the product has.
 
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgArguments;
@@ -29,37 +30,16 @@ pub(crate) struct Statements {
     claims: Option<PgArguments>,
 }
 
-const WRITE_KEYS: &str = "
-INSERT INTO keyring.data_keys (key_id, subject, kek_id, wrapped)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[])";
-
 const CHANGE_CLAIMS: &str = "SELECT change_claims($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
      $15, $16, $17, $18, $19, $20, $21)";
 
-const WRITE_TILES: &str = "
-INSERT INTO tiles (level, index, hashes)
-SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])";
-
 const WRITE_LOG: &str = "
-WITH written_commands AS (
-  INSERT INTO commands (command_id, request_mac, first_position, event_count, log_size)
-  SELECT command_id, request_mac, first_position, event_count, $20
-    FROM unnest($16::uuid[], $17::bytea[], $18::bigint[], $19::int[])
-         c(command_id, request_mac, first_position, event_count)
-), written_checkpoint AS (
-  INSERT INTO checkpoints (size, note) SELECT $20, $21 WHERE $20 > $1
-)
-INSERT INTO events (position, event_id, aggregate_type, aggregate_id, sequence, event_type,
-                      event_version, subject, command_id, recorded_at, header, statement,
-                      signature, payload, leaf_hash)
-  SELECT $1 + n - 1, event_id, stream_type, stream_id, sequence, event_type, event_version, subject,
-         command_id, recorded_at, header, statement, signature, payload, leaf_hash
-    FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::uuid[],
-                $9::uuid[], $10::timestamptz[], $11::bytea[], $12::bytea[], $13::bytea[],
-                $14::bytea[], $15::bytea[])
-         WITH ORDINALITY e(event_id, stream_type, stream_id, sequence, event_type, event_version,
-                           subject, command_id, recorded_at, header, statement, signature, payload,
-                           leaf_hash, n)";
+SELECT append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $20, $21),
+       append_commands($16, $17, $18, $19, $20)";
+
+const WRITE_KEYS: &str = "SELECT insert_data_keys($1, $2, $3, $4)";
+
+const WRITE_TILES: &str = "SELECT append_tiles($1, $2, $3)";
 
 impl Statements {
     /// The statements that write a batch.
@@ -75,6 +55,10 @@ impl Statements {
 
     /// Sends them. Commits nothing yet.
     pub(crate) async fn execute(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        // The events first: what else is written belongs to one of them, and the database asks for it.
+        failpoint!("write.log.before");
+        sqlx::query_with(WRITE_LOG, self.log).execute(&mut *connection).await?;
+        failpoint!("write.log.after");
         if let Some(arguments) = self.keys {
             failpoint!("write.keys.before");
             sqlx::query_with(WRITE_KEYS, arguments).execute(&mut *connection).await?;
@@ -85,9 +69,6 @@ impl Statements {
             sqlx::query_with(WRITE_TILES, arguments).execute(&mut *connection).await?;
             failpoint!("write.tiles.after");
         }
-        failpoint!("write.log.before");
-        sqlx::query_with(WRITE_LOG, self.log).execute(&mut *connection).await?;
-        failpoint!("write.log.after");
         // After the events: a claim changes only with an event of its stream.
         if let Some(arguments) = self.claims {
             failpoint!("write.claims.before");

@@ -8,7 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use commands::{Clock, Keys, Ledger, LedgerConfig, database};
+use commands::database::{self, Login};
+use commands::{Clock, Keys, Ledger, LedgerConfig};
 
 use crate::cluster::Cluster;
 use crate::evidence::{self, signals};
@@ -48,6 +49,8 @@ struct Writer {
 
 struct Torture {
     cluster: Cluster,
+    /// How the writers log in.
+    url: String,
     keys: PathBuf,
     writers: Vec<Writer>,
     havoc: Havoc,
@@ -55,11 +58,11 @@ struct Torture {
 }
 
 impl Torture {
-    fn spawn(cluster: &Cluster, keys: &PathBuf, work: Work, journal: &PathBuf) -> Child {
+    fn spawn(url: &str, keys: &PathBuf, work: Work, journal: &PathBuf) -> Child {
         let log = journal.with_extension("log");
         let log = File::options().create(true).append(true).open(log).expect("a log file");
         Command::new(env!("CARGO_BIN_EXE_fault-writer"))
-            .env("LEDGER_FAULT_URL", cluster.url())
+            .env("LEDGER_FAULT_URL", url)
             .env("LEDGER_FAULT_KEYS", keys)
             .env("LEDGER_FAULT_JOURNAL", journal)
             .env("LEDGER_FAULT_SEED", work.seed.to_string())
@@ -70,19 +73,19 @@ impl Torture {
             .expect("the writer starts")
     }
 
-    fn begin(cluster: Cluster, seed: u64, writers: u8) -> Torture {
+    fn begin(cluster: Cluster, url: String, seed: u64, writers: u8) -> Torture {
         let keys = cluster.folder().join("keys");
         Keys::generate(&keys).expect("new keys");
         let writers = (0..writers)
             .map(|writer| {
                 let work = Work { seed, writer };
                 let journal = cluster.folder().join(format!("writer-{writer}.journal"));
-                let child = Torture::spawn(&cluster, &keys, work, &journal);
+                let child = Torture::spawn(&url, &keys, work, &journal);
                 Writer { work, journal, read: 0, acknowledged: 0, child }
             })
             .collect();
         let random = Random::new(seed);
-        Torture { cluster, keys, writers, havoc: Havoc::default(), random }
+        Torture { cluster, url, keys, writers, havoc: Havoc::default(), random }
     }
 
     /// How many commands have been acknowledged, those that were repeated counted again.
@@ -120,7 +123,7 @@ impl Torture {
             let Some(status) = ended else { continue };
             self.account_for(status);
             let Writer { work, journal, .. } = &self.writers[index];
-            self.writers[index].child = Torture::spawn(&self.cluster, &self.keys, *work, journal);
+            self.writers[index].child = Torture::spawn(&self.url, &self.keys, *work, journal);
         }
     }
 
@@ -139,7 +142,7 @@ impl Torture {
         let status = writer.child.wait().expect("a child can be waited for");
         self.account_for(status);
         let Writer { work, journal, .. } = &self.writers[index];
-        self.writers[index].child = Torture::spawn(&self.cluster, &self.keys, *work, journal);
+        self.writers[index].child = Torture::spawn(&self.url, &self.keys, *work, journal);
     }
 
     fn any(&mut self) -> usize {
@@ -225,7 +228,7 @@ impl Torture {
                 self.account_for(status);
                 assert!(begun.elapsed() < STALL, "a writer does not end: {}", self.last_words());
                 let Writer { work, journal, .. } = &self.writers[index];
-                let child = Torture::spawn(&self.cluster, &self.keys, *work, journal);
+                let child = Torture::spawn(&self.url, &self.keys, *work, journal);
                 self.writers[index].child = child;
             }
         }
@@ -262,9 +265,12 @@ async fn torture(writers: u8) {
         "faults: seed {seed}, {writers} processes, {commands} commands, {:?}",
         cluster.disk
     ));
-    database::migrate(&cluster.url()).await.expect("the tables are made");
+    database::migrate(&cluster.url(), None).await.expect("the tables are made");
+    let owner = cluster.url().parse().expect("a URL");
+    let login = database::trial(&owner, Login::Serve).await.expect("the rights are given");
+    let url = evidence::url(&login);
     let torture = tokio::task::spawn_blocking(move || {
-        let mut torture = Torture::begin(cluster, seed, writers);
+        let mut torture = Torture::begin(cluster, url, seed, writers);
         torture.run(commands);
         torture.finish();
         torture
@@ -284,7 +290,7 @@ async fn torture(writers: u8) {
     let seen = heads.len();
     let report = evidence::assert_sound(&pool, &keys, heads).await;
     evidence::assert_claims(&pool, &keys).await;
-    let own = database::connect(&torture.cluster.url()).await.expect("a pool");
+    let own = database::connect(&torture.url).await.expect("a pool");
     let ledger = Ledger::open(own, keys, Clock::system(), LedgerConfig::new(ORIGIN)).await;
     ledger.expect("the log opens").close().await;
 

@@ -4,8 +4,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use commands::Keys;
+use commands::database::{self, Login};
 use commands::failpoints::{Fault, POINTS};
-use commands::{Keys, database};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::Mutex;
@@ -20,14 +21,18 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 struct Clinic {
     pool: PgPool,
     owner: PgPool,
+    /// The server's login, for other processes.
+    url: String,
     keys: Keys,
 }
 
 impl Clinic {
     async fn new(options: PgConnectOptions, keys: Keys) -> Clinic {
-        let pool = database::connect_with(options.clone()).await.expect("a pool");
+        let login = database::trial(&options, Login::Serve).await.expect("the rights are given");
+        let url = evidence::url(&login);
+        let pool = database::connect_with(login).await.expect("a pool");
         let owner = PgPoolOptions::new().max_connections(4).connect_with(options);
-        Clinic { pool, owner: owner.await.expect("the owner connects"), keys }
+        Clinic { pool, owner: owner.await.expect("the owner connects"), url, keys }
     }
 
     /// Every command of the round is in the log once and as answered, nothing refused is.
@@ -95,12 +100,12 @@ async fn a_death_at_any_failpoint(_: PgPoolOptions, options: PgConnectOptions) {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let keys = Keys::generate(folder.path().join("keys")).expect("new keys");
-    let clinic = Clinic::new(options.clone(), keys).await;
+    let clinic = Clinic::new(options, keys).await;
     let mut world = World::open(clinic.pool.clone(), clinic.keys.clone()).await;
     for (point, round) in POINTS.iter().zip(0_u64..) {
         let path = folder.path().join(format!("{round}.journal"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_fault-writer"))
-            .env("LEDGER_FAULT_URL", evidence::url(&options))
+            .env("LEDGER_FAULT_URL", &clinic.url)
             .env("LEDGER_FAULT_KEYS", folder.path().join("keys"))
             .env("LEDGER_FAULT_JOURNAL", &path)
             .env("LEDGER_FAULT_POINT", point)

@@ -46,7 +46,7 @@ async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgCo
     assert!(matches!(gone, Err(BlobError::NotFound { .. })));
 
     sqlx::query("UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()")
-        .execute(&clinic.pool)
+        .execute(&clinic.owner)
         .await
         .expect("destroyed");
     clinic.ledger.forget(patient);

@@ -1,8 +1,8 @@
-//! A clinic to test with: a migrated database, the application's role, a ledger.
+//! A clinic to test with: a migrated database, the server's login, a ledger.
 
 use audit::note::NoteVerifier;
 use audit::verify::{Options, Report, Trust};
-use commands::database;
+use commands::database::{self, Login};
 use commands::{
     Actor, Clock, CommandError, Context, Keys, Ledger, LedgerConfig, PurposeOfUse, Receipt,
     StoredBlob,
@@ -14,14 +14,17 @@ use domain::{
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
 pub(crate) const ORIGIN: &str = "ledger.example.org/test";
 pub(crate) const MRN_SYSTEM: &str = "http://clinic.example/mrn";
 
 pub(crate) struct Clinic {
+    /// The server's.
     pub(crate) pool: PgPool,
+    /// Somebody's with every right.
+    pub(crate) owner: PgPool,
     pub(crate) keys: Keys,
     pub(crate) ledger: Ledger,
 }
@@ -31,14 +34,15 @@ impl Clinic {
         Clinic::open_with(options, Keys::ephemeral(), Clock::system()).await
     }
 
-    /// As in production: every connection works under the application's role.
+    /// As in production: every connection is the server's login.
     pub(crate) async fn open_with(options: PgConnectOptions, keys: Keys, clock: Clock) -> Clinic {
-        let pool = database::connect_with(options).await.expect("a pool");
+        let owner = owner(options.clone()).await;
+        let pool = serve(options).await;
         let config = LedgerConfig::new(ORIGIN);
         let ledger = Ledger::open(pool.clone(), keys.clone(), clock, config)
             .await
             .expect("the ledger opens");
-        Clinic { pool, keys, ledger }
+        Clinic { pool, owner, keys, ledger }
     }
 
     pub(crate) async fn register(&self, mrn: &str) -> Uuid {
@@ -75,9 +79,25 @@ impl Clinic {
         vec![NoteVerifier::parse(&self.ledger.verifier_key()).expect("a verifier key")]
     }
 
+    pub(crate) async fn count_as_owner(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.owner).await.expect("a count")
+    }
+
     pub(crate) async fn count(&self, sql: &str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a count")
     }
+}
+
+/// A pool of the server's login, in a database that the owner's options lead to.
+pub(crate) async fn serve(options: PgConnectOptions) -> PgPool {
+    let login = database::trial(&options, Login::Serve).await.expect("the rights are given");
+    database::connect_with(login).await.expect("a pool")
+}
+
+/// A pool of whoever may do anything.
+pub(crate) async fn owner(options: PgConnectOptions) -> PgPool {
+    let pool = PgPoolOptions::new().max_connections(2).connect_with(options);
+    pool.await.expect("the owner connects")
 }
 
 pub(crate) fn actor() -> Actor {

@@ -242,7 +242,7 @@ async fn a_key_restored_from_an_old_backup_is_destroyed_again(
         )
         .bind(subject)
         .bind(wrapped)
-        .execute(&clinic.pool)
+        .execute(&clinic.owner)
         .await
         .expect("the old keys are put back");
     }

@@ -1,13 +1,13 @@
 //! What stays as evidence, and what the writer refuses to continue.
 
 use audit::proof::{Receipt, verify_receipt};
-use commands::{Clock, Keys, Ledger, LedgerConfig, OpenError, database};
+use commands::{Clock, Keys, Ledger, LedgerConfig, OpenError};
 use domain::Patient;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 
-use crate::clinic::{Clinic, ORIGIN, context, patient, rename};
+use crate::clinic::{Clinic, ORIGIN, context, patient, rename, serve};
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_receipt_needs_no_server(_: PgPoolOptions, options: PgConnectOptions) {
@@ -37,7 +37,7 @@ async fn a_receipt_needs_no_server(_: PgPoolOptions, options: PgConnectOptions) 
 
 #[sqlx::test(migrations = "../migrations")]
 async fn the_log_begins_once_however_many_begin_it(_: PgPoolOptions, options: PgConnectOptions) {
-    let pool = database::connect_with(options).await.expect("a pool");
+    let pool = serve(options).await;
     let keys = Keys::ephemeral();
     let open =
         || Ledger::open(pool.clone(), keys.clone(), Clock::system(), LedgerConfig::new(ORIGIN));
@@ -61,11 +61,11 @@ async fn a_log_that_is_not_as_it_was_signed_does_not_open(
     _: PgPoolOptions,
     options: PgConnectOptions,
 ) {
-    let clinic = Clinic::open(options.clone()).await;
+    let clinic = Clinic::open(options).await;
     for n in 0..5 {
         clinic.register(&format!("A-{n}")).await;
     }
-    let Clinic { pool, keys, ledger } = clinic;
+    let Clinic { pool, owner, keys, ledger } = clinic;
     ledger.close().await;
     reopen(&pool, &keys, ORIGIN).await.expect("as it was").close().await;
 
@@ -76,8 +76,7 @@ async fn a_log_that_is_not_as_it_was_signed_does_not_open(
     let bad = reopen(&pool, &keys, "two words").await.expect_err("no origin");
     assert!(matches!(bad, OpenError::BadOrigin { .. }), "{bad:?}");
 
-    let owner = PgPoolOptions::new().connect_with(options).await.expect("the owner connects");
-    let stop = "ALTER TABLE events DISABLE TRIGGER append_only";
+    let stop = "ALTER TABLE events DISABLE TRIGGER USER";
     owner.execute(stop).await.expect("only the owner can");
     let damages = [
         ("UPDATE events SET leaf_hash = sha256('x') WHERE position = 3", "a leaf"),
@@ -108,10 +107,10 @@ async fn a_log_that_is_not_as_it_was_signed_does_not_open(
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_damaged_log_does_not_grow(_: PgPoolOptions, options: PgConnectOptions) {
-    let clinic = Clinic::open(options.clone()).await;
+    let clinic = Clinic::open(options).await;
     let id = clinic.register("A-1").await;
-    let owner = PgPoolOptions::new().connect_with(options).await.expect("the owner connects");
-    owner
+    clinic
+        .owner
         .execute("UPDATE ledger_head SET frontier = sha256('x')")
         .await
         .expect("only the owner can");
@@ -122,12 +121,12 @@ async fn a_damaged_log_does_not_grow(_: PgPoolOptions, options: PgConnectOptions
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_damaged_payload_is_not_decided_on(_: PgPoolOptions, options: PgConnectOptions) {
-    let clinic = Clinic::open(options.clone()).await;
+    let clinic = Clinic::open(options).await;
     let id = clinic.register("A-1").await;
-    let owner = PgPoolOptions::new().connect_with(options).await.expect("the owner connects");
-    owner
+    clinic
+        .owner
         .execute(
-            "ALTER TABLE events DISABLE TRIGGER append_only;
+            "ALTER TABLE events DISABLE TRIGGER USER;
              UPDATE events SET payload = set_byte(payload, 50, get_byte(payload, 50) # 1)",
         )
         .await

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use commands::checkpoints::{CheckpointFolder, FILE};
-use commands::{Clock, Keys, Ledger, LedgerConfig, OpenError, SeenElsewhere, database};
+use commands::{Clock, Keys, Ledger, LedgerConfig, OpenError, SeenElsewhere};
 use domain::Patient;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 
-use crate::clinic::{ORIGIN, context, patient};
+use crate::clinic::{ORIGIN, context, owner, patient, serve};
 
 async fn open(pool: &PgPool, keys: &Keys, folder: &Path) -> Result<Ledger, OpenError> {
     let config = LedgerConfig { checkpoints: Some(folder.to_owned()), ..LedgerConfig::new(ORIGIN) };
@@ -55,8 +55,8 @@ async fn restore(owner: &PgPool) {
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_restored_backup_is_not_continued(_: PgPoolOptions, options: PgConnectOptions) {
-    let owner = PgPoolOptions::new().connect_with(options.clone()).await.expect("the owner");
-    let pool = database::connect_with(options).await.expect("a pool");
+    let owner = owner(options.clone()).await;
+    let pool = serve(options).await;
     let keys = Keys::ephemeral();
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = temporary.path().join("checkpoints");
@@ -99,7 +99,7 @@ async fn a_restored_backup_is_not_continued(_: PgPoolOptions, options: PgConnect
 
 #[sqlx::test(migrations = "../migrations")]
 async fn an_empty_database_is_not_begun_anew(_: PgPoolOptions, options: PgConnectOptions) {
-    let pool = database::connect_with(options).await.expect("a pool");
+    let pool = serve(options).await;
     let temporary = tempfile::tempdir().expect("a folder");
     let elsewhere = CheckpointFolder::new(temporary.path(), ORIGIN).expect("the folder");
     let signer = audit::note::NoteSigner::new(ORIGIN, &[1; 32]).expect("a name");
@@ -128,7 +128,7 @@ async fn an_empty_database_is_not_begun_anew(_: PgPoolOptions, options: PgConnec
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_crash_loses_no_more_than_the_interval(_: PgPoolOptions, options: PgConnectOptions) {
-    let pool = database::connect_with(options).await.expect("a pool");
+    let pool = serve(options).await;
     let keys = Keys::ephemeral();
     let temporary = tempfile::tempdir().expect("a folder");
     let ledger = open(&pool, &keys, temporary.path()).await.expect("opens");

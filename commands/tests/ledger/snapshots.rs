@@ -89,7 +89,7 @@ impl Long {
             ledger.load::<A>(id).await.expect("readable");
             ledger.execute::<A>(id, command, &context()).await.expect("done");
             ledger.close().await;
-            let due = version - version % self.every;
+            let due = if A::KEEPS_SNAPSHOTS { version - version % self.every } else { 0 };
             assert_eq!(self.kept(id).await as u64, due, "{} at version {version}", A::TYPE);
             let (snapshot, replay) =
                 (self.load::<A>(id).await.expect("readable"), self.replay::<A>(id).await);
@@ -205,8 +205,8 @@ async fn what_is_wrong_with_a_snapshot_costs_a_replay(_: PgPoolOptions, options:
         format!("version = 600 {of}"),
         format!("key_id = '{other}' {of}"),
         format!("subject = '{other}' {of}"),
-        format!("subject = NULL, key_id = NULL, sealed = '\"x\"' {of}"),
-        format!("subject = NULL, key_id = NULL, sealed = 'no JSON' {of}"),
+        format!("mac = set_byte(mac, 0, get_byte(mac, 0) # 1) {of}"),
+        format!("mac = (SELECT mac FROM snapshots WHERE aggregate_id = '{other}') {of}"),
         format!("state_version = 99 {of}"),
     ] {
         assert_eq!(long.execute(&format!("UPDATE snapshots SET {damage}")).await, 1, "{damage}");
@@ -229,7 +229,7 @@ async fn with_a_snapshot_no_older_event_is_read(_: PgPoolOptions, options: PgCon
     let long = Long::open(options, 4).await;
     let id = long_patient(&long, "A-1").await;
     let whole = long.replay::<Patient>(id).await;
-    long.execute("ALTER TABLE events DISABLE TRIGGER append_only").await;
+    long.execute("ALTER TABLE events DISABLE TRIGGER USER").await;
     let damaged = format!(
         "UPDATE events SET payload = 'x' WHERE aggregate_id = '{id}' AND sequence BETWEEN 1 AND 4"
     );

@@ -181,7 +181,7 @@ async fn a_destroyed_key_leaves_nothing_to_read(_: PgPoolOptions, options: PgCon
     let clinic = Clinic::open(options).await;
     let id = clinic.register("A-1").await;
     sqlx::query("UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()")
-        .execute(&clinic.pool)
+        .execute(&clinic.owner)
         .await
         .expect("destroyed");
     clinic.ledger.forget(id);

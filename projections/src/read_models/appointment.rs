@@ -1,6 +1,6 @@
-//! `appointments_v1`: booked appointments and historical visits, by practitioner and by patient.
+//! `appointments_v2`: booked appointments and historical visits, by practitioner and by patient.
 
-use bson::doc;
+use bson::{Document, doc};
 use domain::appointment::{AppointmentStatus, CancellationReason, Slot, VisitStatus};
 use domain::value::{Code, Coding, Line, Note, VisitTime};
 use domain::{AppointmentEvent, AppointmentId, Event, PatientId, PractitionerId, RoomId};
@@ -9,6 +9,7 @@ use mongodb::IndexModel;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::ReadModel;
 use super::text::{instant, optional, optional_instant, plain};
 use super::view::{FoldError, View};
 use crate::cache::CacheKind;
@@ -160,12 +161,13 @@ impl AppointmentDocument {
     }
 }
 
-/// The view behind `appointments_v1`.
+/// The view behind `appointments_v2`.
 pub(crate) struct Appointments;
 
 impl View for Appointments {
     const NAME: &'static str = "appointments";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
+    const MODEL: ReadModel = ReadModel::Appointments;
     const STREAM: &'static str = "appointment";
     const SUBJECT: &'static str = "patient_id";
     const CACHE: CacheKind = CacheKind::Appointment;
@@ -175,6 +177,25 @@ impl View for Appointments {
         [doc! { "practitioner_id": 1, "sort_key": 1 }, doc! { "patient_id": 1, "sort_key": 1 }]
             .map(|keys| IndexModel::builder().keys(keys).build())
             .into()
+    }
+
+    fn fields(document: &AppointmentDocument) -> Document {
+        let mut fields = doc! {
+            "patient_id": document.patient_id.to_string(),
+            "sort_key": &document.sort_key,
+        };
+        if let Some(practitioner) = document.practitioner_id {
+            fields.insert("practitioner_id", practitioner.to_string());
+        }
+        fields
+    }
+
+    fn id(document: &AppointmentDocument) -> Uuid {
+        document.id.as_uuid()
+    }
+
+    fn version(document: &AppointmentDocument) -> u64 {
+        document.version
     }
 
     fn position(document: &AppointmentDocument) -> u64 {

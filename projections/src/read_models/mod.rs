@@ -2,18 +2,26 @@
 //!
 //! | collection | one document for each | type |
 //! | --- | --- | --- |
-//! | `patients_v1` | patient | [`PatientDocument`] |
-//! | `appointments_v1` | booked or historical visit | [`AppointmentDocument`] |
-//! | `wounds_v1` | wound episode, with its scans, measurements and healing course | [`WoundDocument`] |
+//! | `patients_v2` | patient | [`PatientDocument`] |
+//! | `appointments_v2` | booked or historical visit | [`AppointmentDocument`] |
+//! | `wounds_v2` | wound episode, with its scans, measurements and healing course | [`WoundDocument`] |
+//!
+//! The store is not believed. A document is kept as bytes with a tag (`stored`), compared with what is known of its stream
+//! whenever it is read (`store`), and made from the log where it does not hold (`rebuild`); a slow walk over the whole log
+//! finds what nobody reads ([`Pace`]).
 //!
 //! The documents' shape is a contract: their snapshots are reviewed, and another shape is another version,
 //! built beside the old one. Of somebody who was erased, a tombstone is left. They hold PHI, which is why they are neither logged nor shown by `Debug`.
 
 mod appointment;
+mod compare;
 mod page;
 mod patient;
 mod purge;
 mod query;
+mod rebuild;
+mod store;
+mod stored;
 mod text;
 mod tombstone;
 mod view;
@@ -26,6 +34,7 @@ use mongodb::Database;
 use mongodb::options::ClientOptions;
 
 pub use appointment::{AppointmentDocument, Cancellation, StatusChange, VisitDetails};
+pub use compare::{Difference, Pace};
 pub use page::{Cursor, InvalidCursor, Listing, Page};
 pub use patient::{Deactivation, Matching, PatientDocument};
 pub use purge::Purged;
@@ -36,8 +45,11 @@ pub use wound::{
 };
 
 use crate::cache::{Cache, CacheError};
-use crate::event::RecordedEvent;
-use crate::runtime::{Checkpoints, Projector};
+use crate::event::{EventError, EventLog, RecordedEvent};
+use crate::known::KnownPositions;
+use crate::runtime::Projector;
+use crate::tags::Tags;
+use store::{Source, Store};
 use view::{View, ViewProjector};
 
 /// How long the driver may look for a server. The default, half a minute, would outlast every request.
@@ -55,9 +67,12 @@ pub enum ReadError {
         #[source]
         source: mongodb::error::Error,
     },
-    /// A stored document has another shape than this version expects.
-    #[error("a document of {collection} cannot be read; rebuild the read model")]
-    Unreadable {
+    /// The log, with which documents are compared, did not answer.
+    #[error("the log could not be asked what a document must be")]
+    Log(#[source] EventError),
+    /// A stored document is not what it must be, and could not be made from the log now.
+    #[error("a document of {collection} is damaged and could not be made from the log yet")]
+    Damaged {
         /// The collection.
         collection: String,
     },
@@ -111,11 +126,11 @@ pub(crate) fn fold_wound(events: &[RecordedEvent]) -> Option<WoundDocument> {
 /// The read models' names, for waiting and for rebuilding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadModel {
-    /// `patients_v1`.
+    /// `patients_v2`.
     Patients,
-    /// `appointments_v1`.
+    /// `appointments_v2`.
     Appointments,
-    /// `wounds_v1`.
+    /// `wounds_v2`.
     Wounds,
 }
 
@@ -123,6 +138,15 @@ impl ReadModel {
     /// All of them.
     pub const ALL: [ReadModel; 3] =
         [ReadModel::Patients, ReadModel::Appointments, ReadModel::Wounds];
+
+    /// The type of the streams it shows.
+    pub fn stream_type(self) -> &'static str {
+        match self {
+            ReadModel::Patients => patient::Patients::STREAM,
+            ReadModel::Appointments => appointment::Appointments::STREAM,
+            ReadModel::Wounds => wound::Wounds::STREAM,
+        }
+    }
 
     /// The id of its projector, `name:version`: the key of its checkpoint.
     pub fn projector_id(self) -> String {
@@ -138,19 +162,28 @@ impl ReadModel {
 }
 
 /// The read models of one Mongo database, with the cache before them. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReadModels {
-    database: Database,
+    source: Source,
     cache: Option<Cache>,
-    checkpoints: Checkpoints,
+}
+
+impl std::fmt::Debug for ReadModels {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let database = self.source.database.name();
+        formatter.debug_struct("ReadModels").field("database", &database).finish_non_exhaustive()
+    }
 }
 
 impl ReadModels {
-    /// The read models in `database` at `uri`. The connection is made when it is first used.
+    /// The read models in `database` at `uri`, made of `log` and carrying tags of `tags`. The connection is made when it
+    /// is first used.
     pub async fn connect(
         uri: &str,
         database: &str,
         cache: Option<Cache>,
+        tags: Tags,
+        log: EventLog,
     ) -> Result<ReadModels, ReadError> {
         let mut options =
             ClientOptions::parse(uri).await.map_err(ReadError::store("read the URI"))?;
@@ -158,18 +191,29 @@ impl ReadModels {
         options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
         let client = mongodb::Client::with_options(options)
             .map_err(ReadError::store("make a client from the URI"))?;
-        Ok(ReadModels::new(client.database(database), cache))
+        Ok(ReadModels::new(client.database(database), cache, tags, log))
     }
 
     /// The read models in a database that is already open.
-    pub fn new(database: Database, cache: Option<Cache>) -> ReadModels {
-        let checkpoints = Checkpoints::new(&database);
-        ReadModels { database, cache, checkpoints }
+    pub fn new(database: Database, cache: Option<Cache>, tags: Tags, log: EventLog) -> ReadModels {
+        ReadModels { source: Source::new(database, tags, log), cache }
+    }
+
+    /// The same, comparing documents with what is known from elsewhere instead of asking the log each time.
+    #[must_use]
+    pub fn knowing(mut self, known: Arc<dyn KnownPositions>) -> ReadModels {
+        self.source.known = known;
+        self
     }
 
     /// The Mongo database.
     pub fn database(&self) -> &Database {
-        &self.database
+        &self.source.database
+    }
+
+    /// What makes and checks the tags.
+    pub fn tags(&self) -> &Tags {
+        &self.source.tags
     }
 
     /// The projector of one read model, to be run by a [`crate::runtime::Runtime`].
@@ -187,13 +231,19 @@ impl ReadModels {
     }
 
     fn view<V: View>(&self) -> Arc<dyn Projector> {
-        Arc::new(ViewProjector::<V>::new(self.database.clone(), self.cache.clone()))
+        Arc::new(ViewProjector::<V>::new(self.source.clone(), self.cache.clone()))
+    }
+
+    fn store<V: View>(&self) -> Store<V> {
+        Store::new(self.source.clone())
     }
 
     /// Where a read model stands: the next position it will read.
     pub async fn position(&self, model: ReadModel) -> Result<u64, ReadError> {
-        let stored = self.checkpoints.load(&model.projector_id()).await;
-        Ok(stored.map_err(ReadError::store("read a checkpoint"))?.unwrap_or_default())
+        let stored = self.source.checkpoints.load(&model.projector_id()).await;
+        let stored = stored.map_err(ReadError::store("read a checkpoint"))?.unwrap_or_default();
+        self.source.note(model, stored);
+        Ok(stored)
     }
 
     /// Waits until the event at `position` can be seen in `model`, for at most `timeout`.
@@ -204,9 +254,12 @@ impl ReadModels {
         timeout: Duration,
     ) -> Result<(), ReadError> {
         let projector = model.projector_id();
-        let reached = self.checkpoints.wait_for(&projector, position, timeout).await;
+        let reached = self.source.checkpoints.wait_for(&projector, position, timeout).await;
         let reached = reached.map_err(ReadError::store("wait for a position"))?;
-        if reached > position {
+        self.source.note(model, reached);
+        // What the log does not hold, nobody has seen.
+        let held = || async { self.source.known.reaches(position).await.map_err(ReadError::Log) };
+        if reached > position && held().await? {
             Ok(())
         } else {
             Err(ReadError::Behind { projector, position: reached, wanted: position })
@@ -215,7 +268,8 @@ impl ReadModels {
 
     /// Asks the store for a sign of life.
     pub async fn ping(&self) -> Result<(), ReadError> {
-        self.database
+        self.source
+            .database
             .run_command(bson::doc! { "ping": 1 })
             .await
             .map_err(ReadError::store("answer a ping"))?;

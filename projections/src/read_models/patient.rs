@@ -1,6 +1,6 @@
-//! `patients_v1`: the patient's record as it stands, and the keys it is found by.
+//! `patients_v2`: the patient's record as it stands, and the keys it is found by.
 
-use bson::doc;
+use bson::{Document, doc};
 use domain::patient::DeactivationReason;
 use domain::value::{
     Address, ContactPoint, Gender, HumanName, HumanNameParts, Identifier, Line, Note, PartialDate,
@@ -11,6 +11,7 @@ use mongodb::IndexModel;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::ReadModel;
 use super::text::{instant, plain};
 use super::view::{FoldError, View};
 use crate::cache::CacheKind;
@@ -130,12 +131,13 @@ pub(super) fn identifier_key(system: Option<&str>, value: &str) -> String {
     format!("{}|{value}", system.unwrap_or_default())
 }
 
-/// The view behind `patients_v1`.
+/// The view behind `patients_v2`.
 pub(crate) struct Patients;
 
 impl View for Patients {
     const NAME: &'static str = "patients";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
+    const MODEL: ReadModel = ReadModel::Patients;
     const STREAM: &'static str = "patient";
     const SUBJECT: &'static str = "_id";
     const CACHE: CacheKind = CacheKind::Patient;
@@ -150,6 +152,30 @@ impl View for Patients {
         ]
         .map(|keys| IndexModel::builder().keys(keys).build())
         .into()
+    }
+
+    fn fields(document: &PatientDocument) -> Document {
+        let mut fields = doc! { "active": document.active };
+        if let Some(date) = document.birth_date {
+            fields.insert("birth_date", date.to_string());
+        }
+        let mut matching = doc! { "identifiers": &document.matching.identifiers };
+        let Matching { family, given, .. } = &document.matching;
+        for (field, key) in [("family", family), ("given", given)] {
+            if let Some(key) = key {
+                matching.insert(field, key);
+            }
+        }
+        fields.insert("matching", matching);
+        fields
+    }
+
+    fn id(document: &PatientDocument) -> Uuid {
+        document.id.as_uuid()
+    }
+
+    fn version(document: &PatientDocument) -> u64 {
+        document.version
     }
 
     fn position(document: &PatientDocument) -> u64 {

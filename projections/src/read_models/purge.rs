@@ -1,14 +1,15 @@
-//! After an erasure: that nothing of the subject is left in the store and the cache, looked at and not assumed.
+//! After an erasure: that nothing of the subject is left in the store and the cache, looked at and not assumed. Which
+//! documents that are is asked of the log: a stored field that names the subject may have been changed.
 
 use std::time::Duration;
 
 use bson::{RawDocumentBuf, doc};
-use futures::TryStreamExt;
 use uuid::Uuid;
 
 use super::appointment::Appointments;
 use super::patient::Patients;
-use super::tombstone::{ERASED, Kept, is_tombstone};
+use super::store::Found;
+use super::tombstone::Kept;
 use super::view::View;
 use super::wound::Wounds;
 use super::{ReadError, ReadModel, ReadModels};
@@ -46,39 +47,47 @@ impl ReadModels {
         let of_subject = doc! { V::SUBJECT: subject.to_string() };
         // Another version's documents have no projector here that would replace them.
         let family = format!("{}_v", V::NAME);
-        let names = self.database.list_collection_names().await;
+        let names = self.database().list_collection_names().await;
         for name in names.map_err(ReadError::store("list the collections"))? {
             if name.starts_with(&family) && name != V::collection_name() {
-                let others = self.database.collection::<RawDocumentBuf>(&name);
+                let others = self.database().collection::<RawDocumentBuf>(&name);
                 let deleted = others.delete_many(of_subject.clone()).await;
                 deleted.map_err(ReadError::store("delete documents of another version"))?;
             }
         }
-        let left = self.raw::<V>(of_subject).await?;
-        if left.iter().any(|raw| !is_tombstone(raw)) {
-            return Err(ReadError::NotPurged { collection: V::collection_name() });
+        let store = self.store::<V>();
+        // What claims to be about the subject, whatever its id, is not to stay either.
+        let left = store.raw(of_subject).await;
+        for raw in left.map_err(ReadError::store("list a subject's documents"))? {
+            match store.read(raw) {
+                Found::Kept(Kept::Live(document)) => drop(store.checked(V::id(&document)).await?),
+                Found::Damaged(_, raw) => {
+                    let removed = store.remove(&raw).await;
+                    removed
+                        .map_err(|_| ReadError::NotPurged { collection: V::collection_name() })?;
+                }
+                Found::Kept(Kept::Erased(_)) | Found::Nothing => {}
+            }
         }
-        let tombstones = self.raw::<V>(doc! { ERASED: subject.to_string() }).await?;
+        let streams = self.source.log.streams_of(subject, V::STREAM).await;
+        let streams = streams.map_err(ReadError::Log)?;
+        let mut entries = Vec::with_capacity(streams.len());
+        for id in &streams {
+            drop(store.checked(*id).await?);
+            // Looked at once more: what was found is one thing, what is there now another.
+            let Found::Kept(kept @ Kept::Erased(_)) = store.load(*id).await? else {
+                return Err(ReadError::NotPurged { collection: V::collection_name() });
+            };
+            let json = kept.to_json().unwrap_or_default();
+            entries.push(Entry { id: id.to_string(), position: kept.position(), json });
+        }
         if let Some(cache) = &self.cache {
-            let entries = tombstones.iter().map(|raw| entry::<V>(raw)).collect::<Option<Vec<_>>>();
-            let entries =
-                entries.ok_or(ReadError::Unreadable { collection: V::collection_name() })?;
+            for entry in &entries {
+                // An entry that claims to be newer would stay.
+                cache.forget(V::CACHE, &entry.id).await.map_err(ReadError::Cache)?;
+            }
             cache.publish(V::CACHE, &entries, false).await.map_err(ReadError::Cache)?;
         }
-        Ok(tombstones.len() as u64)
+        Ok(streams.len() as u64)
     }
-
-    async fn raw<V: View>(&self, filter: bson::Document) -> Result<Vec<RawDocumentBuf>, ReadError> {
-        let collection = self.database.collection::<RawDocumentBuf>(&V::collection_name());
-        let found = collection.find(filter).await;
-        let found = found.map_err(ReadError::store("list a subject's documents"))?;
-        found.try_collect().await.map_err(ReadError::store("list a subject's documents"))
-    }
-}
-
-/// A tombstone as the cache holds it.
-fn entry<V: View>(raw: &RawDocumentBuf) -> Option<Entry> {
-    let kept = Kept::<V>::read(raw)?;
-    let json = kept.to_json()?.to_string();
-    Some(Entry { id: raw.get_str("_id").ok()?.to_owned(), position: kept.position(), json })
 }

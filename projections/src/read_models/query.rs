@@ -7,10 +7,13 @@ use domain::{AppointmentId, PatientId, PractitionerId, WoundId};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use tracing::warn;
+use uuid::Uuid;
 
 use super::appointment::{AppointmentDocument, Appointments};
 use super::page::{Listing, Page};
 use super::patient::{self, PatientDocument, Patients};
+use super::store::{Found, Store, note_damage};
+use super::stored::{Damage, canonical};
 use super::text::instant;
 use super::tombstone::Kept;
 use super::view::View;
@@ -18,6 +21,9 @@ use super::wound::{WoundDocument, Wounds};
 use super::{ReadError, ReadModels};
 use crate::cache::{Entry, Lookup};
 use crate::runtime::chain;
+
+/// How often a list is read again after damaged documents in it were replaced.
+const LIST_ROUNDS: u32 = 3;
 
 /// What is known of the patient sought. Everything given must hold. `Debug` shows no content.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -66,6 +72,26 @@ impl PatientSearch {
             filter.insert("active", active);
         }
         Ok(filter)
+    }
+
+    /// Whether a document is one that was asked for: what the store gives back is not believed to be.
+    fn matches(&self, found: &PatientDocument) -> bool {
+        let begins = |held: &Option<String>, sought: Option<String>| {
+            sought.is_none_or(|key| held.as_ref().is_some_and(|held| held.starts_with(&key)))
+        };
+        let system = self.system.as_ref().map(SystemUri::as_str);
+        let identifier = self.identifier.as_ref().map(|it| patient::identifier_key(system, it));
+        let born = |date: PartialDate| {
+            found.birth_date.is_some_and(|held| held.to_string().starts_with(&date.to_string()))
+        };
+        begins(&found.matching.family, patient::family_key(self.family.clone()))
+            && begins(
+                &found.matching.given,
+                patient::given_key(self.given.iter().cloned().collect()),
+            )
+            && self.birth_date.is_none_or(born)
+            && identifier.is_none_or(|key| found.matching.identifiers.contains(&key))
+            && self.active.is_none_or(|active| found.active == active)
     }
 }
 
@@ -119,6 +145,14 @@ impl AppointmentFilter {
         }
         Ok(filter)
     }
+
+    /// As [`PatientSearch::matches`].
+    fn matches(&self, found: &AppointmentDocument) -> bool {
+        self.practitioner_id.is_none_or(|id| found.practitioner_id == Some(id))
+            && self.patient_id.is_none_or(|id| found.patient_id == id)
+            && self.from.is_none_or(|from| instant::text(from) <= found.sort_key)
+            && self.to.is_none_or(|to| found.sort_key < instant::text(to))
+    }
 }
 
 impl ReadModels {
@@ -129,7 +163,7 @@ impl ReadModels {
         id: PatientId,
         at_least: Option<u64>,
     ) -> Result<Option<PatientDocument>, ReadError> {
-        self.one::<Patients>(&id.to_string(), at_least).await
+        self.one::<Patients>(id.as_uuid(), at_least).await
     }
 
     /// One appointment; see [`ReadModels::patient`].
@@ -138,7 +172,7 @@ impl ReadModels {
         id: AppointmentId,
         at_least: Option<u64>,
     ) -> Result<Option<AppointmentDocument>, ReadError> {
-        self.one::<Appointments>(&id.to_string(), at_least).await
+        self.one::<Appointments>(id.as_uuid(), at_least).await
     }
 
     /// One wound episode; see [`ReadModels::patient`].
@@ -147,7 +181,7 @@ impl ReadModels {
         id: WoundId,
         at_least: Option<u64>,
     ) -> Result<Option<WoundDocument>, ReadError> {
-        self.one::<Wounds>(&id.to_string(), at_least).await
+        self.one::<Wounds>(id.as_uuid(), at_least).await
     }
 
     /// The patients who match, by id.
@@ -160,7 +194,7 @@ impl ReadModels {
         if let Some(after) = page.after() {
             filter.insert("_id", doc! { "$gt": after.key() });
         }
-        let found = self.list::<Patients>(filter, "_id", page).await?;
+        let found = self.list::<Patients>(filter, "_id", page, |it| search.matches(it)).await?;
         Ok(Listing::from_surplus(found, page, |patient| patient.id.to_string()))
     }
 
@@ -170,7 +204,9 @@ impl ReadModels {
         filter: &AppointmentFilter,
         page: &Page,
     ) -> Result<Listing<AppointmentDocument>, ReadError> {
-        let found = self.list::<Appointments>(filter.filter(page)?, "sort_key", page).await?;
+        let asked = filter.filter(page)?;
+        let found =
+            self.list::<Appointments>(asked, "sort_key", page, |it| filter.matches(it)).await?;
         Ok(Listing::from_surplus(found, page, |appointment| appointment.sort_key.clone()))
     }
 
@@ -184,27 +220,45 @@ impl ReadModels {
         if let Some(after) = page.after() {
             filter.insert("_id", doc! { "$gt": after.key() });
         }
-        let found = self.list::<Wounds>(filter, "_id", page).await?;
+        let found = self.list::<Wounds>(filter, "_id", page, |it| it.patient_id == patient).await?;
         Ok(Listing::from_surplus(found, page, |wound| wound.id.to_string()))
     }
 
     /// By id: from the cache if it is there, or else from the store, filling the cache.
     async fn one<V: View>(
         &self,
-        id: &str,
+        id: Uuid,
         at_least: Option<u64>,
     ) -> Result<Option<V::Document>, ReadError> {
+        let store = self.store::<V>();
         let mut ticket = None;
+        // The position of a cached document that is not the newest.
+        let mut outdated = None;
         if let Some(cache) = &self.cache {
-            match cache.get::<V::Document>(V::CACHE, id).await {
-                Ok(Lookup::Hit { position, document })
-                    if at_least.is_none_or(|wanted| position >= wanted) =>
-                {
-                    metrics::counter!("cache_hits_total", "kind" => V::CACHE.as_str()).increment(1);
-                    return Ok(Some(document));
+            // Asked for first: what is known then must be in whatever is read afterwards.
+            let last = store.last(id).await?;
+            match cache.get::<V::Document>(V::CACHE, &id.to_string()).await {
+                Ok(Lookup::Hit { position, document, ticket: granted }) => {
+                    let hit = Found::Kept(Kept::<V>::Live(document));
+                    let doubt = store.doubt(&hit, last).await?;
+                    let new_enough = at_least.is_none_or(|wanted| position >= wanted);
+                    match (doubt, hit) {
+                        (None, Found::Kept(Kept::Live(document)))
+                            if new_enough
+                                && V::id(&document) == id
+                                && V::position(&document) == position =>
+                        {
+                            metrics::counter!("cache_hits_total", "kind" => V::CACHE.as_str())
+                                .increment(1);
+                            return Ok(Some(document));
+                        }
+                        // What is there may be the newest, but that is not certain: the store decides.
+                        (None, _) => {}
+                        (Some(Damage::Older | Damage::Erased), _) => outdated = Some(position),
+                        (Some(doubt), _) => cache.damaged(V::CACHE, doubt.as_str()),
+                    }
+                    ticket = Some((cache, granted));
                 }
-                // What is there may be the newest, but that is not certain: the store decides.
-                Ok(Lookup::Hit { .. }) => {}
                 Ok(Lookup::Miss(granted)) => ticket = Some((cache, granted)),
                 Err(error) => {
                     warn!(
@@ -215,18 +269,21 @@ impl ReadModels {
             }
             metrics::counter!("cache_misses_total", "kind" => V::CACHE.as_str()).increment(1);
         }
-        let collection = self.database.collection::<RawDocumentBuf>(&V::collection_name());
-        let found = collection.find_one(doc! { "_id": id }).await;
-        let Some(raw) = found.map_err(|error| unreadable::<V>(error, "find a document"))? else {
-            return Ok(None);
-        };
-        let document = match Kept::<V>::read(&raw) {
+        let kept = store.checked(id).await?;
+        if let (Some(position), Some(kept), Some((cache, _))) = (outdated, &kept, &ticket)
+            && position < kept.position()
+            && kept.position() < store.reached().await?
+        {
+            // The projector has replaced the entry, and it is there again: a write was lost, or somebody put it back.
+            cache.damaged(V::CACHE, Damage::Older.as_str());
+        }
+        let document = match kept {
+            None => return Ok(None),
             Some(Kept::Live(document)) => document,
             Some(Kept::Erased(_)) => return Err(ReadError::Erased),
-            None => return Err(ReadError::Unreadable { collection: V::collection_name() }),
         };
         if let (Some((cache, granted)), Ok(json)) = (ticket, serde_json::to_string(&document)) {
-            let entry = Entry { id: id.to_owned(), position: V::position(&document), json };
+            let entry = Entry { id: id.to_string(), position: V::position(&document), json };
             if let Err(error) = cache.refill(granted, V::CACHE, &entry).await {
                 warn!(error = chain(&error), "filling the cache failed");
             }
@@ -234,30 +291,100 @@ impl ReadModels {
         Ok(Some(document))
     }
 
-    /// One document more than the page holds, sorted by `key`.
+    /// One document more than the page holds, sorted by `key`. Every one is checked as if it were read alone; where one does
+    /// not hold, it is made from the log and the list is read again.
     async fn list<V: View>(
         &self,
         filter: Document,
         key: &str,
         page: &Page,
+        matches: impl Fn(&V::Document) -> bool,
     ) -> Result<Vec<V::Document>, ReadError> {
-        let collection = self.database.collection::<V::Document>(&V::collection_name());
-        let found = collection
-            .find(filter)
-            .sort(doc! { key: 1 })
-            .limit(i64::from(page.limit()) + 1)
-            .await
-            .map_err(ReadError::store("list documents"))?;
-        found.try_collect().await.map_err(|error| unreadable::<V>(error, "list documents"))
+        let store = self.store::<V>();
+        for _ in 0..LIST_ROUNDS {
+            let found = store
+                .collection::<RawDocumentBuf>()
+                .find(filter.clone())
+                .sort(doc! { key: 1 })
+                .limit(i64::from(page.limit()) + 1)
+                .await
+                .map_err(ReadError::store("list documents"))?;
+            let raws: Vec<RawDocumentBuf> =
+                found.try_collect().await.map_err(ReadError::store("list documents"))?;
+            if let Some(documents) = all_sound(&store, raws).await? {
+                // A collection can be replaced by a view of it that answers as it likes.
+                if documents.iter().all(&matches) {
+                    return Ok(documents);
+                }
+                break;
+            }
+        }
+        Err(ReadError::Damaged { collection: V::collection_name() })
     }
 }
 
-/// The driver's message about a document it cannot read may quote that document, so it is dropped.
-fn unreadable<V: View>(error: mongodb::error::Error, doing: &'static str) -> ReadError {
-    match *error.kind {
-        mongodb::error::ErrorKind::BsonDeserialization(_) => {
-            ReadError::Unreadable { collection: V::collection_name() }
+/// The documents of a list if they all hold; `None` if some did not, and were replaced. Of somebody who was erased nothing
+/// is listed, even if the projector has not come to it yet.
+async fn all_sound<V: View>(
+    store: &Store<V>,
+    raws: Vec<RawDocumentBuf>,
+) -> Result<Option<Vec<V::Document>>, ReadError> {
+    let known = &store.source.known;
+    let (mut kept, mut damaged) = (Vec::with_capacity(raws.len()), false);
+    for raw in raws {
+        let id = raw.get("_id").ok().flatten().and_then(|id| canonical(&id.try_into().ok()?));
+        match (store.read(raw), id) {
+            (Found::Kept(Kept::Live(document)), _) => kept.push(document),
+            (Found::Damaged(..), Some(id)) => {
+                store.checked(id).await?;
+                damaged = true;
+            }
+            (Found::Damaged(why, raw), None) => {
+                note_damage::<V>("not an id", why);
+                store
+                    .remove(&raw)
+                    .await
+                    .map_err(|_| ReadError::Damaged { collection: V::collection_name() })?;
+                damaged = true;
+            }
+            // A tombstone has none of the fields that lists go by.
+            (Found::Kept(Kept::Erased(_)) | Found::Nothing, _) => {
+                return Err(ReadError::Damaged { collection: V::collection_name() });
+            }
         }
-        _ => ReadError::Store { doing, source: error },
     }
+    let ids: Vec<Uuid> = kept.iter().map(V::id).collect();
+    let subjects: Vec<Uuid> = kept.iter().map(V::subject).collect();
+    let last = known.last_positions(V::STREAM, &ids).await.map_err(ReadError::Log)?;
+    let erased = known.erased(&subjects).await.map_err(ReadError::Log)?;
+    let mut reached = None;
+    let mut sound = Vec::with_capacity(kept.len());
+    for document in kept {
+        let (id, position) = (V::id(&document), V::position(&document));
+        let last = last.get(&id).copied();
+        let is_erased = erased.contains(&V::subject(&document));
+        if is_erased {
+            // Left out; replaced, if the projector should have done so.
+            store.checked(id).await?;
+            continue;
+        }
+        let held = last.is_some_and(|last| position <= last)
+            || known.reaches(position).await.map_err(ReadError::Log)?;
+        if !held || last.is_none_or(|last| position < last) {
+            let reached = match reached {
+                Some(reached) => reached,
+                None => *reached.insert(store.reached().await?),
+            };
+            // Of what the projector has not come to yet, the older state is the answer.
+            let lags = held && last.is_some_and(|last| last >= reached);
+            if !lags {
+                let checked = store.checked(id).await?;
+                let same =
+                    matches!(&checked, Some(Kept::Live(now)) if V::position(now) == position);
+                damaged |= !same;
+            }
+        }
+        sound.push(document);
+    }
+    Ok((!damaged).then_some(sound))
 }

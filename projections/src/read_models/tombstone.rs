@@ -3,7 +3,6 @@
 //! A tombstone is newer than whatever it replaces, so that no older event brings the document back; and it has none of the
 //! fields that lists and searches go by, so that none of them finds it.
 
-use bson::{RawDocument, RawDocumentBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -36,15 +35,6 @@ pub(crate) enum Kept<V: View> {
 }
 
 impl<V: View> Kept<V> {
-    /// Reads what is stored; `None` if it is neither.
-    pub(super) fn read(raw: &RawDocument) -> Option<Kept<V>> {
-        if is_tombstone(raw) {
-            bson::deserialize_from_slice(raw.as_bytes()).ok().map(Kept::Erased)
-        } else {
-            bson::deserialize_from_slice(raw.as_bytes()).ok().map(Kept::Live)
-        }
-    }
-
     pub(super) fn position(&self) -> u64 {
         match self {
             Kept::Live(document) => V::position(document),
@@ -60,22 +50,18 @@ impl<V: View> Kept<V> {
         }
     }
 
-    pub(super) fn to_bson(&self) -> Option<RawDocumentBuf> {
+    /// Under which id it is kept.
+    pub(super) fn id(&self) -> Uuid {
         match self {
-            Kept::Live(document) => bson::serialize_to_raw_document_buf(document).ok(),
-            Kept::Erased(tombstone) => bson::serialize_to_raw_document_buf(tombstone).ok(),
+            Kept::Live(document) => V::id(document),
+            Kept::Erased(tombstone) => tombstone.id,
         }
     }
 
-    pub(super) fn to_json(&self) -> Option<serde_json::Value> {
+    pub(super) fn to_json(&self) -> Option<String> {
         match self {
-            Kept::Live(document) => serde_json::to_value(document).ok(),
-            Kept::Erased(tombstone) => serde_json::to_value(tombstone).ok(),
+            Kept::Live(document) => serde_json::to_string(document).ok(),
+            Kept::Erased(tombstone) => serde_json::to_string(tombstone).ok(),
         }
     }
-}
-
-/// Whether a stored document is a tombstone.
-pub(super) fn is_tombstone(raw: &RawDocument) -> bool {
-    matches!(raw.get(ERASED), Ok(Some(_)))
 }

@@ -2,26 +2,23 @@
 //! person it is about was erased.
 
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-use futures::TryStreamExt;
-use mongodb::error::{Error, ErrorKind};
-use mongodb::{Collection, Database, IndexModel};
+use bson::{Document, RawDocumentBuf, doc};
+use mongodb::IndexModel;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tracing::warn;
+use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::ReadModel;
+use super::store::{Found, Source, Store, note_damage};
+use super::stored::{Damage, canonical};
 use super::tombstone::{ERASED, Kept, Tombstone};
 use crate::cache::{Cache, CacheKind, Entry};
 use crate::event::{CUSTODY, RecordedEvent};
 use crate::runtime::{ApplyError, Projector, chain};
-
-/// The most bytes of documents in one write command; the server takes 48 MB.
-const BYTES_PER_COMMAND: usize = 8 << 20;
 
 /// Why an event does not fit its document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +35,11 @@ pub(crate) trait View: Send + Sync + 'static {
     const NAME: &'static str;
     /// Grows when the document changes its shape or meaning.
     const VERSION: u32;
+    /// Its name in the API of this module.
+    const MODEL: ReadModel;
     /// The type of the streams it shows.
     const STREAM: &'static str;
-    /// The field by which the documents about a person are found.
+    /// The field by which the documents about a person are found: `_id`, or one of [`View::fields`].
     const SUBJECT: &'static str;
     /// Where its documents are cached.
     const CACHE: CacheKind;
@@ -54,6 +53,15 @@ pub(crate) trait View: Send + Sync + 'static {
 
     /// The indices its queries need.
     fn indexes() -> Vec<IndexModel>;
+
+    /// The fields that its queries and indices go by, as they are stored beside the document itself.
+    fn fields(document: &Self::Document) -> Document;
+
+    /// The id of its stream.
+    fn id(document: &Self::Document) -> Uuid;
+
+    /// The number of the last event in the document.
+    fn version(document: &Self::Document) -> u64;
 
     /// The position of the last event in the document.
     fn position(document: &Self::Document) -> u64;
@@ -74,11 +82,13 @@ struct Work<V: View> {
     kept: Option<Kept<V>>,
     stored: bool,
     changed: bool,
+    /// What must be removed first: it is not ours.
+    damaged: Option<RawDocumentBuf>,
 }
 
 impl<V: View> Default for Work<V> {
     fn default() -> Self {
-        Work { kept: None, stored: false, changed: false }
+        Work { kept: None, stored: false, changed: false, damaged: None }
     }
 }
 
@@ -93,6 +103,25 @@ impl<V: View> Work<V> {
             self.kept = Some(Kept::Erased(Tombstone { id, erased: subject, position }));
             self.changed = true;
         }
+    }
+
+    /// Whether the event continues something else than this document: it was removed, or an older one was put back.
+    fn lacks(&self, recorded: &RecordedEvent) -> Option<Damage> {
+        match &self.kept {
+            Some(Kept::Erased(_)) => None,
+            Some(Kept::Live(document)) => {
+                let next = V::version(document).saturating_add(1);
+                let lacks = self.takes(recorded.position) && recorded.sequence != next;
+                lacks.then_some(Damage::Older)
+            }
+            None => (recorded.sequence != 1).then_some(Damage::Missing),
+        }
+    }
+
+    /// Takes what the log has in the place of what was stored.
+    fn replace(&mut self, made: Option<Kept<V>>) {
+        self.changed = made.is_some();
+        self.kept = made;
     }
 
     fn fold(&mut self, recorded: &RecordedEvent, event: &domain::Event) -> Result<(), ApplyError> {
@@ -120,20 +149,22 @@ impl<V: View> Work<V> {
 
 /// The projector of a [`View`].
 pub(crate) struct ViewProjector<V: View> {
-    database: Database,
+    store: Store<V>,
     cache: Option<Cache>,
     /// Whether what is in the cache may be older than it should be.
     distrust: AtomicBool,
-    view: PhantomData<fn() -> V>,
+    /// Whether what earlier versions left was looked for since this process caught up.
+    retired: AtomicBool,
 }
 
 impl<V: View> ViewProjector<V> {
-    pub(crate) fn new(database: Database, cache: Option<Cache>) -> Self {
-        ViewProjector { database, cache, distrust: AtomicBool::new(true), view: PhantomData }
-    }
-
-    fn collection<T: Send + Sync>(&self) -> Collection<T> {
-        self.database.collection(&V::collection_name())
+    pub(crate) fn new(source: Source, cache: Option<Cache>) -> Self {
+        ViewProjector {
+            store: Store::new(source),
+            cache,
+            distrust: AtomicBool::new(true),
+            retired: AtomicBool::new(false),
+        }
     }
 
     /// The documents of these streams, and all that are or were about the erased.
@@ -143,7 +174,13 @@ impl<V: View> ViewProjector<V> {
         erased: &[Uuid],
     ) -> Result<HashMap<Uuid, Work<V>>, ApplyError> {
         let mut work = HashMap::with_capacity(streams.len());
-        let ids: Vec<String> = streams.iter().map(Uuid::to_string).collect();
+        let mut ids: Vec<String> = streams.iter().map(Uuid::to_string).collect();
+        for subject in erased {
+            // Which documents are about somebody is asked of the log: a stored field may have been changed.
+            let about = self.store.source.log.streams_of(*subject, V::STREAM).await;
+            let about = about.map_err(ApplyError::unavailable("find the streams of a record"))?;
+            ids.extend(about.iter().map(Uuid::to_string));
+        }
         self.find(doc! { "_id": { "$in": ids } }, &mut work).await?;
         for subject in erased {
             for field in [V::SUBJECT, ERASED] {
@@ -153,88 +190,65 @@ impl<V: View> ViewProjector<V> {
         Ok(work)
     }
 
+    /// Reads documents. One that does not verify is made from the log: nothing is ever folded onto it.
     async fn find(
         &self,
         filter: Document,
         work: &mut HashMap<Uuid, Work<V>>,
     ) -> Result<(), ApplyError> {
-        let mut found = self
-            .collection::<RawDocumentBuf>()
-            .find(filter)
-            .await
-            .map_err(ApplyError::unavailable("load documents"))?;
-        while let Some(raw) =
-            found.try_next().await.map_err(ApplyError::unavailable("load documents"))?
-        {
-            let id = raw.get_str("_id").ok().and_then(|id| Uuid::try_parse(id).ok());
-            let (Some(id), Some(kept)) = (id, Kept::read(&raw)) else {
-                // Documents are derived; one that cannot be read is made anew from the log.
-                return Err(ApplyError::Incomplete { position: 0 });
+        let raws =
+            self.store.raw(filter).await.map_err(ApplyError::unavailable("load documents"))?;
+        for raw in raws {
+            let id = raw.get("_id").ok().flatten().and_then(|id| canonical(&id.try_into().ok()?));
+            if id.is_some_and(|id| work.contains_key(&id)) {
+                continue;
+            }
+            match (id, self.store.read(raw)) {
+                (Some(id), Found::Kept(kept)) => {
+                    let kept = Some(kept);
+                    work.insert(id, Work { kept, stored: true, changed: false, damaged: None });
+                }
+                (Some(id), Found::Damaged(damage, raw)) => {
+                    note_damage::<V>(&id.to_string(), damage);
+                    let kept = self.store.folded_from_log(id).await?;
+                    let damaged = Some(raw);
+                    work.insert(id, Work { kept, stored: false, changed: true, damaged });
+                }
+                (None, Found::Damaged(damage, raw)) => {
+                    note_damage::<V>("not an id", damage);
+                    self.store.remove(&raw).await?;
+                }
+                (None, Found::Kept(_)) | (_, Found::Nothing) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the whole collection is gone: then all of it is built again, not one document.
+    async fn is_lost(&self) -> Result<bool, ApplyError> {
+        let any = self.store.collection::<RawDocumentBuf>().find_one(doc! {}).await;
+        Ok(any.map_err(ApplyError::unavailable("look for documents"))?.is_none())
+    }
+
+    /// Removes what earlier versions of this read model left: no projector here would erase anybody from it.
+    async fn retire(&self) -> Result<(), ApplyError> {
+        let source = &self.store.source;
+        let names = source.database.list_collection_names().await;
+        for name in names.map_err(ApplyError::unavailable("list the collections"))? {
+            let version = name.strip_prefix(V::NAME).and_then(|rest| rest.strip_prefix("_v"));
+            let Some(version) = version.and_then(|version| version.parse::<u32>().ok()) else {
+                continue;
             };
-            work.insert(id, Work { kept: Some(kept), stored: true, changed: false });
+            if version >= V::VERSION {
+                continue;
+            }
+            let earlier = source.database.collection::<RawDocumentBuf>(&name);
+            earlier.drop().await.map_err(ApplyError::unavailable("drop an earlier version"))?;
+            let removed = source.checkpoints.remove(&format!("{}:{version}", V::NAME)).await;
+            removed.map_err(ApplyError::unavailable("remove an earlier version's checkpoint"))?;
+            info!(read_model = V::NAME, version, "removed what an earlier version left: {name}");
         }
         Ok(())
-    }
-
-    async fn write(&self, documents: Vec<(Kept<V>, bool)>) -> Result<(), ApplyError> {
-        let (known, fresh): (Vec<_>, Vec<_>) = documents.iter().partition(|(_, stored)| *stored);
-        // Inserting is several times faster than upserting, and most documents of a rebuild are new.
-        let mut late = Vec::new();
-        for chunk in chunks::<V>(&fresh)? {
-            let taken = self.insert(&chunk).await?;
-            late.extend(taken.into_iter().filter_map(|index| chunk.get(index).cloned()));
-        }
-        for chunk in chunks::<V>(&known)? {
-            self.replace(&chunk).await?;
-        }
-        // Whoever inserted these first may have seen less.
-        for chunk in split(late) {
-            self.replace(&chunk).await?;
-        }
-        Ok(())
-    }
-
-    /// Inserts documents and answers which were there already.
-    async fn insert(&self, chunk: &[Raw]) -> Result<Vec<usize>, ApplyError> {
-        let documents = chunk.iter().map(|raw| &raw.document);
-        match self.collection::<RawDocumentBuf>().insert_many(documents).ordered(false).await {
-            Ok(_) => Ok(Vec::new()),
-            Err(error) => {
-                duplicates(&error).ok_or_else(|| ApplyError::unavailable("insert documents")(error))
-            }
-        }
-    }
-
-    /// Replaces documents by newer ones. One that is not older is left as it is.
-    async fn replace(&self, chunk: &[Raw]) -> Result<(), ApplyError> {
-        let mut updates = RawArrayBuf::new();
-        for raw in chunk {
-            updates.push(rawdoc! {
-                "q": { "_id": raw.id.as_str(), "position": { "$lt": raw.position } },
-                "u": raw.document.clone(),
-            });
-        }
-        let command = rawdoc! {
-            "update": V::collection_name(),
-            "updates": updates,
-            "ordered": false,
-        };
-        let reply = self
-            .database
-            .run_raw_command(command)
-            .await
-            .map_err(ApplyError::unavailable("replace documents"))?;
-        match reply.get_array("writeErrors").ok().and_then(|errors| errors.first()) {
-            Some(error) => {
-                // The server's message may quote a document, so only its code is repeated.
-                let code = error.as_document().and_then(|error| error.get_i32("code").ok());
-                Err(ApplyError::unavailable("replace documents")(format!(
-                    "the server refused a write with code {}",
-                    code.unwrap_or_default()
-                )))
-            }
-            None => Ok(()),
-        }
     }
 
     /// Writes to the cache. A failure costs speed: it is logged, and the next success begins a new epoch.
@@ -257,56 +271,6 @@ impl<V: View> ViewProjector<V> {
     }
 }
 
-/// A document ready to be written.
-#[derive(Clone)]
-struct Raw {
-    id: String,
-    position: i64,
-    document: RawDocumentBuf,
-}
-
-/// Documents as bytes, in portions that fit a command.
-fn chunks<V: View>(documents: &[&(Kept<V>, bool)]) -> Result<Vec<Vec<Raw>>, ApplyError> {
-    let raws = documents.iter().map(|(kept, _)| {
-        let position = kept.position();
-        let unfit = |reason: &str| ApplyError::Poison { position, reason: reason.to_owned() };
-        let raw = kept.to_bson().ok_or_else(|| unfit("the document cannot be written as BSON"))?;
-        let id = raw.get_str("_id").map_err(|_| unfit("the document has no id"))?.to_owned();
-        let position = i64::try_from(position).map_err(|_| unfit("the position is too large"))?;
-        Ok(Raw { id, position, document: raw })
-    });
-    Ok(split(raws.collect::<Result<_, ApplyError>>()?))
-}
-
-fn split(raws: Vec<Raw>) -> Vec<Vec<Raw>> {
-    let mut portions: Vec<Vec<Raw>> = Vec::new();
-    let mut bytes = usize::MAX;
-    for raw in raws {
-        let length = raw.document.as_bytes().len();
-        match portions.last_mut() {
-            Some(portion) if bytes.saturating_add(length) <= BYTES_PER_COMMAND => {
-                bytes += length;
-                portion.push(raw);
-            }
-            _ => {
-                bytes = length;
-                portions.push(vec![raw]);
-            }
-        }
-    }
-    portions
-}
-
-/// The indices of the documents whose ids were taken, if nothing else went wrong.
-fn duplicates(error: &Error) -> Option<Vec<usize>> {
-    let ErrorKind::InsertMany(ref failure) = *error.kind else { return None };
-    let errors = failure.write_errors.as_ref()?;
-    if failure.write_concern_error.is_some() || errors.iter().any(|error| error.code != 11000) {
-        return None;
-    }
-    Some(errors.iter().map(|error| error.index).collect())
-}
-
 #[async_trait]
 impl<V: View> Projector for ViewProjector<V> {
     fn name(&self) -> &str {
@@ -323,7 +287,8 @@ impl<V: View> Projector for ViewProjector<V> {
 
     async fn begin(&self) -> Result<(), ApplyError> {
         let erased = IndexModel::builder().keys(doc! { ERASED: 1 }).build();
-        self.collection::<RawDocumentBuf>()
+        self.store
+            .collection::<RawDocumentBuf>()
             .create_indexes(V::indexes().into_iter().chain([erased]))
             .await
             .map_err(ApplyError::unavailable("create indices"))?;
@@ -355,6 +320,13 @@ impl<V: View> Projector for ViewProjector<V> {
                 }
             } else if recorded.stream_type == V::STREAM {
                 let work = work.entry(id).or_default();
+                if let Some(damage) = work.lacks(recorded) {
+                    if damage == Damage::Missing && self.is_lost().await? {
+                        return Err(ApplyError::Incomplete { position });
+                    }
+                    note_damage::<V>(&id.to_string(), damage);
+                    work.replace(self.store.folded_from_log(id).await?);
+                }
                 match (&recorded.event, recorded.subject) {
                     (Some(event), _) => work.fold(recorded, event)?,
                     // The key is gone: what was known of it goes too, though the erasure comes later in the log.
@@ -362,6 +334,9 @@ impl<V: View> Projector for ViewProjector<V> {
                     (None, None) => {}
                 }
             }
+        }
+        for damaged in work.values().filter_map(|work| work.damaged.as_ref()) {
+            self.store.remove(damaged).await?;
         }
         let mut changed: Vec<(Kept<V>, bool)> = work
             .into_values()
@@ -373,7 +348,9 @@ impl<V: View> Projector for ViewProjector<V> {
             Some(_) => entries::<V>(&changed)?,
             None => Vec::new(),
         };
-        self.write(changed).await?;
+        let changed: Vec<(&Kept<V>, bool)> =
+            changed.iter().map(|(kept, stored)| (kept, *stored)).collect();
+        self.store.write(&changed).await?;
         self.publish(&entries).await;
         Ok(())
     }
@@ -382,10 +359,19 @@ impl<V: View> Projector for ViewProjector<V> {
         if self.distrust.load(Ordering::Acquire) {
             self.publish(&[]).await;
         }
+        if !self.retired.load(Ordering::Acquire) {
+            match self.retire().await {
+                Ok(()) => self.retired.store(true, Ordering::Release),
+                Err(error) => {
+                    warn!(error = chain(&error), "an earlier version could not be removed yet");
+                }
+            }
+        }
     }
 
     async fn reset(&self) -> Result<(), ApplyError> {
-        self.collection::<RawDocumentBuf>()
+        self.store
+            .collection::<RawDocumentBuf>()
             .drop()
             .await
             .map_err(ApplyError::unavailable("drop the collection"))?;
@@ -398,12 +384,11 @@ fn entries<V: View>(documents: &[(Kept<V>, bool)]) -> Result<Vec<Entry>, ApplyEr
     let mut entries = Vec::with_capacity(documents.len());
     for (kept, _) in documents {
         let position = kept.position();
-        let value = kept.to_json().ok_or_else(|| ApplyError::Poison {
+        let json = kept.to_json().ok_or_else(|| ApplyError::Poison {
             position,
             reason: "the document cannot be written as JSON".to_owned(),
         })?;
-        let id = value.get("_id").and_then(serde_json::Value::as_str).unwrap_or_default();
-        entries.push(Entry { id: id.to_owned(), position, json: value.to_string() });
+        entries.push(Entry { id: kept.id().to_string(), position, json });
     }
     Ok(entries)
 }

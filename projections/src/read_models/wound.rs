@@ -1,6 +1,6 @@
-//! `wounds_v1`: a wound episode with its scans, their measurements, and the healing course.
+//! `wounds_v2`: a wound episode with its scans, their measurements, and the healing course.
 
-use bson::doc;
+use bson::{Document, doc};
 use domain::value::{Digest, Note, PartialDate};
 use domain::wound::{
     AnatomicalSite, Boundary, CloseReason, Etiology, Laterality, Measurement, MeasurementParts,
@@ -13,6 +13,7 @@ use mongodb::IndexModel;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::ReadModel;
 use super::text::{instant, optional, optional_instant, plain};
 use super::view::{FoldError, View};
 use crate::cache::CacheKind;
@@ -401,12 +402,13 @@ fn course(scans: &[ScanDocument]) -> Vec<HealingPoint> {
         .collect()
 }
 
-/// The view behind `wounds_v1`.
+/// The view behind `wounds_v2`.
 pub(crate) struct Wounds;
 
 impl View for Wounds {
     const NAME: &'static str = "wounds";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
+    const MODEL: ReadModel = ReadModel::Wounds;
     const STREAM: &'static str = "wound";
     const SUBJECT: &'static str = "patient_id";
     const CACHE: CacheKind = CacheKind::Wound;
@@ -414,6 +416,18 @@ impl View for Wounds {
 
     fn indexes() -> Vec<IndexModel> {
         vec![IndexModel::builder().keys(doc! { "patient_id": 1, "_id": 1 }).build()]
+    }
+
+    fn fields(document: &WoundDocument) -> Document {
+        doc! { "patient_id": document.patient_id.to_string() }
+    }
+
+    fn id(document: &WoundDocument) -> Uuid {
+        document.id.as_uuid()
+    }
+
+    fn version(document: &WoundDocument) -> u64 {
+        document.version
     }
 
     fn position(document: &WoundDocument) -> u64 {

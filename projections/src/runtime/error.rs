@@ -73,11 +73,8 @@ pub enum RunError {
         #[source]
         source: StoreError,
     },
-    /// The read model claims to have seen more than the log holds: it belongs to another log.
-    #[error(
-        "projector {projector} stands at {position}, but the log ends at {head}: \
-         the read model belongs to another log; point it at its own database, or rebuild it"
-    )]
+    /// The read model has seen more than the log holds: events of it were lost, as in a restored backup. It is rebuilt.
+    #[error("projector {projector} stands at {position}, but the log ends at {head}")]
     AheadOfLog {
         /// The projector.
         projector: String,

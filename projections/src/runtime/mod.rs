@@ -17,11 +17,13 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use checkpoint::{COLLECTION as CHECKPOINT_COLLECTION, CheckpointDocument, Checkpoints};
+pub use checkpoint::{COLLECTION as CHECKPOINT_COLLECTION, Checkpoints, Standing};
 pub(crate) use error::chain;
 pub use error::{ApplyError, RunError, StoreError};
 
 use crate::event::{EventLog, RecordedEvent};
+use crate::tags::Tags;
+use checkpoint::count_damaged;
 use lease::Lease;
 
 /// Something that is made from the log: a read model, a cache, a worker's results.
@@ -102,17 +104,23 @@ enum Ended {
     Stopped,
     /// Another process holds the projector.
     Held,
-    /// The checkpoint is not where this process left it: begin a new session from where it is.
+    /// The checkpoint is gone: begin a new session, from zero.
     Moved,
 }
 
 impl Runtime {
-    /// A runtime that reads the log through `pool` and keeps its checkpoints in `database`.
-    pub fn new(pool: PgPool, log: EventLog, database: &Database, config: RunConfig) -> Runtime {
+    /// A runtime that reads the log through `pool` and keeps its checkpoints, with tags of `tags`, in `database`.
+    pub fn new(
+        pool: PgPool,
+        log: EventLog,
+        database: &Database,
+        tags: Tags,
+        config: RunConfig,
+    ) -> Runtime {
         Runtime {
             pool,
             log,
-            checkpoints: Checkpoints::new(database),
+            checkpoints: Checkpoints::new(database, tags),
             target: database.name().into(),
             config,
         }
@@ -144,7 +152,7 @@ impl Runtime {
                 Ok(Ended::Stopped) => break,
                 Ok(Ended::Held) => self.config.poll,
                 Ok(Ended::Moved) => {
-                    info!(projector = %id, "the checkpoint of projector `{id}` was moved: reading it again");
+                    info!(projector = %id, "the checkpoint of projector `{id}` was removed: beginning again");
                     self.config.backoff_min
                 }
                 Err(RunError::Apply { source: ApplyError::Incomplete { position }, .. })
@@ -154,6 +162,18 @@ impl Runtime {
                     rebuilt_at = Some(position);
                     match self.rebuild(projector.as_ref()).await {
                         Ok(()) => continue,
+                        Err(failure) => self.failed(&id, &failure, &mut pause)?,
+                    }
+                }
+                Err(failure @ RunError::AheadOfLog { .. }) => {
+                    count_damaged(&id, "ahead");
+                    error!(
+                        projector = %id,
+                        error = chain(&failure),
+                        "read model `{id}` is of events that the log does not hold: rebuilding it"
+                    );
+                    match self.rebuild(projector.as_ref()).await {
+                        Ok(()) => self.failed(&id, &failure, &mut pause)?,
                         Err(failure) => self.failed(&id, &failure, &mut pause)?,
                     }
                 }
@@ -275,9 +295,7 @@ impl Runtime {
                     () = shutdown.cancelled() => return Ok(Ended::Stopped),
                 }
                 projector.idle().await;
-                // Somebody may have dropped the database, or asked for a rebuild.
-                let stored = self.checkpoints.load(&id).await;
-                if stored.map_err(|source| lost_checkpoint(&id, source))? != Some(position) {
+                if !self.stands(&id, position).await? {
                     return Ok(Ended::Moved);
                 }
                 continue;
@@ -301,7 +319,7 @@ impl Runtime {
         }
     }
 
-    /// Reads one batch, applies it and moves the checkpoint. `None`: the checkpoint was moved by others.
+    /// Reads one batch, applies it and moves the checkpoint. `None`: the checkpoint was removed.
     async fn step(
         &self,
         projector: &dyn Projector,
@@ -325,19 +343,34 @@ impl Runtime {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         metrics::counter!("projector_events_total", "projector" => id.to_owned()).increment(count);
         let moved = self.checkpoints.advance(id, position, next).await;
-        Ok(moved.map_err(|source| lost_checkpoint(id, source))?.then_some(next))
+        if moved.map_err(|source| lost_checkpoint(id, source))? || self.stands(id, next).await? {
+            return Ok(Some(next));
+        }
+        Ok(None)
     }
-}
 
-/// Runs one projector with the usual waits; see [`Runtime::run`].
-pub async fn run(
-    projector: Arc<dyn Projector>,
-    pool: PgPool,
-    log: EventLog,
-    database: &Database,
-    shutdown: CancellationToken,
-) -> Result<(), RunError> {
-    Runtime::new(pool, log, database, RunConfig::default()).run(projector, shutdown).await
+    /// Makes sure that the stored checkpoint says what the holder of the projector knows. One that says something else
+    /// was written by somebody else: it is counted and put right. `false`: there is none, because somebody dropped the
+    /// database or asked for a rebuild.
+    async fn stands(&self, id: &str, position: u64) -> Result<bool, RunError> {
+        let stored = self.checkpoints.standing(id).await;
+        let why = match stored.map_err(|source| lost_checkpoint(id, source))? {
+            Standing::Nowhere => return Ok(false),
+            Standing::At(stored) if stored == position => return Ok(true),
+            Standing::At(_) => "moved",
+            Standing::Damaged => "tag",
+        };
+        count_damaged(id, why);
+        error!(
+            projector = %id,
+            position,
+            why,
+            "the checkpoint of projector `{id}` was changed behind its back: put right"
+        );
+        let put = self.checkpoints.put(id, position).await;
+        put.map_err(|source| lost_checkpoint(id, source))?;
+        Ok(true)
+    }
 }
 
 /// Resolves a grace period after the stop was asked for.

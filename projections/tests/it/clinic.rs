@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::postgres::LogReader;
 use bson::{Document, doc};
+use commands::database::{self, Login};
 use commands::{
     Actor, Authorised, Clock, CommandError, Context, Keys, Ledger, LedgerConfig, ManualClock,
     PurposeOfUse, Receipt,
@@ -17,11 +19,18 @@ use projections::cache::Cache;
 use projections::event::EventLog;
 use projections::read_models::{ReadModel, ReadModels};
 use projections::runtime::{Projector, RunConfig, RunError, Runtime};
+use projections::tags::Tags;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+/// The log of the tests.
+pub(crate) const ORIGIN: &str = "test.example/ledger";
+
+/// The read models' collections.
+pub(crate) const COLLECTIONS: [&str; 3] = ["patients_v2", "appointments_v2", "wounds_v2"];
 
 /// Quick enough for tests, and with a poll that a missed notification would make visible.
 const CONFIG: RunConfig = RunConfig {
@@ -36,7 +45,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One test's ledger, stores and read models.
 pub(crate) struct Clinic {
+    /// The server's, under which projectors run here as well.
     pub(crate) pool: PgPool,
+    /// Somebody's with every right.
+    pub(crate) owner: PgPool,
     pub(crate) ledger: Ledger,
     pub(crate) clock: ManualClock,
     pub(crate) log: EventLog,
@@ -61,12 +73,16 @@ pub(crate) fn redis_url() -> String {
 }
 
 impl Clinic {
-    pub(crate) async fn open(pool: PgPool) -> Clinic {
+    pub(crate) async fn open(owner: PgPool) -> Clinic {
+        let login = database::trial(&owner.connect_options(), Login::Serve).await;
+        let pool = database::connect_with(login.expect("the rights are given")).await;
+        let pool = pool.expect("the server's login connects");
         let keys = Keys::ephemeral();
         let start: Timestamp = "2026-01-05T08:00:00Z".parse().expect("a valid instant");
         let (clock, hands) = Clock::manual(start);
+        let tags = Tags::new(keys.mac_key("read-model/v1"), ORIGIN);
         let data_keys = audit::postgres::DataKeys::new(pool.clone(), keys.key_wrap());
-        let config = LedgerConfig::new("test.example/ledger");
+        let config = LedgerConfig::new(ORIGIN);
         let ledger = Ledger::open(pool.clone(), keys, clock, config).await.expect("an empty log");
         // The test's Postgres database has a name of its own; Mongo and Redis take it over.
         let own: String = sqlx::query_scalar("SELECT current_database()")
@@ -75,15 +91,17 @@ impl Clinic {
             .expect("Postgres answers");
         let nanos = Timestamp::now().as_nanosecond();
         let prefix = format!("test:{own}:{nanos}");
-        let cache = Cache::new(&redis_url(), prefix.clone(), Duration::from_secs(600))
-            .expect("a Redis URL");
+        let ttl = Duration::from_secs(600);
+        let cache =
+            Cache::new(&redis_url(), prefix.clone(), ttl, tags.clone()).expect("a Redis URL");
         let database = format!("test_{}", hex::encode(&nanos.to_be_bytes()[8..]));
-        let models = ReadModels::connect(&variable("MONGODB_URI"), &database, Some(cache.clone()))
-            .await
-            .expect("a Mongo URI");
-        let log = EventLog::new(pool.clone(), data_keys);
-        let runtime = Runtime::new(pool.clone(), log.clone(), models.database(), CONFIG);
-        Clinic { pool, ledger, clock: hands, log, models, cache, runtime, prefix }
+        let reader = LogReader::new(ORIGIN, commands::log_policy());
+        let log = EventLog::new(pool.clone(), data_keys, reader);
+        let (uri, cached) = (variable("MONGODB_URI"), Some(cache.clone()));
+        let models = ReadModels::connect(&uri, &database, cached, tags.clone(), log.clone());
+        let models = models.await.expect("a Mongo URI");
+        let runtime = Runtime::new(pool.clone(), log.clone(), models.database(), tags, CONFIG);
+        Clinic { pool, owner, ledger, clock: hands, log, models, cache, runtime, prefix }
     }
 
     /// Removes what the test left in Mongo. (sqlx removes the Postgres database; Redis' keys expire.)
@@ -264,7 +282,7 @@ impl Clinic {
     /// Every document of every read model, sorted, as stored.
     pub(crate) async fn documents(&self) -> Vec<(String, Vec<Document>)> {
         let mut all = Vec::new();
-        for name in ["patients_v1", "appointments_v1", "wounds_v1"] {
+        for name in COLLECTIONS {
             let found = self.models.database().collection::<Document>(name);
             let found = found.find(doc! {}).sort(doc! { "_id": 1 }).await.expect("Mongo answers");
             all.push((name.to_owned(), found.try_collect().await.expect("Mongo answers")));

@@ -3,6 +3,10 @@
 
 mod cache;
 mod clinic;
+mod comparison;
+mod counted;
+mod damage;
+mod damaged_cache;
 mod erasure;
 mod read_models;
 mod runtime;

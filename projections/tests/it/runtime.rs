@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::{Document, doc};
-use projections::event::RecordedEvent;
+use projections::event::{EventError, RecordedEvent};
 use projections::read_models::ReadModel;
 use projections::runtime::{ApplyError, Projector, RunError};
 use sqlx::PgPool;
@@ -115,7 +115,7 @@ async fn a_late_writer_does_not_undo_a_newer_document(pool: PgPool) {
     assert_eq!(clinic.documents().await, expected);
 
     // Its guarded write finds nothing older to replace.
-    let collection = clinic.models.database().collection::<Document>("patients_v1");
+    let collection = clinic.models.database().collection::<Document>("patients_v2");
     let position = stale.get_i64("position").expect("a position");
     let filter =
         doc! { "_id": stale.get_str("_id").expect("an id"), "position": { "$lt": position } };
@@ -138,7 +138,7 @@ async fn a_dropped_database_comes_back_while_projectors_run(pool: PgPool) {
     assert_eq!(clinic.documents().await, live, "a rebuild equals the live documents");
 
     // One collection alone, while its checkpoint stays: the next edit finds nothing to continue.
-    let patients = clinic.models.database().collection::<Document>("patients_v1");
+    let patients = clinic.models.database().collection::<Document>("patients_v2");
     patients.drop().await.expect("Mongo answers");
     clinic.rename(1, "Winter").await;
     let whole = async {
@@ -226,7 +226,7 @@ async fn one_process_holds_a_projector_and_the_next_takes_over(pool: PgPool) {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE application_name LIKE 'ledger projector alone%' AND datname = current_database()",
     )
-    .execute(&clinic.pool)
+    .execute(&clinic.owner)
     .await
     .expect("Postgres answers");
     clinic.register(78).await;
@@ -310,7 +310,7 @@ async fn a_changed_payload_stops_the_projector(pool: PgPool) {
          UPDATE events SET payload = set_byte(payload, 20, 255 - get_byte(payload, 20)) \
          WHERE position = {position}"
     ))
-    .execute(&clinic.pool)
+    .execute(&clinic.owner)
     .await
     .expect("Postgres answers");
     let patients = clinic.models.projector(ReadModel::Patients);
@@ -322,24 +322,36 @@ async fn a_changed_payload_stops_the_projector(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn what_cannot_be_opened_any_more_is_left_out(pool: PgPool) {
+async fn a_key_that_is_gone_without_an_erasure_makes_no_tombstone(pool: PgPool) {
     let clinic = Clinic::open(pool).await;
     clinic.history(0..2).await;
-    sqlx::query(
-        "UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now() WHERE subject = $1",
-    )
-    .bind(id(1))
-    .execute(&clinic.pool)
-    .await
-    .expect("Postgres answers");
-    let head = clinic.catch_up().await;
-    let events = clinic.log.read(0..head, &["patient"]).await.expect("the log answers");
-    for event in events.iter().filter(|event| event.stream_type == "patient") {
-        assert_eq!(event.event.is_some(), event.subject == Some(id(0)));
-    }
-    for (name, documents) in clinic.documents().await {
-        let readable = documents.iter().filter(|one| !one.contains_key("erased")).count();
-        assert_eq!((documents.len(), readable), (2, 1), "{name}: one, and what is left of one");
-    }
+    let wrapped: Vec<u8> =
+        sqlx::query_scalar("SELECT wrapped FROM keyring.data_keys WHERE subject = $1")
+            .bind(id(1))
+            .fetch_one(&clinic.owner)
+            .await
+            .expect("Postgres answers");
+    sqlx::raw_sql("ALTER TABLE keyring.data_keys DISABLE TRIGGER ALL")
+        .execute(&clinic.owner)
+        .await
+        .expect("Postgres answers");
+    let set = |wrapped: Option<Vec<u8>>| {
+        let destroyed = wrapped.is_none();
+        let query = "UPDATE keyring.data_keys SET wrapped = $2, \
+                     destroyed_at = CASE WHEN $3 THEN now() END WHERE subject = $1";
+        let set = sqlx::query(query).bind(id(1)).bind(wrapped).bind(destroyed);
+        set.execute(&clinic.owner)
+    };
+    set(None).await.expect("Postgres answers");
+    let patients = clinic.models.projector(ReadModel::Patients);
+    let refused = clinic.runtime.catch_up(patients.as_ref()).await.expect_err("it does not open");
+    assert!(matches!(refused, RunError::Log(EventError::KeyMissing { .. })), "{refused:?}");
+    assert!(refused.is_transient(), "it waits for the key");
+    let documents = clinic.documents().await;
+    assert!(documents[0].1.iter().all(|one| !one.contains_key("erased")), "nobody was erased");
+
+    set(Some(wrapped)).await.expect("Postgres answers");
+    clinic.catch_up().await;
+    assert!(clinic.documents().await.iter().all(|(_, documents)| documents.len() == 2));
     clinic.close().await;
 }

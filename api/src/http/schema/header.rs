@@ -36,7 +36,7 @@ pub struct PurposeOfUse {
 #[into_params(parameter_in = Header)]
 pub struct LedgerMinPosition {
     /// A position out of a receipt: the read waits until it can be seen, and fails (503) when that
-    /// takes too long.
+    /// takes too long. It fails at once (409) where the log has no such position.
     #[param(rename = "Ledger-Min-Position")]
     pub ledger_min_position: Option<u64>,
 }

@@ -66,6 +66,17 @@ impl Client {
         client
     }
 
+    /// The access token.
+    pub(crate) fn token(&self) -> String {
+        self.token.clone()
+    }
+
+    /// The same person, on a connection that does not exist yet.
+    pub(crate) fn reconnected(&self) -> Client {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build();
+        Client { http: http.expect("a client"), ..self.clone() }
+    }
+
     /// Whether the server is ready.
     pub(crate) async fn ready(&self) -> bool {
         let asked = self.http.get(format!("{}/health/ready", self.url)).send().await;

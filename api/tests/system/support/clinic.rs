@@ -26,6 +26,11 @@ pub(crate) struct Clinic {
 impl Clinic {
     /// Starts everything with the binary alone, as an operator would.
     pub(crate) async fn start() -> Clinic {
+        Clinic::start_with(&[]).await
+    }
+
+    /// As [`Clinic::start`], with more settings for the server.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Clinic {
         let instance = Instance::new().await;
         instance.run(["migrate"]).await.succeeded();
         let mut create =
@@ -33,7 +38,7 @@ impl Clinic {
         create.env("LEDGER_ADMIN_PASSWORD", PASSWORD);
         instance.finish(create).await.succeeded();
         let port = free_port();
-        let server = Process::serve(&instance, port);
+        let server = Process::serve_with(&instance, port, settings);
         let mut worker = Process::worker(&instance);
         let anonymous = Client::anonymous(port);
         until("the server is ready", START, || anonymous.ready()).await;
@@ -99,7 +104,7 @@ impl Clinic {
     pub(crate) async fn caught_up(&self) {
         let client = mongodb::Client::with_uri_str(&self.instance.mongodb_uri).await;
         let database = client.expect("a client").database(self.instance.name());
-        let checkpoints = projections::runtime::Checkpoints::new(&database);
+        let checkpoints = projections::runtime::Checkpoints::new(&database, self.instance.tags());
         until("the read models have seen the log", START, || async {
             let head = u64::try_from(self.instance.events().await).expect("a size");
             for model in projections::read_models::ReadModel::ALL {

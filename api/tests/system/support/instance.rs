@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use audit::note::NoteVerifier;
-use audit::postgres::{DataKeys, verify_database};
+use audit::postgres::{DataKeys, LogReader, verify_database};
 use audit::verify::{Options, Report, Trust};
-use commands::{Clock, Keys, Ledger, LedgerConfig, database};
+use commands::database::{self, Login};
+use commands::{Clock, Keys, Ledger, LedgerConfig, log_policy};
+use projections::event::EventLog;
+use projections::tags::Tags;
 use serde_json::Value;
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{ConnectOptions as _, PgPool};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -23,10 +26,13 @@ pub(crate) struct Instance {
     folder: TempDir,
     name: String,
     maintenance: String,
+    /// The owner's, as `ledger migrate` has it.
     pub(crate) url: String,
+    /// Those of the product, in the order of [`Login::ALL`].
+    logins: Vec<String>,
     pub(crate) mongodb_uri: String,
     pub(crate) redis_url: String,
-    /// Every row and every right: the application's role may not even read what these tests look at.
+    /// Every row and every right: the product's logins may not even read what these tests look at.
     pub(crate) pool: PgPool,
     pub(crate) keys: Keys,
 }
@@ -70,13 +76,19 @@ impl Instance {
         let name = format!("system_test_{}", Uuid::now_v7().simple());
         execute(&maintenance, &format!("CREATE DATABASE {name}")).await;
         let url = with_database(&maintenance, &name);
-        database::migrate(&url).await.expect("the tables are made");
+        database::migrate(&url, None).await.expect("the tables are made");
+        let owner = url.parse().expect("a Postgres URL");
+        let mut logins = Vec::new();
+        for login in Login::ALL {
+            let login = database::trial(&owner, login).await.expect("the rights are given");
+            logins.push(login.to_url_lossy().to_string());
+        }
         let folder = tempfile::tempdir().expect("a temporary folder");
         let keys = Keys::generate(folder.path().join("keys")).expect("new keys");
         std::fs::create_dir(folder.path().join("logs")).expect("a folder for logs");
         let pool = PgPoolOptions::new().max_connections(4).connect(&url).await.expect("a pool");
         let (mongodb_uri, redis_url) = (setting("MONGODB_URI"), setting("REDIS_URL"));
-        Instance { folder, name, maintenance, url, mongodb_uri, redis_url, pool, keys }
+        Instance { folder, name, maintenance, url, logins, mongodb_uri, redis_url, pool, keys }
     }
 
     /// The name of the Mongo database, and what begins every key in Redis.
@@ -110,9 +122,14 @@ impl Instance {
         below(&self.blobs()).into_iter().filter(|file| !file.starts_with(&weights)).collect()
     }
 
+    /// The URL of one of the product's logins.
+    pub(crate) fn login(&self, login: Login) -> &str {
+        &self.logins[login as usize]
+    }
+
     /// Opens the log in this process.
     pub(crate) async fn ledger(&self) -> Ledger {
-        let pool = database::connect(&self.url).await.expect("the application's pool");
+        let pool = database::connect(self.login(Login::Serve)).await.expect("the server's pool");
         let config = LedgerConfig::new(ORIGIN);
         Ledger::open(pool, self.keys.clone(), Clock::system(), config).await.expect("the log opens")
     }
@@ -134,7 +151,10 @@ impl Instance {
         }
         command
             .args(arguments)
-            .env("DATABASE_URL", &self.url)
+            .env("LEDGER_OWNER_DATABASE_URL", &self.url)
+            .env("DATABASE_URL", self.login(Login::Serve))
+            .env("LEDGER_WORKER_DATABASE_URL", self.login(Login::Worker))
+            .env("LEDGER_AUDITOR_DATABASE_URL", self.login(Login::Auditor))
             .env("MONGODB_URI", &self.mongodb_uri)
             .env("MONGODB_DATABASE", &self.name)
             .env("REDIS_URL", &self.redis_url)
@@ -187,6 +207,17 @@ impl Instance {
 
     pub(crate) fn data_keys(&self) -> DataKeys {
         DataKeys::new(self.pool.clone(), self.keys.key_wrap())
+    }
+
+    /// What authenticates the read models.
+    pub(crate) fn tags(&self) -> Tags {
+        Tags::new(self.keys.mac_key("read-model/v1"), ORIGIN)
+    }
+
+    /// The log, for readers.
+    pub(crate) fn log(&self) -> EventLog {
+        let reader = LogReader::new(ORIGIN, log_policy());
+        EventLog::new(self.pool.clone(), self.data_keys(), reader)
     }
 
     /// What an auditor finds.

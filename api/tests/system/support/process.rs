@@ -13,7 +13,13 @@ pub(crate) struct Process(Child);
 impl Process {
     /// `ledger serve` on this port.
     pub(crate) fn serve(instance: &Instance, port: u16) -> Process {
+        Process::serve_with(instance, port, &[])
+    }
+
+    /// As [`Process::serve`], with more settings.
+    pub(crate) fn serve_with(instance: &Instance, port: u16, settings: &[(&str, &str)]) -> Process {
         let mut command = instance.command(["serve"]);
+        command.envs(settings.iter().copied());
         command.env("LEDGER_LISTEN", format!("127.0.0.1:{port}"));
         Process::spawn(instance, command, "serve")
     }
@@ -32,7 +38,13 @@ impl Process {
         let path = instance.logs().join(format!("{name}.log"));
         let log = OpenOptions::new().create(true).append(true).open(path).expect("a log file");
         let same = log.try_clone().expect("the log file again");
-        command.env("RUST_LOG", "debug").stdout(log).stderr(same);
+        let told = |(name, value): (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
+            name == "RUST_LOG" && value.is_some()
+        };
+        if !command.get_envs().any(told) {
+            command.env("RUST_LOG", "debug");
+        }
+        command.stdout(log).stderr(same);
         Process(command.spawn().expect("the binary starts"))
     }
 
@@ -44,6 +56,15 @@ impl Process {
 
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// What the process of this id holds in memory now, in MiB.
+    pub(crate) fn resident_mib(id: u32) -> u64 {
+        let path = format!("/proc/{id}/status");
+        let status = std::fs::read_to_string(path).expect("a running process has a status");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
+        let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+        kib.expect("a size in KiB") / 1024
     }
 
     /// Whether it runs still.

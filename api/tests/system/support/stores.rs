@@ -7,7 +7,7 @@ use mongodb::bson::{RawDocumentBuf, doc};
 use serde_json::Value;
 
 /// The collections of the read models.
-const COLLECTIONS: [&str; 3] = ["patients_v1", "appointments_v1", "wounds_v1"];
+const COLLECTIONS: [&str; 3] = ["patients_v2", "appointments_v2", "wounds_v2"];
 
 /// Every document of the read models, as bytes, by collection and id.
 pub(crate) async fn documents(uri: &str, name: &str) -> BTreeMap<(String, String), Vec<u8>> {

@@ -1,0 +1,34 @@
+//! By what a batch makes the log grow, as the watch over the log is told it.
+
+use audit::postgres::{AppendedEvent, LogWatch};
+
+use super::append::SealedEvent;
+
+/// The tree's right edge before and after a batch, and the events between.
+#[derive(Debug)]
+pub(super) struct Growth {
+    before: Vec<u8>,
+    after: Vec<u8>,
+    events: Vec<AppendedEvent>,
+}
+
+impl Growth {
+    pub(super) fn new<'a>(
+        watch: &LogWatch,
+        before: &[u8],
+        after: &[u8],
+        events: impl Iterator<Item = &'a SealedEvent>,
+    ) -> Growth {
+        let appended = |event: &SealedEvent| {
+            let stream = (event.stream_type, event.stream_id, event.sequence);
+            watch.appended_event(stream, &event.event_type, event.leaf)
+        };
+        let events = events.map(appended).collect();
+        Growth { before: before.to_vec(), after: after.to_vec(), events }
+    }
+
+    /// Tells the watch, once it is durable.
+    pub(super) fn tell(&self, watch: &LogWatch) {
+        watch.appended(&self.before, &self.after, &self.events);
+    }
+}

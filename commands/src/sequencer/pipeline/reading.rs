@@ -1,0 +1,115 @@
+//! What is read before a batch is decided: the head, what others appended, and what the batch could collide with.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::super::append::{Append, Queued};
+use super::super::buckets::{self, Touched};
+use super::super::decide::Facts;
+use super::super::edge::Edge;
+use super::super::failure::BatchError;
+use super::super::log;
+use super::{CAREFUL_BATCHES, Sequencer, Tip, VERSIONS_HALF};
+use crate::cache::Cache;
+use crate::claims::SealedHead;
+
+impl Sequencer {
+    /// Begins a transaction under the head's lock, and learns what others have appended.
+    pub(super) async fn lock(
+        &mut self,
+        connection: &mut PgConnection,
+        tip: Option<Tip>,
+    ) -> Result<Tip, BatchError> {
+        let head = log::begin_locked(connection).await?.ok_or(BatchError::NoLog)?;
+        let undisturbed = tip.as_ref().is_some_and(|tip| tip.edge.size() == head.size);
+        if undisturbed {
+            self.careful = self.careful.saturating_sub(1);
+        } else {
+            self.versions = Cache::new(VERSIONS_HALF);
+            // After a failure nothing is known of others, and the count stands as it is.
+            if tip.is_some() {
+                self.careful = CAREFUL_BATCHES;
+            }
+        }
+        let forgotten = tip.is_none();
+        let mut edge = match tip {
+            Some(tip) => tip.edge,
+            None => Edge::recompute(connection, head.size).await?,
+        };
+        edge.catch_up(connection, head.size, &head.frontier).await?;
+        if head.epoch != self.epoch {
+            self.erasures.learn(connection).await?;
+            let origin = self.keyring.keyring.origin().to_owned();
+            let stored = audit::postgres::keyring(connection, &origin)
+                .await
+                .map_err(BatchError::Keyring)?
+                .ok_or(BatchError::NoLog)?;
+            if stored != self.keyring {
+                self.signing.follow(&stored.keyring, head.size)?;
+                self.keyring = stored;
+            }
+            self.epoch = head.epoch;
+        }
+        if !undisturbed {
+            // What others appended, or what the stored tiles make, is signed before anything is built on it.
+            edge.compare(&head.checkpoint, &self.keyring.keyring)?;
+        }
+        if forgotten {
+            let published = self.publish.borrow().clone();
+            edge.continues(connection, &published).await?;
+        }
+        let sealed =
+            SealedHead { size: head.size, frontier: &head.frontier, tag: &head.claims_tag };
+        let is_sealed = self.claims.accept(&sealed) || self.claims.refresh(connection).await?;
+        let claims = if is_sealed { self.claims.sum() } else { None };
+        Ok(Tip { edge, last_recorded_at: head.last_recorded_at, claims })
+    }
+
+    /// The claims that the batch touches, proved.
+    pub(super) async fn touched(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[Queued],
+    ) -> Result<Touched, BatchError> {
+        let batch: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
+        Ok(buckets::read(connection, &batch, &self.claims).await?)
+    }
+
+    /// What the batch could collide with. Without the lock only what is not in memory is read; what is
+    /// missed that way, a unique index refuses.
+    pub(super) async fn facts(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[Queued],
+        first: u64,
+        locked: bool,
+    ) -> Result<Facts, BatchError> {
+        let batch: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
+        let streams = || batch.iter().flat_map(|append| &append.expected);
+        let known = |stream: &(&'static str, Uuid)| self.versions.get(stream);
+        let all_known = streams()
+            .all(|expected| known(&(expected.stream_type, expected.stream_id)).is_some())
+            && batch.iter().all(|append| append.claims.is_empty() && append.new_keys.is_empty());
+        let mut facts = if locked || !all_known {
+            log::read_facts(connection, &batch, first).await?
+        } else {
+            Facts::default()
+        };
+        // What was seen of a stream is still there, or its end was removed: nothing is appended to a shorter one.
+        for expected in streams() {
+            let stream = (expected.stream_type, expected.stream_id);
+            let seen = self.watch.stream_seen(stream.0, stream.1).map_or(0, |seen| seen.version);
+            let read = facts.versions.entry(stream).or_insert(0);
+            *read = seen.max(*read);
+        }
+        // What is under way is known only here.
+        for expected in streams() {
+            let stream = (expected.stream_type, expected.stream_id);
+            if let Some(version) = known(&stream) {
+                facts.versions.insert(stream, version);
+            }
+        }
+        facts.erased = self.erasures.among(&batch);
+        Ok(facts)
+    }
+}

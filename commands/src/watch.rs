@@ -1,0 +1,159 @@
+//! Drives the watch over the log: reads on as the log grows, and now and then everything again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use audit::postgres::{Damage, LogWatch, ReadError, Reread};
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::chain;
+use crate::memory::Memory;
+
+/// How often the head is looked at, for what other processes append. What this one appends, the sequencer tells.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How long the watch rests after a step that failed for another reason than damage.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// How often a damaged log is looked at again: it may have been put right.
+const AFTER_DAMAGE: Duration = Duration::from_secs(5);
+
+/// After each step of a second look the watch rests so many times as long as the step took: it is to cost little.
+const REST: u32 = 15;
+
+/// The longest rest between two steps.
+const REST_MAX: Duration = Duration::from_secs(1);
+
+/// What the watch needs to run.
+pub(crate) struct Driver {
+    pub(crate) pool: PgPool,
+    pub(crate) watch: LogWatch,
+    pub(crate) memory: Memory,
+    /// How long after one look at the whole log the next begins.
+    pub(crate) reread_every: Duration,
+    /// Somebody met damage: the whole log is looked at now.
+    pub(crate) suspicion: Arc<Notify>,
+}
+
+/// Starts the watch. It ends when it is told to.
+pub(crate) fn start(driver: Driver, closing: CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = driver.run() => {}
+        }
+    })
+}
+
+impl Driver {
+    async fn run(self) {
+        let mut told = None;
+        let mut erased = 0;
+        let mut looked = Instant::now();
+        let mut reread: Option<Reread> = None;
+        loop {
+            let followed = self.follow().await;
+            self.forget_erased(&mut erased);
+            let mut rest = self.rest_after(followed, POLL);
+            let every =
+                if self.watch.damage().is_some() { AFTER_DAMAGE } else { self.reread_every };
+            if reread.is_none() && looked.elapsed() >= every {
+                reread = Some(self.watch.reread());
+            }
+            if let Some(mut looking) = reread.take() {
+                let begun = Instant::now();
+                match self.look_again(&mut looking).await {
+                    Ok(true) => {
+                        reread = Some(looking);
+                        rest = (begun.elapsed() * REST).min(REST_MAX);
+                    }
+                    ended => {
+                        looked = Instant::now();
+                        // What was put right is followed again at once.
+                        let usual = if self.watch.has_read_all() { rest } else { Duration::ZERO };
+                        rest = self.rest_after(ended.map(drop), usual);
+                    }
+                }
+            }
+            self.tell(&mut told);
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                () = self.suspicion.notified() => {
+                    reread.get_or_insert_with(|| self.watch.reread());
+                }
+            }
+        }
+    }
+
+    /// Reads on to the end of the log.
+    async fn follow(&self) -> Result<(), ReadError> {
+        loop {
+            let begun = Instant::now();
+            let more = {
+                let mut connection = self.pool.acquire().await?;
+                self.watch.follow(&mut connection).await?
+            };
+            if !more {
+                return Ok(());
+            }
+            // As long as it took: whoever waits for the server has the other half of the time.
+            tokio::time::sleep(begun.elapsed().min(REST_MAX)).await;
+        }
+    }
+
+    /// Reads a page of what is known once more.
+    async fn look_again(&self, reread: &mut Reread) -> Result<bool, ReadError> {
+        let mut connection = self.pool.acquire().await?;
+        let more = self.watch.look_again(&mut connection, reread).await?;
+        if !more {
+            metrics::counter!("ledger_log_rereads_total").increment(1);
+        }
+        Ok(more)
+    }
+
+    fn rest_after(&self, outcome: Result<(), ReadError>, usual: Duration) -> Duration {
+        match outcome {
+            Ok(()) => usual,
+            // It is told once, and stays until the log is sound again.
+            Err(error) if error.damage().is_some() => AFTER_DAMAGE,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the log could not be watched");
+                AFTER_FAILURE
+            }
+        }
+    }
+
+    /// What other processes have erased is forgotten here too.
+    fn forget_erased(&self, known: &mut usize) {
+        let erased = self.watch.erased();
+        if erased.len() > *known {
+            self.memory.forget(&erased);
+            *known = erased.len();
+        }
+    }
+
+    fn tell(&self, told: &mut Option<Damage>) {
+        let damage = self.watch.damage();
+        metrics::gauge!("ledger_log_damaged").set(f64::from(u8::from(damage.is_some())));
+        metrics::gauge!("ledger_log_watched_size").set(self.watch.size() as f64);
+        if damage == *told {
+            return;
+        }
+        match &damage {
+            Some(Damage { position, kind, detail }) => {
+                metrics::gauge!("ledger_log_damaged_position").set(*position as f64);
+                tracing::error!(
+                    position,
+                    %kind,
+                    detail,
+                    "the log is damaged: no more commands are taken; run `ledger audit verify`"
+                );
+            }
+            None => tracing::warn!("the log is what was signed again"),
+        }
+        *told = damage;
+    }
+}

@@ -1,0 +1,135 @@
+//! A log that an earlier version made, with its keys, as an operator would bring it along: it migrates, opens, is written to and
+//! verifies.
+//!
+//! `upgrade/` holds a dump that the version 20de38c left: patients, accounts, bookings, a scan with its measurement, an erasure with
+//! its purge, a hold, a stream long enough for a snapshot, a rotation of the signing key and one of the key-encryption key. Its keys
+//! are for this test and nothing else.
+
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use audit::postgres::DataKeys;
+use audit::verify::{Options, Trust};
+use commands::database::{self, Login};
+use commands::{Clock, CommandError, Keys, Ledger, LedgerConfig};
+use domain::{Appointment, Custody, Patient};
+use serde_json::Value;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::clinic::{Slot, context, erase, officer, owner, patient, rename, serve};
+
+const LOG: &str = include_str!("upgrade/log.json");
+const DUMP: &[u8] = include_bytes!("upgrade/dump.sql.gz");
+
+struct Old {
+    said: Value,
+    keys: Keys,
+    owner: PgPool,
+    options: PgConnectOptions,
+}
+
+impl Old {
+    /// Restores the dump as it was made, and migrates it as `ledger migrate` does.
+    async fn restore(options: PgConnectOptions, folder: &Path) -> Old {
+        let said: Value = serde_json::from_str(LOG).expect("JSON");
+        for (name, text) in said["keys"].as_object().expect("the keys") {
+            let path = folder.join(name);
+            std::fs::write(&path, text.as_str().expect("text")).expect("written");
+            let secret = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&path, secret).expect("chmod");
+        }
+        let mut dump = String::new();
+        flate2::read::GzDecoder::new(DUMP).read_to_string(&mut dump).expect("a dump");
+        let mut connection = PgConnection::connect_with(&options).await.expect("the owner");
+        // The dump gives rights to it; a server of today may never have had it.
+        let role = "DO $$ BEGIN CREATE ROLE ledger_app NOLOGIN;
+                    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+        connection.execute(role).await.expect("the role of old");
+        connection.execute(sqlx::raw_sql(&dump)).await.expect("restored");
+        connection.close().await.expect("closed");
+        let url = options.to_url_lossy().to_string();
+        database::migrate(&url, None).await.expect("migrated");
+        let keys = Keys::load(folder).expect("the keys");
+        Old { said, keys, owner: owner(options.clone()).await, options }
+    }
+
+    fn origin(&self) -> &str {
+        self.said["origin"].as_str().expect("text")
+    }
+
+    fn id(&self, what: &str) -> Uuid {
+        self.said[what].as_str().expect("text").parse().expect("an id")
+    }
+
+    async fn open(&self) -> Ledger {
+        let config = LedgerConfig::new(self.origin());
+        let pool = serve(self.options.clone()).await;
+        let opened = Ledger::open(pool, self.keys.clone(), Clock::system(), config).await;
+        opened.expect("it opens")
+    }
+
+    /// What the audit finds, by its own login.
+    async fn assert_sound(&self, events: u64) {
+        let login = database::trial(&self.options, Login::Auditor).await.expect("the rights");
+        let pool = PgPoolOptions::new().connect_with(login).await.expect("the auditor connects");
+        let trust = Trust::any_of(self.origin(), self.keys.verifiers(self.origin()).expect("keys"));
+        let keys = DataKeys::new(pool.clone(), self.keys.key_wrap());
+        let options = Options { threads: 1, ..Options::default() };
+        let report = audit::postgres::verify_database(&pool, &trust, options, Some(&keys), |_| ())
+            .await
+            .expect("readable");
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        assert_eq!(report.events, events);
+        assert!(report.plaintexts > 140, "{}", report.plaintexts);
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: PgConnectOptions) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = Old::restore(options, folder.path()).await;
+    old.assert_sound(157).await;
+    let ledger = old.open().await;
+    let (kept, gone, held) = (old.id("kept"), old.id("gone"), old.id("held"));
+
+    let loaded = ledger.load::<Patient>(kept).await.expect("readable").expect("there");
+    assert_eq!(loaded.version, 130);
+    let erased = ledger.load::<Patient>(gone).await;
+    assert!(matches!(erased, Err(CommandError::Erased)), "{erased:?}");
+    let refused = ledger.execute::<Custody>(held, erase(), &officer()).await;
+    refused.expect_err("the hold stands");
+
+    // What is taken stays taken, what the erasure freed is free.
+    let slot = |start: &'static str| Slot {
+        patient: kept,
+        practitioner: Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0007),
+        room: Uuid::from_u128(0xa00),
+        start,
+    };
+    let book = async |start: &'static str| {
+        let mut command = serde_json::to_value(slot(start).book()).expect("JSON");
+        command["book"]["time"]["zone"] = "UTC".into();
+        let command = serde_json::from_value(command).expect("a command");
+        ledger.execute::<Appointment>(ledger.new_id(), command, &context()).await
+    };
+    book("2031-03-01T09:00").await.expect_err("taken");
+    book("2031-03-01T10:00").await.expect("the erased patient's time is free");
+    let twice = ledger.holder("login", "staff").await.expect("readable");
+    assert!(twice.is_some(), "the log-in name is held");
+
+    ledger.execute::<Patient>(kept, rename("Neumann"), &context()).await.expect("an old stream");
+    ledger
+        .execute::<Patient>(ledger.new_id(), patient("Neu", "M-5"), &context())
+        .await
+        .expect("a new one");
+    ledger.close().await;
+    old.assert_sound(160).await;
+    old.open().await.close().await;
+    let destroyed = "SELECT count(*) FROM keyring.data_keys WHERE wrapped IS NULL";
+    let destroyed: i64 =
+        sqlx::query_scalar(destroyed).fetch_one(&old.owner).await.expect("a count");
+    assert_eq!(destroyed, 1);
+}

@@ -1,0 +1,74 @@
+//! What is known of the log beside the read models: how far it goes, where each stream ends, and who was erased.
+//!
+//! A tag proves that a document was made by us, not that it is the newest: an older one that was genuine still verifies. It
+//! is told by what the log says of its stream.
+
+use std::collections::{HashMap, HashSet};
+
+use async_trait::async_trait;
+use audit::postgres::LogWatch;
+use uuid::Uuid;
+
+use crate::event::{EventError, EventLog};
+
+/// What a reader knows of the log, from verified events only.
+#[async_trait]
+pub trait KnownPositions: Send + Sync {
+    /// Whether the log holds this position: no document can be about an event at its end or beyond.
+    async fn reaches(&self, position: u64) -> Result<bool, EventError>;
+
+    /// The position of the last event of each of these streams; those without events are left out.
+    async fn last_positions(
+        &self,
+        stream_type: &str,
+        ids: &[Uuid],
+    ) -> Result<HashMap<Uuid, u64>, EventError>;
+
+    /// Who of these was erased.
+    async fn erased(&self, subjects: &[Uuid]) -> Result<HashSet<Uuid>, EventError>;
+}
+
+/// By heart, from the watch that this process keeps over the whole log; until it has read all of it, by the log itself. What
+/// another process has appended within the last second may not be known yet: then what is older is not told as such.
+#[derive(Debug, Clone)]
+pub struct WatchedLog {
+    watch: LogWatch,
+    log: EventLog,
+}
+
+impl WatchedLog {
+    /// What `watch` knows, and what `log` answers before it knows everything.
+    pub fn new(watch: LogWatch, log: EventLog) -> WatchedLog {
+        WatchedLog { watch, log }
+    }
+}
+
+#[async_trait]
+impl KnownPositions for WatchedLog {
+    async fn reaches(&self, position: u64) -> Result<bool, EventError> {
+        if position < self.watch.size() {
+            return Ok(true);
+        }
+        self.log.reaches(position).await
+    }
+
+    async fn last_positions(
+        &self,
+        stream_type: &str,
+        ids: &[Uuid],
+    ) -> Result<HashMap<Uuid, u64>, EventError> {
+        if !self.watch.has_read_all() {
+            return self.log.last_positions(stream_type, ids).await;
+        }
+        let last = |id: &Uuid| Some((*id, self.watch.stream_seen(stream_type, *id)?.last));
+        Ok(ids.iter().filter_map(last).collect())
+    }
+
+    async fn erased(&self, subjects: &[Uuid]) -> Result<HashSet<Uuid>, EventError> {
+        if !self.watch.has_read_all() {
+            return self.log.erased(subjects).await;
+        }
+        let erased = subjects.iter().filter(|subject| self.watch.is_known_erased(**subject));
+        Ok(erased.copied().collect())
+    }
+}
