@@ -28,8 +28,8 @@ pub trait KnownPositions: Send + Sync {
     async fn erased(&self, subjects: &[Uuid]) -> Result<HashSet<Uuid>, EventError>;
 }
 
-/// By heart, from the watch that this process keeps over the whole log; until it has read all of it, by the log itself. What
-/// another process has appended within the last second may not be known yet: then what is older is not told as such.
+/// What the rows of the log say now, and what the watch that this process keeps over the whole log has proved before: the
+/// rows know what another process has appended a moment ago, the watch what somebody has taken out of them since.
 #[derive(Debug, Clone)]
 pub struct WatchedLog {
     watch: LogWatch,
@@ -37,7 +37,7 @@ pub struct WatchedLog {
 }
 
 impl WatchedLog {
-    /// What `watch` knows, and what `log` answers before it knows everything.
+    /// What `log` says, and `watch` knows.
     pub fn new(watch: LogWatch, log: EventLog) -> WatchedLog {
         WatchedLog { watch, log }
     }
@@ -57,18 +57,19 @@ impl KnownPositions for WatchedLog {
         stream_type: &str,
         ids: &[Uuid],
     ) -> Result<HashMap<Uuid, u64>, EventError> {
-        if !self.watch.has_read_all() {
-            return self.log.last_positions(stream_type, ids).await;
+        let mut last = self.log.last_positions(stream_type, ids).await?;
+        for id in ids {
+            if let Some(seen) = self.watch.stream_seen(stream_type, *id) {
+                let position = last.entry(*id).or_default();
+                *position = seen.last.max(*position);
+            }
         }
-        let last = |id: &Uuid| Some((*id, self.watch.stream_seen(stream_type, *id)?.last));
-        Ok(ids.iter().filter_map(last).collect())
+        Ok(last)
     }
 
     async fn erased(&self, subjects: &[Uuid]) -> Result<HashSet<Uuid>, EventError> {
-        if !self.watch.has_read_all() {
-            return self.log.erased(subjects).await;
-        }
-        let erased = subjects.iter().filter(|subject| self.watch.is_known_erased(**subject));
-        Ok(erased.copied().collect())
+        let mut erased = self.log.erased(subjects).await?;
+        erased.extend(subjects.iter().filter(|subject| self.watch.is_known_erased(**subject)));
+        Ok(erased)
     }
 }

@@ -1,9 +1,9 @@
 //! `ledger serve`: the HTTP server.
 
 use anyhow::Context as _;
-use audit::postgres::{DataKeys, LogReader};
+use audit::postgres::DataKeys;
 use clap::Args;
-use commands::{Clock, database, log_policy};
+use commands::{Clock, database};
 use projections::event::EventLog;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -40,12 +40,11 @@ impl Serve {
         let pool = database::connect(self.database_url.expose_secret()).await?;
         let clock = Clock::system();
         let (ledger, witnesses) = open_log(&pool, &keys, clock.clone(), &self.identity).await?;
-        let reader = LogReader::new(self.identity.origin.clone(), log_policy());
         let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
-        let log = EventLog::new(pool.clone(), data_keys, reader);
+        let log = EventLog::new(pool.clone(), data_keys, ledger.watch().reader().clone());
         let parts = Parts {
             ledger: ledger.clone(),
-            read_models: read_models(&self.stores, &keys, &self.identity.origin, log).await?,
+            read_models: read_models(&self.stores, &keys, &ledger, log).await?,
             blobs: self.stores.captures.open()?,
             pool: pool.clone(),
             keys,

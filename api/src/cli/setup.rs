@@ -1,6 +1,7 @@
 //! What several commands begin with: the database, the keys, the open log.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,6 +10,7 @@ use commands::keys::KeyEnvironment;
 use commands::{Clock, Keys, Ledger, LedgerConfig, database};
 use projections::cache::Cache;
 use projections::event::EventLog;
+use projections::known::WatchedLog;
 use projections::read_models::ReadModels;
 use projections::tags::Tags;
 use secrecy::ExposeSecret as _;
@@ -87,10 +89,11 @@ pub(super) fn load_keys(identity: &Identity) -> anyhow::Result<Keys> {
 pub(super) async fn read_models(
     stores: &Stores,
     keys: &Keys,
-    origin: &str,
+    ledger: &Ledger,
     log: EventLog,
 ) -> anyhow::Result<ReadModels> {
-    let tags = Tags::new(keys.mac_key(READ_MODEL_KEY), origin);
+    let tags = Tags::new(keys.mac_key(READ_MODEL_KEY), ledger.origin());
+    let known = WatchedLog::new(ledger.watch().clone(), log.clone());
     let cache = match &stores.redis_url {
         None => None,
         Some(url) => {
@@ -100,5 +103,6 @@ pub(super) async fn read_models(
     };
     let (uri, database) = (stores.mongodb_uri.expose_secret(), &stores.mongodb_database);
     let models = ReadModels::connect(uri, database, cache, tags, log);
-    models.await.context("the read models are not reachable (MONGODB_URI)")
+    let models = models.await.context("the read models are not reachable (MONGODB_URI)")?;
+    Ok(models.knowing(Arc::new(known)))
 }

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use audit::postgres::{DataKeys, LogReader};
+use audit::postgres::DataKeys;
 use clap::Args;
-use commands::{Clock, Ledger, Weights, database, log_policy};
+use commands::{Clock, Ledger, Weights, database};
 use projections::event::EventLog;
 use projections::read_models::Pace;
 use projections::runtime::{Projector, RunConfig, Runtime};
@@ -79,11 +79,9 @@ impl Worker {
         let url = self.own_url.or(self.database_url).context("set LEDGER_WORKER_DATABASE_URL")?;
         let pool = database::connect(url.expose_secret()).await?;
         let (ledger, _) = open_log(&pool, &keys, Clock::system(), &self.identity).await?;
-        let reader = LogReader::new(self.identity.origin.clone(), log_policy());
         let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
-        let log = EventLog::new(pool.clone(), data_keys, reader);
-        let origin = &self.identity.origin;
-        let models = read_models(&self.stores, &keys, origin, log.clone()).await?;
+        let log = EventLog::new(pool.clone(), data_keys, ledger.watch().reader().clone());
+        let models = read_models(&self.stores, &keys, &ledger, log.clone()).await?;
         let blobs = self.stores.captures.open()?;
         let weights = Weights::beside(&blobs);
         let figures = match self.metrics_listen {

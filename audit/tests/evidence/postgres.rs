@@ -239,6 +239,17 @@ async fn one_bit_in_any_column_is_named(pool: PgPool) {
     )
     .await;
     assert_first(&report, SIZE - 1, &[K::Head], "last_recorded_at");
+    let undo = "UPDATE ledger_head SET last_recorded_at = (SELECT max(recorded_at) FROM events)";
+    let never = "UPDATE ledger_head SET last_recorded_at = 'infinity'";
+    let report = tampered(&pool, never, undo).await;
+    assert_first(&report, SIZE - 1, &[K::Head], "last_recorded_at at no time");
+    let nullable =
+        |how: &str| format!("ALTER TABLE ledger_head ALTER last_recorded_at {how} NOT NULL");
+    sqlx::query(&nullable("DROP")).execute(&pool).await.expect("valid SQL");
+    let nothing = "UPDATE ledger_head SET last_recorded_at = NULL";
+    let report = tampered(&pool, nothing, undo).await;
+    assert_first(&report, SIZE - 1, &[K::Head], "no last_recorded_at");
+    sqlx::query(&nullable("SET")).execute(&pool).await.expect("valid SQL");
     assert!(verify(&pool).await.is_sound(), "everything was undone");
 }
 

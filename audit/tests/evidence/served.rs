@@ -2,12 +2,13 @@
 
 use audit::merkle::{self, MerkleError};
 use audit::postgres::{self, DatabaseError, entry_bundle, hash_tile};
+use audit::statement::Statement;
 use audit::tiles::{TILE_WIDTH, hashes_to_bytes};
 use sqlx::{Connection as _, PgPool};
 
 use crate::postgres::store;
 use crate::reader::change;
-use crate::world::{ORIGIN, world};
+use crate::world::{ORIGIN, SECOND_KEY_FROM, SEEDS, entry, id, keys, world};
 
 const SIZE: u64 = 600;
 
@@ -109,6 +110,54 @@ async fn roots_and_keys_come_from_the_tables(pool: PgPool) {
         .expect("valid SQL");
     let damaged = postgres::keyring(connection, ORIGIN).await;
     assert!(matches!(damaged, Err(DatabaseError::Malformed { .. })), "{damaged:?}");
+}
+
+/// The signature of each is genuine: what is wrong is where it stands and what it says of itself.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_genuine_event_in_the_place_of_one_of_the_logs_own_is_not_believed(pool: PgPool) {
+    const PLACE: u64 = SECOND_KEY_FROM - 1;
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let place = &world.statements[usize::try_from(PLACE).expect("small")];
+    let changed = |change_it: fn(&mut Statement)| {
+        let mut statement = place.clone();
+        change_it(&mut statement);
+        statement
+    };
+    for (what, statement) in [
+        ("another log", changed(|statement| statement.origin = "other.example".to_owned())),
+        (
+            "another kind of stream",
+            changed(|statement| statement.stream_type = "patient".to_owned()),
+        ),
+        ("another stream", changed(|statement| statement.stream_id = id(2, 9))),
+        ("another number", changed(|statement| statement.sequence += 1)),
+    ] {
+        let signed = entry(PLACE, &statement, Vec::new(), &keys(&SEEDS[0]).events);
+        let mut transaction = connection.begin().await.expect("a transaction");
+        change(&mut transaction, "UPDATE events SET payload = '' WHERE position = 100").await;
+        sqlx::query(
+            "UPDATE events SET header = $1, statement = $2, signature = $3 WHERE position = $4",
+        )
+        .bind(&signed.header)
+        .bind(&signed.statement)
+        .bind(signed.signature.as_slice())
+        .bind(i64::try_from(PLACE).expect("small"))
+        .execute(&mut *transaction)
+        .await
+        .expect("valid SQL");
+        let read = postgres::keyring(&mut transaction, ORIGIN).await;
+        assert!(
+            matches!(
+                read,
+                Err(DatabaseError::Malformed { what: "row of an event of the log's own" })
+            ),
+            "{what}: {read:?}"
+        );
+        transaction.rollback().await.expect("undone");
+    }
+    assert!(postgres::keyring(&mut connection, ORIGIN).await.expect("readable").is_some());
 }
 
 #[sqlx::test(migrations = "../migrations")]

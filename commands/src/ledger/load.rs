@@ -157,6 +157,14 @@ impl Ledger {
         }
     }
 
+    /// Reads the log to the end that it has now. What this process and others have appended since the watch looked
+    /// last is known afterwards: for whoever decides on what is *not* there.
+    pub(super) async fn log_is_read_to_its_end(&self) -> Result<(), CommandError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        while self.inner.watch.follow(&mut connection).await? {}
+        self.log_is_sound()
+    }
+
     /// Has the whole log looked at if this is damage.
     pub(super) fn suspect(&self, error: &CommandError) {
         if matches!(error, CommandError::Damaged(_)) {

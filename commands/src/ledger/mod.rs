@@ -356,7 +356,8 @@ impl Ledger {
         age: SignedDuration,
         remove: bool,
     ) -> Result<u64, SweepError> {
-        self.log_is_read().await?;
+        // A wound that was opened a moment ago, here or by another process, names its captures as well.
+        self.log_is_read_to_its_end().await?;
         let wounds = self.inner.watch.streams_of(WoundEpisode::TYPE);
         let named = crate::sweep::named_captures(wounds, &self.repository()).await?;
         let unnamed = blobs.unnamed(&named, self.inner.clock.now(), age).await?;

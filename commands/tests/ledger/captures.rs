@@ -2,12 +2,12 @@
 
 use audit::jws::parse_compact;
 use audit::statement::Statement;
-use commands::{BlobError, Blobs, Clock, Keys};
+use commands::{BlobError, Blobs, Clock, Keys, Ledger, LedgerConfig};
 use domain::WoundEpisode;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::clinic::{Clinic, context, open_wound, scan};
+use crate::clinic::{Clinic, ORIGIN, context, open_wound, scan};
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgConnectOptions) {
@@ -51,4 +51,34 @@ async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgCo
         .expect("destroyed");
     clinic.ledger.forget(patient);
     assert_eq!(sweep(true).await.expect("swept"), 1, "what an erased patient left");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_capture_that_another_process_has_just_recorded_is_kept(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let now = Timestamp::now();
+    let (clock, hands) = Clock::manual(now);
+    let clinic = Clinic::open_with(options, Keys::ephemeral(), clock.clone()).await;
+    let config = LedgerConfig::new(ORIGIN);
+    let sweeping = Ledger::open(clinic.pool.clone(), clinic.keys.clone(), clock, config);
+    let sweeping = sweeping.await.expect("a second process opens the ledger");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let blobs = Blobs::new(folder.path().to_str().expect("a UTF-8 path")).expect("a store");
+    let patient = clinic.register("A-1").await;
+    let key = clinic.ledger.data_key(patient).await.expect("a key");
+    let kept = blobs.put(&key, b"a wound").await.expect("stored");
+    hands.set(now + SignedDuration::from_hours(3));
+    let sweep = || sweeping.sweep_captures(&blobs, SignedDuration::from_hours(2), true);
+    // The second process has read the log to its end before the wound is there.
+    sweeping.sweep_captures(&blobs, SignedDuration::from_hours(2), false).await.expect("counted");
+
+    let wound = clinic.ledger.new_id();
+    for command in [open_wound(patient), scan(&kept, now)] {
+        let done = clinic.ledger.execute::<WoundEpisode>(wound, command, &context()).await;
+        done.expect("recorded");
+    }
+    assert_eq!(sweep().await.expect("swept"), 0, "a scan of another process names it");
+    blobs.get(&key, &kept).await.expect("it is still there");
 }

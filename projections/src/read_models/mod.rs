@@ -199,7 +199,7 @@ impl ReadModels {
         ReadModels { source: Source::new(database, tags, log), cache }
     }
 
-    /// The same, comparing documents with what is known from elsewhere instead of asking the log each time.
+    /// The same, comparing documents with what is known from elsewhere instead of with the rows of the log alone.
     #[must_use]
     pub fn knowing(mut self, known: Arc<dyn KnownPositions>) -> ReadModels {
         self.source.known = known;

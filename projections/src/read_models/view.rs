@@ -242,10 +242,11 @@ impl<V: View> ViewProjector<V> {
             if version >= V::VERSION {
                 continue;
             }
-            let earlier = source.database.collection::<RawDocumentBuf>(&name);
-            earlier.drop().await.map_err(ApplyError::unavailable("drop an earlier version"))?;
+            // The documents last: while they are there, what is left of the version is found again.
             let removed = source.checkpoints.remove(&format!("{}:{version}", V::NAME)).await;
             removed.map_err(ApplyError::unavailable("remove an earlier version's checkpoint"))?;
+            let earlier = source.database.collection::<RawDocumentBuf>(&name);
+            earlier.drop().await.map_err(ApplyError::unavailable("drop an earlier version"))?;
             info!(read_model = V::NAME, version, "removed what an earlier version left: {name}");
         }
         Ok(())
