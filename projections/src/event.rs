@@ -475,4 +475,8 @@ impl KnownPositions for EventLog {
         }
         Ok(erased)
     }
+
+    async fn streams_of(&self, subject: Uuid, stream_type: &str) -> Result<Vec<Uuid>, EventError> {
+        EventLog::streams_of(self, subject, stream_type).await
+    }
 }

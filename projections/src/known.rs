@@ -26,6 +26,9 @@ pub trait KnownPositions: Send + Sync {
 
     /// Who of these was erased.
     async fn erased(&self, subjects: &[Uuid]) -> Result<HashSet<Uuid>, EventError>;
+
+    /// The streams of a type that are about a subject.
+    async fn streams_of(&self, subject: Uuid, stream_type: &str) -> Result<Vec<Uuid>, EventError>;
 }
 
 /// What the rows of the log say now, and what the watch that this process keeps over the whole log has proved before: the
@@ -71,5 +74,9 @@ impl KnownPositions for WatchedLog {
         let mut erased = self.log.erased(subjects).await?;
         erased.extend(subjects.iter().filter(|subject| self.watch.is_known_erased(**subject)));
         Ok(erased)
+    }
+
+    async fn streams_of(&self, subject: Uuid, stream_type: &str) -> Result<Vec<Uuid>, EventError> {
+        self.log.streams_of(subject, stream_type).await
     }
 }

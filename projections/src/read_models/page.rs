@@ -82,6 +82,16 @@ impl Page {
     pub fn after(&self) -> Option<&Cursor> {
         self.after.as_ref()
     }
+
+    /// What this page shows of `all`, in the order of their sort keys, and one more if there is more.
+    pub(crate) fn of<T>(&self, mut all: Vec<T>, key: impl Fn(&T) -> String) -> Vec<T> {
+        if let Some(after) = &self.after {
+            all.retain(|item| key(item).as_str() > after.key());
+        }
+        all.sort_by_cached_key(key);
+        all.truncate(self.limit as usize + 1);
+        all
+    }
 }
 
 impl Default for Page {
@@ -133,6 +143,17 @@ mod tests {
         assert_eq!(Page::new(Some(0), None).limit(), 1);
         assert_eq!(Page::new(Some(1_000_000), None).limit(), Page::LIMIT_MAX);
         assert_eq!(Page::default().limit(), Page::LIMIT_DEFAULT);
+    }
+
+    #[test]
+    fn a_page_of_everything_is_sorted_begins_after_the_cursor_and_holds_one_more() {
+        let page = |limit, after: Option<&str>| Page::new(Some(limit), after.map(Cursor::after));
+        let all = || vec!["d", "b", "a", "c"];
+        let key = |text: &&str| (*text).to_owned();
+        assert_eq!(page(2, None).of(all(), key), ["a", "b", "c"]);
+        assert_eq!(page(2, Some("b")).of(all(), key), ["c", "d"]);
+        assert_eq!(page(1, Some("b")).of(all(), key), ["c", "d"]);
+        assert_eq!(page(9, Some("d")).of(all(), key), [""; 0]);
     }
 
     #[test]

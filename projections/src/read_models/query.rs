@@ -1,6 +1,8 @@
 //! The queries. Every list is bounded and sorted, and continues at a cursor; no query needs more than
 //! one index, and none uses `$or`, which some servers answer by scanning the collection.
 
+use std::collections::HashSet;
+
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use domain::value::{Line, PartialDate, SystemUri};
 use domain::{AppointmentId, PatientId, PractitionerId, WoundId};
@@ -21,6 +23,9 @@ use super::wound::{WoundDocument, Wounds};
 use super::{ReadError, ReadModels};
 use crate::cache::{Entry, Lookup};
 use crate::runtime::chain;
+
+/// How many documents are asked for by their ids at once.
+const IDS_PER_FIND: usize = 256;
 
 /// How often a list is read again after damaged documents in it were replaced.
 const LIST_ROUNDS: u32 = 3;
@@ -198,30 +203,63 @@ impl ReadModels {
         Ok(Listing::from_surplus(found, page, |patient| patient.id.to_string()))
     }
 
-    /// The appointments of a practitioner or a patient, by start.
+    /// The appointments of a practitioner or a patient, by start. Those of a patient are complete whatever the store leaves
+    /// out; of a practitioner's, one that is hidden in the store is missing until the comparison with the log comes to it.
     pub async fn appointments(
         &self,
         filter: &AppointmentFilter,
         page: &Page,
     ) -> Result<Listing<AppointmentDocument>, ReadError> {
         let asked = filter.filter(page)?;
-        let found =
-            self.list::<Appointments>(asked, "sort_key", page, |it| filter.matches(it)).await?;
-        Ok(Listing::from_surplus(found, page, |appointment| appointment.sort_key.clone()))
+        let key = |appointment: &AppointmentDocument| appointment.sort_key.clone();
+        let found = match filter.patient_id {
+            Some(patient) => {
+                let mut all = self.all_of::<Appointments>(patient.as_uuid()).await?;
+                all.retain(|it| filter.matches(it));
+                page.of(all, key)
+            }
+            None => {
+                self.list::<Appointments>(asked, "sort_key", page, |it| filter.matches(it)).await?
+            }
+        };
+        Ok(Listing::from_surplus(found, page, key))
     }
 
-    /// The wounds of a patient, by id.
+    /// The wounds of a patient, by id; complete whatever the store leaves out.
     pub async fn wounds_of(
         &self,
         patient: PatientId,
         page: &Page,
     ) -> Result<Listing<WoundDocument>, ReadError> {
-        let mut filter = doc! { "patient_id": patient.to_string() };
-        if let Some(after) = page.after() {
-            filter.insert("_id", doc! { "$gt": after.key() });
+        let key = |wound: &WoundDocument| wound.id.to_string();
+        let mut all = self.all_of::<Wounds>(patient.as_uuid()).await?;
+        all.retain(|it| it.patient_id == patient);
+        Ok(Listing::from_surplus(page.of(all, key), page, key))
+    }
+
+    /// Every document about a subject, in no order. Which there are, the log says: the store can hide none of them. Of
+    /// somebody who was erased none is shown.
+    async fn all_of<V: View>(&self, subject: Uuid) -> Result<Vec<V::Document>, ReadError> {
+        let store = self.store::<V>();
+        let known = &store.source.known;
+        let streams = known.streams_of(subject, V::STREAM).await.map_err(ReadError::Log)?;
+        let mut all = Vec::with_capacity(streams.len());
+        for ids in streams.chunks(IDS_PER_FIND) {
+            let texts: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+            let raws = store.raw(doc! { "_id": { "$in": texts } }).await;
+            let raws = raws.map_err(ReadError::store("list documents"))?;
+            // What was damaged was made from the log meanwhile, and is read one by one like what is missing.
+            let found = all_sound(&store, raws).await?.unwrap_or_default();
+            let there: HashSet<Uuid> = found.iter().map(V::id).collect();
+            all.extend(found);
+            for id in ids.iter().filter(|id| !there.contains(id)) {
+                // None: the projector has not come to it yet.
+                if let Some(Kept::Live(document)) = store.checked(*id).await? {
+                    all.push(document);
+                }
+            }
         }
-        let found = self.list::<Wounds>(filter, "_id", page, |it| it.patient_id == patient).await?;
-        Ok(Listing::from_surplus(found, page, |wound| wound.id.to_string()))
+        Ok(all)
     }
 
     /// By id: from the cache if it is there, or else from the store, filling the cache.
