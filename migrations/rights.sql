@@ -86,7 +86,8 @@ GRANT SELECT ON events, checkpoints, tiles, commands, ledger_head TO ledger_serv
 GRANT EXECUTE ON FUNCTION
     append_events(bigint, uuid[], text[], uuid[], bigint[], text[], text[], uuid[], uuid[], timestamptz[], bytea[], bytea[],
                   bytea[], bytea[], bytea[], bigint, bytea),
-    append_commands(uuid[], bytea[], bigint[], int[], bigint),
+    append_commands(uuid[], uuid[], bytea[], bigint[], int[], bytea[], bigint),
+    tag_commands(uuid[], uuid[], bytea[]),
     append_tiles(smallint[], bigint[], bytea[]),
     lock_ledger_head(),
     advance_ledger_head(bigint, bytea, bigint, bigint, bytea, bytea, bigint, int)

@@ -78,3 +78,15 @@ impl Actor {
         Actor::service(AccountId::from_uuid(WORKER), [Role::Service])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_can_be_given_the_id_of_an_actor_of_the_system() {
+        for actor in [Actor::bootstrap(), Actor::importer(), Actor::ledger(), Actor::worker()] {
+            assert!(domain::ids::is_reserved(actor.id.as_uuid()), "{actor:?}");
+        }
+    }
+}

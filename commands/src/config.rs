@@ -7,6 +7,9 @@ use jiff::SignedDuration;
 
 use crate::sequencer::Limits;
 
+/// By how much the clocks may differ, if nothing else is said.
+pub const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_secs(5);
+
 /// How a ledger is opened.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
@@ -22,6 +25,9 @@ pub struct LedgerConfig {
     pub transaction_max: Duration,
     /// How far an event may be older than the newest one in the log.
     pub clock_tolerance: SignedDuration,
+    /// By how much this machine's clock may differ from the database's; more, and nothing is recorded. Below the
+    /// database's own bound, which stands behind it.
+    pub clock_skew_max: SignedDuration,
     /// By how many events a stream grows until its state is kept again.
     pub snapshot_every: u64,
     /// How long after one look at the whole log the watch begins the next.
@@ -54,6 +60,7 @@ impl LedgerConfig {
             batch_bytes_max: 8 * 1024 * 1024,
             transaction_max: Duration::from_secs(30),
             clock_tolerance: SignedDuration::from_secs(10),
+            clock_skew_max: CLOCK_SKEW_MAX,
             snapshot_every: 128,
             reread_every: Duration::from_secs(600),
             checkpoints: None,

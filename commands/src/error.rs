@@ -1,7 +1,7 @@
 //! Why a command was not done.
 
 use audit::postgres::{Damage, ReadError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -93,6 +93,9 @@ impl CommandError {
             CommandError::Overloaded => "overloaded",
             CommandError::TooLarge { .. } => "too-large",
             CommandError::Unavailable(Unavailable::ClaimsDamaged) => "claims-damaged",
+            CommandError::Unavailable(Unavailable::CommandDamaged) => "command-damaged",
+            CommandError::Unavailable(Unavailable::ClockAhead { .. }) => "clock-ahead",
+            CommandError::Unavailable(Unavailable::ClockBehind { .. }) => "clock-behind",
             CommandError::Unavailable(Unavailable::LogDamaged(_)) => "log-damaged",
             CommandError::Unavailable(Unavailable::LogUnread { .. }) => "log-unread",
             CommandError::Unavailable(_) => "unavailable",
@@ -121,15 +124,51 @@ pub enum Unavailable {
     /// The ledger is closing, or its writer has ended.
     #[error("the ledger's writer has ended")]
     Closed,
-    /// This machine's clock is behind the log's.
-    #[error("this machine's clock is behind the last recorded event: set the clock")]
-    ClockBehind,
+    /// This machine's clock is ahead of the database's. Nothing was done.
+    #[error(
+        "this machine's clock is {} s ahead of the database's: set it (docs/operations.md, \"Clocks\")",
+        .by.as_secs()
+    )]
+    ClockAhead {
+        /// By how much.
+        by: SignedDuration,
+    },
+    /// This machine's clock is behind the database's. Nothing was done.
+    #[error(
+        "this machine's clock is {} s behind the database's: set it (docs/operations.md, \"Clocks\")",
+        .by.as_secs()
+    )]
+    ClockBehind {
+        /// By how much.
+        by: SignedDuration,
+    },
+    /// The event was older than the last of the log each time it was tried: that one is ahead of this machine's clock, and this
+    /// process has not read it yet.
+    #[error(
+        "the last event of the log is later than this machine's clock, and was not read yet: {attempts} attempts"
+    )]
+    LogAhead {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The keys changed under the command again and again.
+    #[error("the log's keys kept changing: {attempts} attempts")]
+    KeysMoving {
+        /// How often it was tried.
+        attempts: u32,
+    },
     /// A stream changed under the command again and again.
     #[error("the stream kept changing: {attempts} attempts")]
     Contention {
         /// How often it was tried.
         attempts: u32,
     },
+    /// What is on record under the command's id is not what this ledger wrote, so nobody can tell whether it is this command.
+    #[error(
+        "what is on record under this command id is not what the ledger wrote: look for a receipt under it, or send the command \
+         under another id; the operator must run `ledger audit verify`"
+    )]
+    CommandDamaged,
     /// The data keys cannot be read or made.
     #[error("the data keys are not available")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -227,6 +266,12 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// This machine's clock is wrong, and a log would begin by it.
+    #[error("the log does not begin by a clock that is wrong")]
+    Clock(#[source] Unavailable),
+    /// The log could not be read.
+    #[error("the log could not be read")]
+    Log(#[source] ReadError),
     /// The log's right edge is not what this ledger signed last.
     #[error(
         "the log's right edge is not what was signed last ({reason}): \

@@ -5,9 +5,10 @@
 //! * `snapshots`: states of long streams, a cache beside the log; `watch`: drives the watch over the log;
 //! * `sequencer`: the one task that appends, many commands to a transaction;
 //! * [`claims`]: what is taken and what is free, proved by tags in sealed buckets;
+//! * [`recorded`]: which commands were done, by actor and under tags;
 //! * [`checkpoints`]: the last published checkpoint, kept outside the database;
 //! * [`keys`]: the ledger's secrets; [`blobs`]: captures, sealed, outside the log; [`weights`]: those of the models;
-//! * [`database`]: connections and the schema; [`clock`]: where the time comes from;
+//! * [`database`]: connections and the schema; [`clock`]: where the time comes from; `time`: which time an event gets;
 //! * [`failpoints`]: where tests make the append path fail.
 
 pub mod actor;
@@ -29,6 +30,7 @@ mod open;
 pub mod policy;
 mod random;
 mod receipt;
+pub mod recorded;
 mod repository;
 mod seal;
 mod sequencer;
@@ -36,12 +38,13 @@ mod signing;
 mod snapshots;
 mod streams;
 mod sweep;
+mod time;
 mod watch;
 pub mod weights;
 
 pub use actor::{Actor, ActorKind};
 pub use blobs::{BlobError, Blobs, StoredBlob};
-pub use clock::{Clock, ManualClock};
+pub use clock::{Clock, ClockShift, ManualClock};
 pub use config::{LedgerConfig, SeenElsewhere};
 pub use context::{Context, PurposeOfUse};
 pub use data_keys::SubjectKey;

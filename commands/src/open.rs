@@ -19,6 +19,7 @@ use crate::config::LedgerConfig;
 use crate::error::OpenError;
 use crate::keys::Keys;
 use crate::random;
+use crate::recorded::CommandTags;
 use crate::seal::{Sealer, sign};
 use crate::sequencer::{
     Advance, Append, ClaimsWrite, Edge, EdgeError, Published, Statements, StrayError, Write,
@@ -220,9 +221,11 @@ async fn begin(
             .to_note(&key.note)
             .map_err(|error| genesis(Box::new(error)))?;
     let append = Append {
+        actor: Uuid::nil(),
         command_id,
         request_mac: keys.index(&[b"genesis", origin.as_bytes()]),
         expected: Vec::new(),
+        absent: Vec::new(),
         events: vec![event],
         claims: Vec::new(),
         new_keys: Vec::new(),
@@ -231,6 +234,7 @@ async fn begin(
     let statements = Statements::of(&Write {
         first: 0,
         accepted: vec![&append],
+        commands: &CommandTags::new(keys, origin),
         claims: &ClaimsWrite::default(),
         tiles,
         size: appended.size,

@@ -1,17 +1,17 @@
 //! What the caller of a command holds in hand afterwards: made at the append, or again from the log.
 
-use audit::jws;
 use audit::merkle::verify_inclusion;
 use audit::postgres::{DatabaseError, LogReader, inclusion};
 use audit::statement::Statement;
-use sqlx::{PgPool, Row};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use audit::proof::{Receipt, ReceiptEvent};
 
 use crate::error::CommandError;
 use crate::failpoints::failpoint;
-use crate::sequencer::{Appended, Recorded, unsigned};
+use crate::recorded::{CommandKey, Recorded};
+use crate::sequencer::{Appended, signed, unsigned};
 
 /// The receipt of a command just appended.
 pub(crate) fn of(command_id: Uuid, appended: Appended) -> Receipt {
@@ -45,42 +45,18 @@ pub(crate) fn of(command_id: Uuid, appended: Appended) -> Receipt {
     }
 }
 
-/// What the log remembers of a command.
-pub(crate) async fn recorded(
-    pool: &PgPool,
-    command_id: Uuid,
-) -> Result<Option<Recorded>, CommandError> {
-    failpoint!("repeated.before");
-    let row = sqlx::query(
-        "SELECT request_mac, first_position, event_count, log_size FROM commands WHERE command_id = $1",
-    )
-    .bind(command_id)
-    .fetch_optional(pool)
-    .await?;
-    failpoint!("repeated.after");
-    let Some(row) = row else { return Ok(None) };
-    let mac: &[u8] = row.try_get(0)?;
-    let count: i32 = row.try_get(2)?;
-    Ok(Some(Recorded {
-        request_mac: mac.try_into().map_err(|_| damaged("a request MAC is malformed"))?,
-        first: unsigned(row.try_get(1)?),
-        count: unsigned(i64::from(count)),
-        log_size: unsigned(row.try_get(3)?),
-    }))
-}
-
 /// The same receipt again, from the log and its stored tiles: of proved events alone, with proofs that hold.
 pub(crate) async fn replay(
     pool: &PgPool,
     reader: &LogReader,
-    command_id: Uuid,
+    key: CommandKey,
     recorded: Recorded,
 ) -> Result<Receipt, CommandError> {
     failpoint!("replay.before");
     let mut connection = pool.acquire().await?;
     let (checkpoint, note) = reader.checkpoint_of(&mut connection, recorded.log_size).await?;
     let mut receipt = Receipt {
-        command_id,
+        command_id: key.id,
         stream_type: String::new(),
         stream_id: Uuid::nil(),
         version: 0,
@@ -97,7 +73,7 @@ pub(crate) async fn replay(
         next = last.position() + 1;
         for event in &events {
             let (position, statement) = (event.position(), event.statement());
-            if statement.command_id != command_id {
+            if (statement.command_id, statement.actor.id) != (key.id, key.actor) {
                 return Err(damaged("a command claims events of another one"));
             }
             let proof = inclusion(&mut connection, position, checkpoint.size).await;
@@ -121,11 +97,38 @@ pub(crate) async fn replay(
     Ok(receipt)
 }
 
-/// Who did what a receipt is for, as it was signed.
-pub(crate) fn actor(receipt: &Receipt) -> Option<Uuid> {
-    let first = receipt.events.first()?;
-    let parts = jws::parse_compact(&first.jws).ok()?;
-    Some(Statement::parse(&parts.statement).ok()?.actor.id)
+/// The receipt of a command whose row is missing or is not believed: the log knows it, beginning at `first`.
+pub(crate) async fn from_the_log(
+    pool: &PgPool,
+    reader: &LogReader,
+    key: CommandKey,
+    first: u64,
+) -> Result<Receipt, CommandError> {
+    let mut connection = pool.acquire().await?;
+    let mut end = first;
+    loop {
+        let events = reader.verify_range(&mut connection, end, u64::MAX).await?;
+        let is_own = |statement: &Statement| {
+            (statement.command_id, statement.actor.id) == (key.id, key.actor)
+        };
+        let own = events.iter().take_while(|event| is_own(event.statement())).count();
+        end += own as u64;
+        if own < events.len() || events.is_empty() {
+            break;
+        }
+    }
+    if end == first {
+        return Err(damaged("a command's events are not where they were seen"));
+    }
+    // One checkpoint per append: the first one that covers the command's events.
+    let size: Option<i64> = sqlx::query_scalar("SELECT min(size) FROM checkpoints WHERE size >= $1")
+        .bind(signed(end))
+        .fetch_one(&mut *connection)
+        .await?;
+    drop(connection);
+    let log_size = unsigned(size.ok_or_else(|| damaged("a command's checkpoint is missing"))?);
+    let recorded = Recorded { request_mac: [0; 32], first, count: end - first, log_size };
+    replay(pool, reader, key, recorded).await
 }
 
 fn damaged(what: &'static str) -> CommandError {

@@ -13,6 +13,20 @@ use uuid::Uuid;
 #[error("this is not an id: give a UUID, as in 018f2a7e-0000-7000-8000-000000000000")]
 pub struct InvalidId;
 
+/// The ids that the system keeps for itself: the actors that are nobody's account, and the streams there is one of.
+const KEPT: [u128; 2] =
+    [0x0000_0000_0000_8000_8000_0000_0000_0000, 0x6d6f_6465_6c73_8000_8000_0000_0000_0000];
+
+/// How many ids are kept from each of these on.
+const KEPT_BITS: u32 = 16;
+
+/// Whether nothing may be called so: nil and max, which programs take for "nothing" and "everything", and the system's own ids.
+#[must_use]
+pub fn is_reserved(id: Uuid) -> bool {
+    let number = id.as_u128();
+    id.is_nil() || id.is_max() || KEPT.iter().any(|kept| kept >> KEPT_BITS == number >> KEPT_BITS)
+}
+
 macro_rules! ids {
     ($($(#[$meta:meta])* $name:ident;)*) => {$(
         $(#[$meta])*
@@ -91,4 +105,32 @@ ids! {
     ScanId;
     /// An episode of a wound, from opening to closing.
     WoundId;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ModelRegistry;
+
+    #[test]
+    fn nil_max_and_the_systems_own_are_kept_and_their_neighbours_are_not() {
+        for id in [
+            Uuid::nil(),
+            Uuid::max(),
+            ModelRegistry::ID,
+            Uuid::from_u128(0x0000_0000_0000_8000_8000_0000_0000_0001),
+            Uuid::from_u128(0x0000_0000_0000_8000_8000_0000_0000_ffff),
+        ] {
+            assert!(is_reserved(id), "{id}");
+        }
+        for id in [
+            Uuid::from_u128(1),
+            Uuid::from_u128(u128::MAX - 1),
+            Uuid::from_u128(0x0000_0000_0000_8000_8000_0000_0001_0000),
+            Uuid::from_u128(0x0000_0000_0000_8000_7fff_ffff_ffff_ffff),
+            Uuid::from_u128(0x018f_2a7e_0000_7000_8000_0000_0000_0000),
+        ] {
+            assert!(!is_reserved(id), "{id}");
+        }
+    }
 }

@@ -1,8 +1,11 @@
 //! What a process knows of the log by heart, once it has seen it proved: which leaf stands where, how long each
-//! stream is, who is erased. Whatever is read later must agree with it.
+//! stream is, who is erased, which commands were done, and the latest time. Whatever is read later must agree with it.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher as _;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::examine::LogPolicy;
@@ -11,6 +14,9 @@ use crate::statement::Statement;
 
 /// How many leaves are remembered at most, the newest: 64 MiB of them.
 const LEAVES_MAX: usize = 4 * 1024 * 1024;
+
+/// How many commands are remembered at most, the newest: about 40 MiB of them.
+const COMMANDS_MAX: usize = 1024 * 1024;
 
 /// As much of a leaf hash as nobody finds another entry for.
 type Leaf = [u8; 16];
@@ -31,23 +37,60 @@ pub(super) struct Entry {
     /// The stream and the sequence in it, where streams of this type are counted.
     pub(super) stream: Option<((u8, Uuid), u64)>,
     pub(super) erases: Option<Uuid>,
+    /// Whose command it was, and its id.
+    pub(super) command: (Uuid, Uuid),
+    pub(super) recorded_at: Timestamp,
 }
 
 impl Entry {
     pub(super) fn new(policy: &LogPolicy, statement: &Statement, leaf: Hash) -> Entry {
         let Statement { stream_type, stream_id, sequence, event_type, .. } = statement;
-        Entry::of(policy, (stream_type, *stream_id, *sequence), event_type, leaf)
+        let by = (statement.actor.id, statement.command_id, statement.recorded_at);
+        Entry::of(policy, (stream_type, *stream_id, *sequence), event_type, by, leaf)
     }
 
     pub(super) fn of(
         policy: &LogPolicy,
         (stream_type, stream_id, sequence): (&str, Uuid, u64),
         event_type: &str,
+        (actor, command, recorded_at): (Uuid, Uuid, Timestamp),
         leaf: Hash,
     ) -> Entry {
         let stream = policy.counted(stream_type).map(|kind| ((kind, stream_id), sequence));
         let erases = policy.is_erasure(stream_type, event_type).then_some(stream_id);
-        Entry { leaf, stream, erases }
+        Entry { leaf, stream, erases, command: (actor, command), recorded_at }
+    }
+}
+
+/// Where the newest commands begin. By a hash under a key of this process: nobody finds two commands that share one.
+#[derive(Debug, Default)]
+struct Commands {
+    hasher: RandomState,
+    first: HashMap<u64, u64>,
+    order: VecDeque<u64>,
+    last: Option<(Uuid, Uuid)>,
+}
+
+impl Commands {
+    fn take(&mut self, command: (Uuid, Uuid), position: u64) {
+        if self.last.replace(command) == Some(command) {
+            return;
+        }
+        if self.order.len() >= COMMANDS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.first.remove(&oldest);
+        }
+        let hash = self.hasher.hash_one(command);
+        // Done twice, the first time counts.
+        if let std::collections::hash_map::Entry::Vacant(new) = self.first.entry(hash) {
+            new.insert(position);
+            self.order.push_back(hash);
+        }
+    }
+
+    fn begin(&self, command: (Uuid, Uuid)) -> Option<u64> {
+        self.first.get(&self.hasher.hash_one(command)).copied()
     }
 }
 
@@ -58,6 +101,8 @@ pub(super) struct Index {
     leaves: VecDeque<Leaf>,
     streams: HashMap<(u8, Uuid), StreamSeen>,
     erased: HashSet<Uuid>,
+    commands: Commands,
+    latest: Option<Timestamp>,
 }
 
 impl Index {
@@ -84,6 +129,14 @@ impl Index {
     pub(super) fn streams_of(&self, kind: u8) -> Vec<Uuid> {
         let streams = self.streams.keys().filter(|(of, _)| *of == kind);
         streams.map(|(_, id)| *id).collect()
+    }
+
+    pub(super) fn command(&self, actor: Uuid, command: Uuid) -> Option<u64> {
+        self.commands.begin((actor, command))
+    }
+
+    pub(super) fn latest(&self) -> Option<Timestamp> {
+        self.latest
     }
 
     pub(super) fn is_erased(&self, subject: Uuid) -> bool {
@@ -117,6 +170,8 @@ impl Index {
                 }
             }
             self.erased.extend(entry.erases);
+            self.commands.take(entry.command, position);
+            self.latest = self.latest.max(Some(entry.recorded_at));
         }
         self.tree = tree;
         misplaced

@@ -1,6 +1,6 @@
 //! Verification of a whole database: the log itself, and every column and table beside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{Connection as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
@@ -29,7 +29,8 @@ pub struct Progress {
 /// A command's events, contiguous by construction.
 #[derive(Clone, Copy)]
 struct Run {
-    command_id: Uuid,
+    /// The command's id, and whose it is.
+    command: (Uuid, Uuid),
     first: u64,
     count: u64,
     /// The log's own events may have no command row: nobody sent the genesis.
@@ -186,10 +187,12 @@ impl Audit {
 
     fn extend_run(&mut self, position: u64, statement: &Statement, runs: &mut Vec<Run>) {
         match &mut self.run {
-            Some(run) if run.command_id == statement.command_id => run.count += 1,
+            Some(run) if run.command == (statement.command_id, statement.actor.id) => {
+                run.count += 1;
+            }
             run => {
                 runs.extend(run.replace(Run {
-                    command_id: statement.command_id,
+                    command: (statement.command_id, statement.actor.id),
                     first: position,
                     count: 1,
                     own: statement.stream_type == system::STREAM_TYPE,
@@ -236,25 +239,25 @@ impl Audit {
         if runs.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = runs.iter().map(|run| run.command_id).collect();
+        let ids: Vec<Uuid> = runs.iter().map(|run| run.command.0).collect();
         let rows = sqlx::query(
-            "SELECT command_id, first_position, event_count, log_size FROM commands \
+            "SELECT command_id, actor_id, first_position, event_count, log_size FROM commands \
              WHERE command_id = ANY($1)",
         )
         .bind(ids)
         .fetch_all(connection)
         .await?;
-        let mut found = std::collections::HashMap::new();
+        let mut found: HashMap<(Uuid, Uuid), _> = HashMap::new();
         for row in rows {
             let values: (i64, i32, i64) = (
                 row.try_get("first_position")?,
                 row.try_get("event_count")?,
                 row.try_get("log_size")?,
             );
-            found.insert(row.try_get::<Uuid, _>("command_id")?, values);
+            found.insert((row.try_get("command_id")?, row.try_get("actor_id")?), values);
         }
         for run in runs {
-            let Some((first, count, size)) = found.get(&run.command_id) else {
+            let Some((first, count, size)) = found.get(&run.command) else {
                 if !run.own {
                     let detail = "the command of this event has no row";
                     self.verifier.report(run.first, FindingKind::Command, detail);

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sqlx::PgConnection;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -123,6 +124,18 @@ impl LogWatch {
         kind.map_or_else(Vec::new, |kind| self.reader.index().streams_of(kind))
     }
 
+    /// Where the events of this actor's command begin, if it was done, and is among the newest million commands.
+    #[must_use]
+    pub fn command_seen(&self, actor: Uuid, command: Uuid) -> Option<u64> {
+        self.reader.index().command(actor, command)
+    }
+
+    /// The latest time at which an event was recorded, of those known. It is what was signed.
+    #[must_use]
+    pub fn latest(&self) -> Option<Timestamp> {
+        self.reader.index().latest()
+    }
+
     /// Whether a subject is known to be erased. Before [`LogWatch::has_read_all`], `false` means nothing.
     #[must_use]
     pub fn is_known_erased(&self, subject: Uuid) -> bool {
@@ -151,17 +164,18 @@ impl LogWatch {
         Ok(self.reader.erasure_of(connection, subject).await?.is_some())
     }
 
-    /// An event this process is about to append.
+    /// An event this process is about to append: `by` is whose command it is, the command's id, and the time.
     #[must_use]
     pub fn appended_event(
         &self,
         (stream_type, stream_id, sequence): (&str, Uuid, u64),
         event_type: &str,
+        by: (Uuid, Uuid, Timestamp),
         leaf: Hash,
     ) -> AppendedEvent {
         let policy = &self.reader.shared.policy;
         let stream = (stream_type, stream_id, sequence);
-        AppendedEvent { entry: Entry::of(policy, stream, event_type, leaf) }
+        AppendedEvent { entry: Entry::of(policy, stream, event_type, by, leaf) }
     }
 
     /// Takes in what this process itself has appended and seen committed: the tree before, the tree now, and the

@@ -65,17 +65,18 @@ pub(crate) async fn store(pool: &PgPool, world: &World) {
             .expect("a row");
     }
     let mut position = 0;
-    for events in world.statements.chunk_by(|a, b| a.command_id == b.command_id) {
+    for events in world.statements.chunk_by(|a, b| a.command_id == b.command_id && a.actor.id == b.actor.id) {
         let end = position + events.len() as u64;
         let size = world.checkpoints.iter().find(|(size, _)| *size >= end).expect("covered").0;
         // Nobody sent the genesis, so it has no row.
         if position > 0 {
-            sqlx::query("INSERT INTO commands VALUES ($1, $2, $3, $4, $5)")
+            sqlx::query("INSERT INTO commands VALUES ($1, $2, $3, $4, $5, $6)")
                 .bind(events[0].command_id)
                 .bind(vec![7u8; 32])
                 .bind(position as i64)
                 .bind(events.len() as i32)
                 .bind(size as i64)
+                .bind(events[0].actor.id)
                 .execute(&mut *transaction)
                 .await
                 .expect("a row");
@@ -201,6 +202,7 @@ async fn one_bit_in_any_column_is_named(pool: PgPool) {
         ("commands", number("event_count"), "first_position = 142", 142),
         ("commands", number("log_size"), "first_position = 142", 142),
         ("commands", uuid("command_id"), "first_position = 142", 142),
+        ("commands", uuid("actor_id"), "first_position = 142", 142),
         ("ledger_head", text("origin"), "true", 0),
         ("ledger_head", number("size"), "true", SIZE),
         ("ledger_head", bytes("frontier"), "true", SIZE - 1),
@@ -268,7 +270,7 @@ async fn missing_swapped_and_superfluous_rows_are_named(pool: PgPool) {
         ("a superfluous tile", "INSERT INTO tiles SELECT 0, 1, hashes FROM tiles", 300, &[K::Tile]),
         (
             "a superfluous command",
-            "INSERT INTO commands SELECT event_id, request_mac, 31, 1, 40 FROM commands, events \
+            "INSERT INTO commands SELECT event_id, request_mac, 31, 1, 40, actor_id FROM commands, events \
              WHERE first_position = 30 AND position = 3",
             31,
             &[K::Command],

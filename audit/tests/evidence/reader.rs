@@ -470,7 +470,12 @@ async fn the_watch_takes_in_what_its_process_appends(pool: PgPool) {
     while watch.follow(connection).await.expect("sound") {}
     let (stream, version) = (id(2, 1), positions_of(&world, id(2, 1)).len() as u64);
     let event = |sequence| {
-        watch.appended_event(("patient", stream, sequence), "PatientEdited", Hash([7; 32]))
+        watch.appended_event(
+            ("patient", stream, sequence),
+            "PatientEdited",
+            (Uuid::nil(), Uuid::nil(), jiff::Timestamp::UNIX_EPOCH),
+            Hash([7; 32]),
+        )
     };
     let before = world.tree.to_bytes();
     let mut grown = world.tree.clone();

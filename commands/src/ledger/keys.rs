@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use uuid::Uuid;
 
+use super::done::{Tries, key_of};
 use super::prepare::{Answer, Prepared};
 use super::{ATTEMPTS_MAX, Ledger};
 use crate::context::Context;
@@ -156,30 +157,31 @@ impl Ledger {
         role: Role,
         decide: impl Fn(&StoredKeyring) -> Result<SystemEvent, CommandError>,
     ) -> Result<Receipt, CommandError> {
+        // Whatever was asked for under this id before: there is no request to compare with.
+        if let Some(receipt) = self.admit(context, None).await? {
+            return Ok(receipt);
+        }
+        let key = key_of(context);
+        let mut tries = Tries::default();
         for _ in 0..ATTEMPTS_MAX {
             let stored = self.stored_keyring().await?;
             let event = match decide(&stored) {
                 Ok(event) => event,
                 // It may have been done before, under this very command id.
                 Err(error) => {
-                    match receipt::recorded(&self.inner.pool, context.command_id).await? {
-                        Some(recorded) => {
-                            return self.replay(context.command_id, recorded).await;
-                        }
-                        None => return Err(error),
-                    }
+                    return self.repeated(key, None).await?.ok_or(error);
                 }
             };
             let prepared = self.prepare_own(context, role, &stored, &event)?;
             match self.append(prepared).await? {
                 Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
                 Answer::Repeated(recorded) => {
-                    return self.replay(context.command_id, recorded).await;
+                    return self.replay(key, recorded).await;
                 }
-                Answer::Again { .. } => {}
+                Answer::Again(why) => tries.failed(why).await,
             }
         }
-        Err(Unavailable::Contention { attempts: ATTEMPTS_MAX }.into())
+        Err(tries.given_up().into())
     }
 
     fn prepare_own(
@@ -200,7 +202,7 @@ impl Ledger {
                 kind: context.actor.kind.as_str().to_owned(),
                 role: role.as_str().to_owned(),
             },
-            recorded_at: now,
+            recorded_at: self.inner.time.stamp(now),
         };
         let sealed = |error: system::SystemError| Unavailable::Seal(Box::new(error));
         let (statement, payload) =
@@ -219,9 +221,11 @@ impl Ledger {
             version: stored.version,
         };
         Ok(Prepared::of_the_log(Append {
+            actor: context.actor.id.as_uuid(),
             command_id: context.command_id,
             request_mac: mac,
             expected: vec![expected],
+            absent: Vec::new(),
             events: vec![event],
             claims: Vec::new(),
             new_keys: Vec::new(),

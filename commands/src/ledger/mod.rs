@@ -1,5 +1,6 @@
 //! The one way to write: authorise, decide, seal, append.
 
+mod done;
 mod holder;
 mod keys;
 mod load;
@@ -23,7 +24,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::actor::Actor;
 use crate::blobs::Blobs;
 use crate::cache::Cache;
 use crate::claims::ClaimsState;
@@ -31,21 +31,24 @@ use crate::clock::Clock;
 use crate::config::LedgerConfig;
 use crate::context::Context;
 use crate::data_keys::{DataKeys, SubjectKey};
-use crate::error::{CommandError, OpenError, Unavailable};
+use crate::error::{CommandError, OpenError};
 use crate::keys::Keys;
 use crate::memory::Memory;
 use crate::policy::{Authorised, Permission, authorise};
 use crate::random;
 use crate::receipt::{self, Receipt};
+use crate::recorded::{CommandTags, take_over};
 use crate::seal::Sealer;
-use crate::sequencer::{Handle, Known, Recorded};
+use crate::sequencer::{Handle, Known};
 use crate::snapshots::Snapshots;
 use crate::streams::log_policy;
 use crate::sweep::SweepError;
+use crate::time::LogTime;
 
 pub use keys::{RetirementReason, Rewrapped, SigningKeyState};
 pub(crate) use load::{Cached, unreadable};
-use prepare::Answer;
+use done::{Tries, key_of};
+use prepare::{Again, Answer};
 #[cfg(feature = "bench")]
 pub use sealed::Sealed;
 
@@ -75,6 +78,8 @@ pub(crate) struct Inner {
     pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) sealer: Sealer,
     pub(crate) clock: Clock,
+    pub(crate) time: Arc<LogTime>,
+    pub(crate) commands: CommandTags,
     pub(crate) sequencer: Handle,
     pub(crate) task: Mutex<Option<JoinHandle<()>>>,
     pub(crate) aggregates: Arc<Cache<(&'static str, Uuid), Cached>>,
@@ -83,6 +88,7 @@ pub(crate) struct Inner {
     pub(crate) claims: Arc<ClaimsState>,
     pub(crate) keeper: Mutex<Option<JoinHandle<()>>>,
     pub(crate) watcher: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) comparing: Mutex<Option<JoinHandle<()>>>,
     /// Ends the watch; so does the guard, when nobody holds the ledger any more.
     pub(crate) closing: CancellationToken,
     pub(crate) _watching: DropGuard,
@@ -119,7 +125,11 @@ impl Ledger {
         let opened = crate::open::open(&pool, &keys, &clock, &config).await?;
         let reader = LogReader::new(opened.sealer.origin.clone(), log_policy());
         reader.appended_to(opened.published.size);
+        let commands = CommandTags::new(&keys, &opened.sealer.origin);
+        take_over(&pool, &reader, &commands).await.map_err(OpenError::Log)?;
         let watch = LogWatch::new(reader);
+        let time = Arc::new(LogTime::new(clock.clone(), config.clock_skew_max, watch.clone()));
+        time.measure(&pool).await?;
         let data_keys = Arc::new(DataKeys::new(pool.clone(), keys.key_wrap()));
         let aggregates = Arc::new(Cache::new(AGGREGATES_HALF));
         let memory = Memory { data_keys: data_keys.clone(), aggregates: aggregates.clone() };
@@ -132,6 +142,7 @@ impl Ledger {
             Known {
                 memory: memory.clone(),
                 claims: Arc::clone(&opened.claims),
+                commands: commands.clone(),
                 watch: watch.clone(),
             },
         );
@@ -145,6 +156,7 @@ impl Ledger {
             suspicion: suspicion.clone(),
         };
         let watcher = crate::watch::start(driver, watching.clone());
+        let comparing = crate::time::keep(Arc::clone(&time), pool.clone(), watching.clone());
         let snapshots = Arc::new(Snapshots::new(
             pool.clone(),
             data_keys.clone(),
@@ -162,6 +174,8 @@ impl Ledger {
             data_keys,
             sealer: opened.sealer,
             clock,
+            time,
+            commands,
             sequencer,
             task: Mutex::new(Some(task)),
             aggregates,
@@ -170,6 +184,7 @@ impl Ledger {
             claims: opened.claims,
             keeper: Mutex::new(keeper),
             watcher: Mutex::new(Some(watcher)),
+            comparing: Mutex::new(Some(comparing)),
             closing: watching.clone(),
             _watching: watching.drop_guard(),
         };
@@ -193,6 +208,9 @@ impl Ledger {
         let outcome = async {
             let role = authorise(&context.actor, command.permission())?;
             let mac = self.request_mac(context, A::TYPE, Some(id), &command);
+            if let Some(receipt) = self.admit(context, Some(mac)).await? {
+                return Ok(receipt);
+            }
             let decided = self.execute_authorised::<A>(id, command, context, role, mac).await;
             self.or_repeated(decided, context, mac).await
         }
@@ -214,6 +232,7 @@ impl Ledger {
     {
         self.may_decide::<A>().await?;
         let mut fresh = false;
+        let mut tries = Tries::default();
         for _ in 0..ATTEMPTS_MAX {
             let loaded = match if fresh { None } else { self.assumed::<A>(id, context) } {
                 Some(loaded) => loaded,
@@ -246,20 +265,22 @@ impl Ledger {
             match self.append(prepared).await? {
                 Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
                 Answer::Repeated(recorded) => {
-                    return self.replay(context.command_id, recorded).await;
+                    return self.replay(key_of(context), recorded).await;
                 }
-                Answer::Again { actual } => {
+                Answer::Again(why) => {
                     self.inner.aggregates.remove(&(A::TYPE, id));
-                    if let (Some(expected), Some(actual)) = (context.expected_version, actual)
+                    if let (Some(expected), Again::Version { actual }) =
+                        (context.expected_version, why)
                         && expected != actual
                     {
                         return Err(CommandError::VersionConflict { expected, actual });
                     }
                     fresh = true;
+                    tries.failed(why).await;
                 }
             }
         }
-        Err(Unavailable::Contention { attempts: ATTEMPTS_MAX }.into())
+        Err(tries.given_up().into())
     }
 
     /// Records looks at records: one event for each entry, all in one append, under one command id.
@@ -281,6 +302,9 @@ impl Ledger {
                 });
             }
             let mac = self.request_mac(context, Disclosure::TYPE, None, &entries);
+            if let Some(receipt) = self.admit(context, Some(mac)).await? {
+                return Ok(receipt);
+            }
             let decided = self.disclose_authorised(entries, context, role, mac).await;
             self.or_repeated(decided, context, mac).await
         }
@@ -302,6 +326,7 @@ impl Ledger {
             .into_iter()
             .map(|entry| (random::uuid_v7(now), DisclosureCommand::Record(entry)))
             .collect();
+        let mut tries = Tries::default();
         for _ in 0..ATTEMPTS_MAX {
             let empty = Loaded { aggregate: Disclosure::default(), version: 0 };
             let mut prepared =
@@ -311,38 +336,12 @@ impl Ledger {
             match self.append(prepared).await? {
                 Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
                 Answer::Repeated(recorded) => {
-                    return self.replay(context.command_id, recorded).await;
+                    return self.replay(key_of(context), recorded).await;
                 }
-                Answer::Again { .. } => {}
+                Answer::Again(why) => tries.failed(why).await,
             }
         }
-        Err(Unavailable::Contention { attempts: ATTEMPTS_MAX }.into())
-    }
-
-    /// A refusal may only mean that the same command was done before: then that is the answer.
-    async fn or_repeated(
-        &self,
-        decided: Result<Receipt, CommandError>,
-        context: &Context,
-        mac: [u8; 32],
-    ) -> Result<Receipt, CommandError> {
-        let error = match decided {
-            Err(
-                error @ (CommandError::Refused { .. }
-                | CommandError::VersionConflict { .. }
-                | CommandError::ClaimConflict { .. }
-                | CommandError::NotFound { .. }
-                | CommandError::Erased),
-            ) => error,
-            other => return other,
-        };
-        match receipt::recorded(&self.inner.pool, context.command_id).await? {
-            None => Err(error),
-            Some(recorded) if recorded.request_mac == mac => {
-                self.replay(context.command_id, recorded).await
-            }
-            Some(_) => Err(CommandError::CommandIdReused),
-        }
+        Err(tries.given_up().into())
     }
 
     /// Captures that no scan names and that are older than `age`: what a crash between store and log, or an
@@ -399,31 +398,6 @@ impl Ledger {
             removed += blobs.purge(key_id).await?;
         }
         Ok(removed)
-    }
-
-    /// The receipt of a command that was done; for whoever did it, and for those who may read the log.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn receipt(
-        &self,
-        command_id: Uuid,
-        actor: &Actor,
-    ) -> Result<Option<Receipt>, CommandError> {
-        let Some(recorded) = receipt::recorded(&self.inner.pool, command_id).await? else {
-            return Ok(None);
-        };
-        let receipt = self.replay(command_id, recorded).await?;
-        let may = authorise(actor, Permission::ReadLog).is_ok()
-            || receipt::actor(&receipt) == Some(actor.id.as_uuid());
-        // Whoever may not see it may not learn that it exists either.
-        Ok(may.then_some(receipt))
-    }
-
-    async fn replay(&self, command_id: Uuid, recorded: Recorded) -> Result<Receipt, CommandError> {
-        let Inner { pool, watch, .. } = &*self.inner;
-        let receipt = receipt::replay(pool, watch.reader(), command_id, recorded).await;
-        receipt.inspect_err(|error| self.suspect(error))
     }
 
     /// The data key of a patient or account, for what is kept outside the log.
@@ -487,6 +461,16 @@ impl Ledger {
         &self.inner.watch
     }
 
+    /// Why nothing is recorded by this machine's clock, as a code: `clock-ahead` or `clock-behind`; none if it is right.
+    pub fn clock_fault(&self) -> Option<&'static str> {
+        self.inner.time.fault().map(|fault| CommandError::from(fault).code())
+    }
+
+    /// By how much the last event is ahead of the clock, if that is more than clocks may differ. What follows gets its time.
+    pub fn last_event_ahead(&self) -> Option<SignedDuration> {
+        self.inner.time.event_ahead()
+    }
+
     /// Whether the log is what was signed, as far as this process has read it.
     pub fn log_health(&self) -> LogHealth {
         self.inner.watch.health()
@@ -497,7 +481,8 @@ impl Ledger {
     pub async fn close(self) {
         self.inner.sequencer.close();
         self.inner.closing.cancel();
-        for task in [&self.inner.task, &self.inner.keeper, &self.inner.watcher] {
+        let Inner { task, keeper, watcher, comparing, .. } = &*self.inner;
+        for task in [task, keeper, watcher, comparing] {
             let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(task) = task
                 && let Err(error) = task.await
@@ -506,27 +491,6 @@ impl Ledger {
             }
         }
         self.inner.snapshots.finish().await;
-    }
-
-    /// What tells the same command from another under the same id. Keyed, because a plain hash of a
-    /// short command could be guessed.
-    fn request_mac(
-        &self,
-        context: &Context,
-        stream_type: &str,
-        id: Option<Uuid>,
-        command: &impl Serialize,
-    ) -> [u8; 32] {
-        // A command that does not serialise cannot be sealed either, and is refused there.
-        let json = serde_json::to_vec(command).unwrap_or_default();
-        let id = id.map(|id| id.to_string()).unwrap_or_default();
-        self.inner.keys.index(&[
-            b"request",
-            context.actor.id.as_uuid().as_bytes(),
-            stream_type.as_bytes(),
-            id.as_bytes(),
-            &json,
-        ])
     }
 }
 

@@ -1,21 +1,26 @@
 //! Deciding and sealing, in the request's own task; then the wait for the sequencer.
 
-use cqrs_es::DomainEvent;
+use cqrs_es::{Aggregate as _, DomainEvent};
 use cqrs_es::event_sink::EventSink;
 use domain::account::Role;
-use domain::{Claim, ClaimChange, Now, Refusal, Stream};
+use domain::{Account, Claim, ClaimChange, ModelRegistry, Now, Patient, Refusal, Stream};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::done::reserved;
 use super::{Ledger, Loaded};
 use crate::context::Context;
 use crate::data_keys::SubjectKey;
 use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
+use crate::recorded::Recorded;
 use crate::seal::Draft;
 use crate::sequencer::{
-    Append, Appended, Change, Expected, NewKey, NotQueued, Recorded, Rejection, Resource,
+    Append, Appended, Change, Expected, NewKey, NotQueued, Rejection, Resource,
 };
+
+/// The kinds of streams that begin a subject of their own. An id is that of one kind of subject only.
+const SUBJECTS: [&str; 2] = [Patient::TYPE, Account::TYPE];
 
 /// A decided command, sealed, with what becomes true once it is durable.
 pub(super) struct Prepared<A> {
@@ -35,7 +40,18 @@ impl<A> Prepared<A> {
 pub(super) enum Answer {
     Done(Appended),
     Repeated(Recorded),
-    Again { actual: Option<u64> },
+    Again(Again),
+}
+
+/// Why a command has to be decided or sealed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The stream has another version.
+    Version { actual: u64 },
+    /// Another key signs, or seals.
+    Keys,
+    /// It is older than the last event of the log by more than is borne.
+    Time,
 }
 
 impl Ledger {
@@ -54,11 +70,14 @@ impl Ledger {
     {
         failpoint!("prepare.before");
         let now = self.inner.clock.now();
+        let recorded_at = self.inner.time.stamp(now);
         let mut prepared = Prepared {
             append: Append {
+                actor: context.actor.id.as_uuid(),
                 command_id: context.command_id,
                 request_mac: mac,
                 expected: Vec::with_capacity(commands.len()),
+                absent: Vec::new(),
                 events: Vec::with_capacity(commands.len()),
                 claims: Vec::new(),
                 new_keys: Vec::new(),
@@ -81,6 +100,9 @@ impl Ledger {
                 });
             }
             let before = loaded.version;
+            if before == 0 && self.may_not_begin::<A>(*id) {
+                return Err(reserved("id"));
+            }
             if before == 0
                 && let Some((what, first)) = A::follows(*id)
                 && !self.is_there(what, first).await?
@@ -91,6 +113,10 @@ impl Ledger {
                 None => None,
                 Some(subject) => {
                     let owns = subject == *id && before == 0;
+                    if owns {
+                        let others = SUBJECTS.into_iter().filter(|kind| *kind != A::TYPE);
+                        prepared.append.absent.extend(others.map(|kind| (kind, *id)));
+                    }
                     Some((subject, self.subject_key(subject, owns, A::TYPE, &mut prepared).await?))
                 }
             };
@@ -115,7 +141,7 @@ impl Ledger {
                     media: A::media(event),
                     subject: subject.as_ref().map(|(subject, key)| (*subject, key)),
                 };
-                let sealed = self.inner.sealer.seal(draft, context, role, now)?;
+                let sealed = self.inner.sealer.seal(draft, context, role, recorded_at)?;
                 prepared.append.events.push(sealed);
             }
             let version = before + events.len() as u64;
@@ -123,6 +149,13 @@ impl Ledger {
         }
         failpoint!("prepare.after");
         Ok(prepared)
+    }
+
+    /// Whether a stream may not begin under this id. What follows another stream has its id, and there is one registry of
+    /// models.
+    fn may_not_begin<A: Stream>(&self, id: Uuid) -> bool {
+        let is_kept_for_it = A::TYPE == ModelRegistry::TYPE && id == ModelRegistry::ID;
+        A::follows(id).is_none() && !is_kept_for_it && self.is_reserved(id)
     }
 
     /// The key of a subject: a new one if this stream is where the subject begins, else the one it has.
@@ -220,16 +253,28 @@ impl Ledger {
                 Ok(Answer::Done(appended))
             }
             Err(Rejection::Repeated(recorded)) => Ok(Answer::Repeated(recorded)),
-            Err(Rejection::Version { actual }) => Ok(Answer::Again { actual: Some(actual) }),
+            Err(Rejection::Version { actual }) => Ok(Answer::Again(Again::Version { actual })),
             Err(Rejection::KeyExists) => {
                 for (subject, _) in keys {
                     self.inner.data_keys.get(subject).await?;
                 }
-                Ok(Answer::Again { actual: None })
+                Ok(Answer::Again(Again::Keys))
             }
-            Err(Rejection::Stale | Rejection::KeyNotActive) => Ok(Answer::Again { actual: None }),
+            Err(Rejection::KeyNotActive) => Ok(Answer::Again(Again::Keys)),
+            Err(Rejection::Stale) => Ok(Answer::Again(Again::Time)),
+            Err(Rejection::Ahead) => {
+                self.inner.time.measure(&self.inner.pool).await?;
+                let by = self.inner.time.skew().unwrap_or_default();
+                Err(Unavailable::ClockAhead { by }.into())
+            }
             Err(Rejection::Erased) => Err(CommandError::Erased),
             Err(Rejection::Reused) => Err(CommandError::CommandIdReused),
+            Err(Rejection::CommandDamaged) => Err(Unavailable::CommandDamaged.into()),
+            Err(Rejection::IdTaken) => Err(CommandError::Refused {
+                code: "id-taken",
+                field: None,
+                detail: "something of another kind is registered under this id: take another".to_owned(),
+            }),
             Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
             Err(Rejection::ClaimsDamaged) => Err(Unavailable::ClaimsDamaged.into()),
             Err(Rejection::Failed(reason)) => Err(Unavailable::Append(reason).into()),

@@ -53,7 +53,7 @@ impl Ledger {
     {
         match self.append(sealed.prepared).await? {
             Answer::Done(appended) => Ok(receipt::of(sealed.command_id, appended)),
-            Answer::Repeated(_) | Answer::Again { .. } => {
+            Answer::Repeated(_) | Answer::Again(_) => {
                 Err(Unavailable::Contention { attempts: 1 }.into())
             }
         }

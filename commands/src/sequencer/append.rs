@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::claims::Change;
 use crate::error::Conflict;
+use crate::recorded::{CommandKey, Recorded};
 
 /// An event, sealed and signed; only its position is open.
 #[derive(Clone, Debug)]
@@ -51,9 +52,13 @@ pub(crate) struct Expected {
 /// One decided command.
 #[derive(Debug)]
 pub(crate) struct Append {
+    /// Whose command it is.
+    pub(crate) actor: Uuid,
     pub(crate) command_id: Uuid,
     pub(crate) request_mac: [u8; 32],
     pub(crate) expected: Vec<Expected>,
+    /// Streams that there must not be: of other kinds of subjects, under the id of one that begins here.
+    pub(crate) absent: Vec<(&'static str, Uuid)>,
     pub(crate) events: Vec<SealedEvent>,
     pub(crate) claims: Vec<(Uuid, Change)>,
     pub(crate) new_keys: Vec<NewKey>,
@@ -62,12 +67,24 @@ pub(crate) struct Append {
 }
 
 impl Append {
+    pub(crate) fn key(&self) -> CommandKey {
+        CommandKey { actor: self.actor, id: self.command_id }
+    }
+
+    /// The streams whose versions decide whether it is appended.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (&'static str, Uuid)> {
+        let expected = self.expected.iter();
+        let expected = expected.map(|expected| (expected.stream_type, expected.stream_id));
+        expected.chain(self.absent.iter().copied())
+    }
+
     /// The bytes it brings, roughly; a batch is bounded by them.
     pub(crate) fn size(&self) -> usize {
         self.events.iter().map(|event| event.payload.len() + 2 * event.statement.len() + 512).sum()
     }
 
-    /// The ids of which the database takes each once: the command's, and the subjects that get a data key.
+    /// The ids of which the database takes each once, at least of one actor: the command's, and the subjects that get a
+    /// data key.
     pub(crate) fn unique_ids(&self) -> impl Iterator<Item = Uuid> {
         let subjects = self.new_keys.iter().map(|key| key.subject);
         std::iter::once(self.command_id).chain(subjects)
@@ -108,22 +125,17 @@ pub(crate) struct AppendedEvents {
     pub(crate) proofs: Vec<Vec<Hash>>,
 }
 
-/// A command that was done before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Recorded {
-    pub(crate) request_mac: [u8; 32],
-    pub(crate) first: u64,
-    pub(crate) count: u64,
-    pub(crate) log_size: u64,
-}
-
 /// Why a command was not appended. Nothing of it is in the log, except after [`Rejection::Failed`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
     /// It was appended before.
     Repeated(Recorded),
-    /// Its id was used by another command.
+    /// Its id was used by another command of the same actor.
     Reused,
+    /// What is on record under its id is not what this ledger wrote.
+    CommandDamaged,
+    /// Something else is registered under the id of what it begins.
+    IdTaken,
     /// The stream has another version.
     Version { actual: u64 },
     /// Claims are taken.
@@ -134,6 +146,8 @@ pub(crate) enum Rejection {
     KeyExists,
     /// It was sealed too long ago: seal again.
     Stale,
+    /// It is later than the database's clock says, by more than is borne.
+    Ahead,
     /// The key that signed it may not sign any more: seal again.
     KeyNotActive,
     /// The key it was sealed with is destroyed.
@@ -147,11 +161,14 @@ impl Rejection {
         match self {
             Rejection::Repeated(_) => "repeated",
             Rejection::Reused => "command-id-reused",
+            Rejection::CommandDamaged => "command-damaged",
+            Rejection::IdTaken => "id-taken",
             Rejection::Version { .. } => "version-conflict",
             Rejection::Claims(_) => "claim-conflict",
             Rejection::ClaimsDamaged => "claims-damaged",
             Rejection::KeyExists => "key-exists",
             Rejection::Stale => "stale",
+            Rejection::Ahead => "clock-ahead",
             Rejection::KeyNotActive => "key-not-active",
             Rejection::Erased => "erased",
             Rejection::Failed(_) => "failed",

@@ -13,6 +13,7 @@ use crate::claims::{
     days_to_read, read_row,
 };
 use crate::failpoints::failpoint;
+use crate::recorded::CommandKey;
 
 /// How many rows are read for a batch. More than that is no clinic's: buckets that were cut short do not fit their digests.
 const ROWS_MAX: u32 = 262_144;
@@ -23,7 +24,7 @@ pub(crate) struct Touched {
     /// What decisions are made upon.
     pub(crate) claims: Claims,
     /// The commands that need a bucket whose rows are not what was granted.
-    pub(crate) damaged: HashSet<Uuid>,
+    pub(crate) damaged: HashSet<CommandKey>,
     /// Whole buckets, proved.
     pub(crate) rows: BTreeMap<Bucket, Vec<ClaimRow>>,
     /// The streams of the subject that is erased.
@@ -92,14 +93,14 @@ pub(crate) async fn read(
         return Ok(touched);
     }
     if state.sum().is_none() {
-        touched.damaged = claiming().map(|append| append.command_id).collect();
+        touched.damaged = claiming().map(|append| append.key()).collect();
         return Ok(touched);
     }
     if let Some(subject) = batch.iter().find_map(|append| append.erase) {
         touched.erased = streams_of(connection, subject).await?;
     }
-    let needs: Vec<(Uuid, Needs)> = claiming()
-        .map(|append| (append.command_id, Needs::of(append, state.tags(), &touched.erased)))
+    let needs: Vec<(CommandKey, Needs)> = claiming()
+        .map(|append| (append.key(), Needs::of(append, state.tags(), &touched.erased)))
         .collect();
     let asked: BTreeSet<Bucket> =
         needs.iter().flat_map(|(_, needs)| &needs.buckets).copied().collect();

@@ -5,19 +5,22 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::append::{Append, Recorded, Rejection};
+use super::append::{Append, Rejection};
 use super::claims::{Claims, Net};
+use crate::recorded::{CommandKey, Recorded};
 
 /// What the database holds of the things a batch touches, read under the lock.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
-    pub(crate) recorded: HashMap<Uuid, Recorded>,
+    pub(crate) recorded: HashMap<CommandKey, Recorded>,
+    /// The commands under whose ids something is on record that this ledger did not write.
+    pub(crate) commands_damaged: HashSet<CommandKey>,
     pub(crate) versions: HashMap<(&'static str, Uuid), u64>,
     pub(crate) keyed: HashSet<Uuid>,
     pub(crate) erased: HashSet<Uuid>,
     pub(crate) claims: Claims,
     /// The commands whose claims cannot be told.
-    pub(crate) claims_damaged: HashSet<Uuid>,
+    pub(crate) claims_damaged: HashSet<CommandKey>,
 }
 
 /// What becomes of a command.
@@ -53,7 +56,7 @@ pub(crate) struct Rules<'a> {
 pub(crate) fn decide(batch: &[&Append], mut facts: Facts, rules: Rules<'_>) -> Decision {
     let Rules { last_recorded_at, tolerance, headers } = rules;
     let oldest = last_recorded_at.saturating_sub(tolerance).unwrap_or(Timestamp::MIN);
-    let mut accepted: HashMap<Uuid, usize> = HashMap::new();
+    let mut accepted: HashMap<CommandKey, usize> = HashMap::new();
     let mut verdicts = Vec::with_capacity(batch.len());
     let mut events = 0;
     let mut latest = last_recorded_at;
@@ -66,7 +69,7 @@ pub(crate) fn decide(batch: &[&Append], mut facts: Facts, rules: Rules<'_>) -> D
             },
         };
         if verdict == (Verdict::Append { offset: events }) {
-            accepted.insert(append.command_id, index);
+            accepted.insert(append.key(), index);
             events += append.events.len() as u64;
             latest = append.events.iter().map(|event| event.recorded_at).fold(latest, Ord::max);
         }
@@ -79,10 +82,10 @@ pub(crate) fn decide(batch: &[&Append], mut facts: Facts, rules: Rules<'_>) -> D
 fn earlier(
     append: &Append,
     batch: &[&Append],
-    accepted: &HashMap<Uuid, usize>,
+    accepted: &HashMap<CommandKey, usize>,
     facts: &Facts,
 ) -> Option<Verdict> {
-    if let Some(recorded) = facts.recorded.get(&append.command_id) {
+    if let Some(recorded) = facts.recorded.get(&append.key()) {
         let same = recorded.request_mac == append.request_mac;
         return Some(Verdict::Reject(if same {
             Rejection::Repeated(*recorded)
@@ -90,7 +93,10 @@ fn earlier(
             Rejection::Reused
         }));
     }
-    let index = *accepted.get(&append.command_id)?;
+    if facts.commands_damaged.contains(&append.key()) {
+        return Some(Verdict::Reject(Rejection::CommandDamaged));
+    }
+    let index = *accepted.get(&append.key())?;
     Some(if batch[index].request_mac == append.request_mac {
         Verdict::Same { as_index: index }
     } else {
@@ -111,6 +117,10 @@ fn admit(
             return Err(Rejection::Version { actual });
         }
     }
+    if append.absent.iter().any(|stream| facts.versions.get(stream).is_some_and(|version| *version > 0))
+    {
+        return Err(Rejection::IdTaken);
+    }
     let subjects = append.events.iter().filter_map(|event| event.subject);
     if subjects.into_iter().any(|subject| facts.erased.contains(&subject)) {
         return Err(Rejection::Erased);
@@ -124,7 +134,7 @@ fn admit(
     if append.events.iter().any(|event| !headers.contains(&event.header)) {
         return Err(Rejection::KeyNotActive);
     }
-    if facts.claims_damaged.contains(&append.command_id) {
+    if facts.claims_damaged.contains(&append.key()) {
         return Err(Rejection::ClaimsDamaged);
     }
     // Last, because it is what changes something when it succeeds.
@@ -146,6 +156,7 @@ mod tests {
 
     const STREAM: Uuid = Uuid::from_u128(1);
     const OTHER: Uuid = Uuid::from_u128(2);
+    const ACTOR: Uuid = Uuid::from_u128(3);
 
     fn event(stream_id: Uuid, sequence: u64, recorded_at: Timestamp) -> SealedEvent {
         SealedEvent {
@@ -168,14 +179,20 @@ mod tests {
 
     fn append(command: u128, mac: u8, stream_id: Uuid, version: u64) -> Append {
         Append {
+            actor: ACTOR,
             command_id: Uuid::from_u128(command),
             request_mac: [mac; 32],
             expected: vec![Expected { stream_type: "patient", stream_id, version }],
+            absent: Vec::new(),
             events: vec![event(stream_id, version + 1, now())],
             claims: Vec::new(),
             new_keys: Vec::new(),
             erase: None,
         }
+    }
+
+    fn key(command: u128) -> CommandKey {
+        CommandKey { actor: ACTOR, id: Uuid::from_u128(command) }
     }
 
     fn now() -> Timestamp {
@@ -231,7 +248,7 @@ mod tests {
     fn a_command_of_the_past_is_answered_from_the_log() {
         let recorded = Recorded { request_mac: [1; 32], first: 4, count: 1, log_size: 7 };
         let facts = || Facts {
-            recorded: HashMap::from([(Uuid::from_u128(1), recorded)]),
+            recorded: HashMap::from([(key(1), recorded)]),
             ..Facts::default()
         };
         assert_eq!(
@@ -242,6 +259,46 @@ mod tests {
             verdicts(&[append(1, 2, STREAM, 0)], facts()),
             [Verdict::Reject(Rejection::Reused)]
         );
+    }
+
+    #[test]
+    fn two_actors_have_their_ids_to_themselves() {
+        let mut foreign = append(1, 2, OTHER, 0);
+        foreign.actor = OTHER;
+        let batch = [append(1, 1, STREAM, 0), foreign];
+        let both = [Verdict::Append { offset: 0 }, Verdict::Append { offset: 1 }];
+        assert_eq!(verdicts(&batch, Facts::default()), both);
+        let facts = || Facts {
+            recorded: HashMap::from([(
+                CommandKey { actor: OTHER, ..key(1) },
+                Recorded { request_mac: [1; 32], first: 4, count: 1, log_size: 7 },
+            )]),
+            ..Facts::default()
+        };
+        let own = [append(1, 1, STREAM, 0)];
+        assert_eq!(verdicts(&own, facts()), [Verdict::Append { offset: 0 }]);
+    }
+
+    #[test]
+    fn what_is_on_record_wrongly_stops_its_own_command_alone() {
+        let facts =
+            Facts { commands_damaged: HashSet::from([key(1)]), ..Facts::default() };
+        assert_eq!(
+            verdicts(&[append(1, 1, STREAM, 0), append(2, 2, OTHER, 0)], facts),
+            [Verdict::Reject(Rejection::CommandDamaged), Verdict::Append { offset: 0 }]
+        );
+    }
+
+    #[test]
+    fn an_id_is_one_kind_of_subject_only() {
+        let mut patient = append(1, 1, STREAM, 0);
+        patient.absent = vec![("account", STREAM)];
+        let facts =
+            Facts { versions: HashMap::from([(("account", STREAM), 1)]), ..Facts::default() };
+        let taken = Verdict::Reject(Rejection::IdTaken);
+        assert_eq!(verdicts(std::slice::from_ref(&patient), facts), [taken]);
+        let none = Facts { versions: HashMap::from([(("account", STREAM), 0)]), ..Facts::default() };
+        assert_eq!(verdicts(&[patient], none), [Verdict::Append { offset: 0 }]);
     }
 
     #[test]
@@ -279,7 +336,7 @@ mod tests {
         let erased = Uuid::from_u128(9);
         let recorded = Recorded { request_mac: [1; 32], first: 4, count: 1, log_size: 7 };
         let facts = Facts {
-            recorded: HashMap::from([(Uuid::from_u128(1), recorded)]),
+            recorded: HashMap::from([(key(1), recorded)]),
             erased: HashSet::from([erased]),
             ..Facts::default()
         };

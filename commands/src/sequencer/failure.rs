@@ -47,6 +47,12 @@ impl BatchError {
             .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
     }
 
+    /// Whether an event is later than the database's clock says, by more than is borne.
+    pub(super) fn is_about_the_clock(&self) -> bool {
+        let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().as_deref() == Some("22008")
+    }
+
     /// Whether a claim was written that the database has no room for. Under the lock that cannot be, with what was proved:
     /// so there is a row that nobody granted.
     pub(super) fn is_about_a_claim(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use audit::postgres::{AppendedEvent, LogWatch};
 
-use super::append::SealedEvent;
+use super::append::Append;
 
 /// The tree's right edge before and after a batch, and the events between.
 #[derive(Debug)]
@@ -17,13 +17,16 @@ impl Growth {
         watch: &LogWatch,
         before: &[u8],
         after: &[u8],
-        events: impl Iterator<Item = &'a SealedEvent>,
+        appends: impl Iterator<Item = &'a Append>,
     ) -> Growth {
-        let appended = |event: &SealedEvent| {
-            let stream = (event.stream_type, event.stream_id, event.sequence);
-            watch.appended_event(stream, &event.event_type, event.leaf)
-        };
-        let events = events.map(appended).collect();
+        let mut events = Vec::new();
+        for append in appends {
+            for event in &append.events {
+                let stream = (event.stream_type, event.stream_id, event.sequence);
+                let by = (append.actor, append.command_id, event.recorded_at);
+                events.push(watch.appended_event(stream, &event.event_type, by, event.leaf));
+            }
+        }
         Growth { before: before.to_vec(), after: after.to_vec(), events }
     }
 

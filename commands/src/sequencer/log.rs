@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use sqlx::{Executor, PgConnection, Row};
 use uuid::Uuid;
 
-use super::append::{Append, Recorded};
+use super::append::Append;
 use super::decide::Facts;
 use super::edge::{signed, unsigned};
 use crate::failpoints::failpoint;
+use crate::recorded::{CommandKey, CommandTags, damaged, read_believed};
 
 /// The locked right edge.
 #[derive(Debug)]
@@ -126,29 +127,30 @@ fn statement(advance: &Advance) -> String {
 }
 
 const READ_COMMANDS_AND_HEADS: &str = "
-SELECT 0::int2, command_id, first_position, event_count::int8, log_size, request_mac
-  FROM commands WHERE command_id = ANY($1)
+SELECT 0::int2, command_id, request_mac, first_position, event_count::int8, log_size, tag, actor_id
+  FROM commands WHERE (command_id, actor_id) IN (SELECT * FROM unnest($1::uuid[], $6::uuid[]))
 UNION ALL
-SELECT 1::int2, s.id, s.n, coalesce(
+SELECT 1::int2, s.id, NULL, s.n, coalesce(
          (SELECT sequence FROM events e WHERE e.aggregate_type = s.type AND e.aggregate_id = s.id
              AND e.position < $5
-          ORDER BY sequence DESC LIMIT 1), 0), 0, NULL
+          ORDER BY sequence DESC LIMIT 1), 0), 0, NULL, NULL
   FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY s(type, id, n)
 UNION ALL
-SELECT 2::int2, subject, 0, 0, 0, NULL FROM keyring.data_keys WHERE subject = ANY($4)";
+SELECT 2::int2, subject, NULL, 0, 0, 0, NULL, NULL FROM keyring.data_keys WHERE subject = ANY($4)";
 
 /// Reads everything the batch could collide with, below the position it is to have, but the claims.
 pub(crate) async fn read_facts(
     connection: &mut PgConnection,
     batch: &[&Append],
     first: u64,
+    tags: &CommandTags,
 ) -> Result<Facts, sqlx::Error> {
     let mut facts = Facts::default();
     let ids: Vec<Uuid> = batch.iter().map(|append| append.command_id).collect();
+    let actors: Vec<Uuid> = batch.iter().map(|append| append.actor).collect();
     let streams: Vec<(&'static str, Uuid)> = batch
         .iter()
-        .flat_map(|append| &append.expected)
-        .map(|expected| (expected.stream_type, expected.stream_id))
+        .flat_map(|append| append.streams())
         .collect::<HashSet<_>>()
         .into_iter()
         .collect();
@@ -163,22 +165,26 @@ pub(crate) async fn read_facts(
         .bind(&stream_ids)
         .bind(&subjects)
         .bind(signed(first))
+        .bind(&actors)
         .fetch_all(&mut *connection)
         .await?;
     failpoint!("facts.after");
     for row in &rows {
         let what: i16 = row.try_get(0)?;
         let id: Uuid = row.try_get(1)?;
-        let (first, second): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
+        let (first, second): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
         match what {
             0 => {
-                let recorded = Recorded {
-                    request_mac: fixed(row.try_get(5)?)?,
-                    first: unsigned(first),
-                    count: unsigned(second),
-                    log_size: unsigned(row.try_get(4)?),
-                };
-                facts.recorded.insert(id, recorded);
+                let key = CommandKey { actor: row.try_get(7)?, id };
+                match read_believed(row, tags, key, 2)? {
+                    Some(recorded) => {
+                        facts.recorded.insert(key, recorded);
+                    }
+                    None => {
+                        damaged(key, "row");
+                        facts.commands_damaged.insert(key);
+                    }
+                }
             }
             1 => {
                 if let Some(stream) = at(&streams, first) {
@@ -196,8 +202,4 @@ pub(crate) async fn read_facts(
 /// The element an `ORDINALITY`, which counts from one, stands for.
 fn at<T>(list: &[T], n: i64) -> Option<&T> {
     list.get(usize::try_from(n.checked_sub(1)?).ok()?)
-}
-
-fn fixed(bytes: &[u8]) -> Result<[u8; 32], sqlx::Error> {
-    bytes.try_into().map_err(|_| sqlx::Error::Decode("expected 32 bytes".into()))
 }

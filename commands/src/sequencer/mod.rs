@@ -33,10 +33,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claims::ClaimsState;
 use crate::memory::Memory;
+use crate::recorded::CommandTags;
 use crate::signing::Signing;
 
 pub(crate) use append::{
-    Append, Appended, Expected, NewKey, Queued, Recorded, Rejection, SealedEvent,
+    Append, Appended, Expected, NewKey, Queued, Rejection, SealedEvent,
 };
 pub(crate) use buckets::ClaimsWrite;
 pub(crate) use claims::{Change, Resource};
@@ -122,6 +123,7 @@ impl Handle {
 pub(crate) struct Known {
     pub(crate) memory: Memory,
     pub(crate) claims: Arc<ClaimsState>,
+    pub(crate) commands: CommandTags,
     pub(crate) watch: LogWatch,
 }
 

@@ -1,5 +1,6 @@
 //! Batches, one after the other and overlapping: decided, written, committed.
 
+mod careful;
 mod outcomes;
 mod reading;
 
@@ -27,12 +28,12 @@ use super::failure::BatchError;
 use super::flight::{self, Flight, Work};
 use super::growth::Growth;
 use super::log::{self, Advance};
-use super::strays::{self, StrayError};
 use super::write::{Statements, Write};
 use super::{Known, Limits, Published};
 use crate::cache::Cache;
 use crate::claims::{BucketChange, ClaimsState, Sum};
 use crate::failpoints::failpoint;
+use crate::recorded::CommandTags;
 use crate::signing::Signing;
 
 /// How many batches lock the head first after somebody else was seen to append, or a batch was refused.
@@ -111,6 +112,7 @@ pub(super) struct Sequencer {
     erasures: Erasures,
     /// What is durable of the claims.
     claims: Arc<ClaimsState>,
+    commands: CommandTags,
     watch: LogWatch,
     idle: Vec<PgConnection>,
     /// None at the start and after any failure: then it is read under the head's lock.
@@ -132,7 +134,7 @@ impl Sequencer {
         known: Known,
         publish: watch::Sender<Published>,
     ) -> Sequencer {
-        let Known { memory, claims, watch } = known;
+        let Known { memory, claims, commands, watch } = known;
         Sequencer {
             pool,
             signing,
@@ -141,6 +143,7 @@ impl Sequencer {
             limits,
             erasures: Erasures::new(memory),
             claims,
+            commands,
             watch,
             idle: Vec::new(),
             tip: None,
@@ -285,105 +288,6 @@ impl Sequencer {
             })
     }
 
-    /// Appends a batch by itself: everything is read under the head's lock.
-    async fn complete(&mut self, batch: Vec<Queued>) {
-        let started = Instant::now();
-        let outcome = match self.attempt(&batch).await {
-            Err(error) if error.is_worth_a_retry() => {
-                tracing::warn!(error = error.chain(), "the append is tried again");
-                self.attempt(&batch).await
-            }
-            // Under the lock nobody else appends: what is there already was inserted past the ledger.
-            Err(error) if error.meets_a_row_of_the_log() && self.quarantine().await => {
-                self.attempt(&batch).await
-            }
-            outcome => outcome,
-        };
-        metrics::histogram!("ledger_append_seconds").record(started.elapsed().as_secs_f64());
-        failpoint!("answer.before", return);
-        match outcome {
-            Ok(outcomes) => self.answer(batch, outcomes),
-            Err(error) if error.is_about_the_data() && batch.len() > 1 => {
-                tracing::warn!(error = error.chain(), "a batch was refused: one by one now");
-                for queued in batch {
-                    Box::pin(self.complete(vec![queued])).await;
-                }
-            }
-            Err(error) if error.is_about_a_claim() => {
-                tracing::error!(
-                    error = error.chain(),
-                    "a claim that nobody was granted is in the way"
-                );
-                for queued in batch {
-                    count_damaged(&queued.append);
-                    metrics::counter!("ledger_rejections_total", "code" => "claims-damaged")
-                        .increment(1);
-                    let _ = queued.reply.send(Err(Rejection::ClaimsDamaged));
-                }
-            }
-            Err(error) => {
-                let reason = error.chain();
-                tracing::error!(error = reason, commands = batch.len(), "the append failed");
-                metrics::counter!("ledger_append_failures_total").increment(1);
-                for queued in batch {
-                    let _ = queued.reply.send(Err(Rejection::Failed(reason.clone())));
-                }
-            }
-        }
-    }
-
-    /// Moves strays out of the way; answers whether there were any.
-    async fn quarantine(&mut self) -> bool {
-        let limit = self.limits.transaction;
-        let verifiers = self.keyring.keyring.verifiers(u64::MAX);
-        let moving = async {
-            let mut connection = self.connection().await?;
-            let moved = strays::set_aside(&mut connection, &verifiers).await?;
-            self.idle.push(connection);
-            Ok::<_, StrayError>(moved)
-        };
-        match tokio::time::timeout(limit, moving).await {
-            Ok(Ok(moved)) => moved > 0,
-            Ok(Err(error)) => {
-                let error = BatchError::Strays(error);
-                tracing::error!(error = error.chain(), "what is beyond the head is left there");
-                false
-            }
-            Err(_) => false,
-        }
-    }
-
-    async fn attempt(&mut self, batch: &[Queued]) -> Result<Vec<Outcome>, BatchError> {
-        let limit = self.limits.transaction;
-        let written = tokio::time::timeout(limit, self.write_locked(batch))
-            .await
-            .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() });
-        let outcome = match written.flatten() {
-            Ok((connection, outcomes, None)) => {
-                self.idle.push(connection);
-                return Ok(outcomes);
-            }
-            Ok((connection, outcomes, Some(written))) => {
-                let Written { advance, published, events, growth, claims, erased } = written;
-                commit_within(self.limits, connection, &advance).await.map(|connection| {
-                    self.idle.push(connection);
-                    self.claims.committed(claims.before, claims.after, &claims.changes);
-                    if let Some(subject) = erased {
-                        self.erasures.committed(subject);
-                    }
-                    if advance.moves_epoch {
-                        // The next batch must see what changed.
-                        self.forget_the_tip();
-                    }
-                    self.published(published, events, &growth);
-                    outcomes
-                })
-            }
-            Err(error) => Err(error),
-        };
-        outcome.inspect_err(|_| self.forget_the_tip())
-    }
-
     /// Waits until nothing is under way.
     async fn settle(&mut self) {
         while !self.flights.is_empty() {
@@ -472,7 +376,7 @@ impl Sequencer {
         let facts = self.facts(&mut connection, batch, tip.edge.size(), true).await?;
         let touched = self.touched(&mut connection, batch).await?;
         let refused = batch.iter().map(|queued| &queued.append);
-        for append in refused.filter(|append| touched.damaged.contains(&append.command_id)) {
+        for append in refused.filter(|append| touched.damaged.contains(&append.key())) {
             tracing::error!(
                 command.id = %append.command_id,
                 "the stored claims are not those that were granted: a command was refused"
@@ -553,11 +457,12 @@ impl Sequencer {
             self.versions.insert((event.stream_type, event.stream_id), event.sequence);
         }
         let frontier = tip.edge.frontier();
-        let growing = accepted.iter().flat_map(|append| &append.events);
+        let growing = accepted.iter().copied();
         let growth = Growth::new(&self.watch, &expected_frontier, &frontier, growing);
         let statements = Statements::of(&Write {
             first,
             accepted,
+            commands: &self.commands,
             claims: &claims,
             tiles,
             size: appended.size,

@@ -11,11 +11,13 @@ use super::buckets::ClaimsWrite;
 use super::edge::signed;
 use crate::claims::{Bucket, ClaimRow, add_rows};
 use crate::failpoints::failpoint;
+use crate::recorded::{CommandTags, Recorded};
 
 /// Everything a batch writes.
 pub(crate) struct Write<'a> {
     pub(crate) first: u64,
     pub(crate) accepted: Vec<&'a Append>,
+    pub(crate) commands: &'a CommandTags,
     pub(crate) claims: &'a ClaimsWrite,
     pub(crate) tiles: Vec<audit::tiles::Tile>,
     pub(crate) size: u64,
@@ -34,8 +36,8 @@ const CHANGE_CLAIMS: &str = "SELECT change_claims($1, $2, $3, $4, $5, $6, $7, $8
      $15, $16, $17, $18, $19, $20, $21)";
 
 const WRITE_LOG: &str = "
-SELECT append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $20, $21),
-       append_commands($16, $17, $18, $19, $20)";
+SELECT append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $22, $23),
+       append_commands($16, $17, $18, $19, $20, $21, $22)";
 
 const WRITE_KEYS: &str = "SELECT insert_data_keys($1, $2, $3, $4)";
 
@@ -95,10 +97,18 @@ fn rows(write: &Write<'_>) -> Result<PgArguments, sqlx::Error> {
         .flat_map(|append| append.events.iter().map(|event| (event, append.command_id)))
         .collect();
     let mut first_positions = Vec::with_capacity(accepted.len());
+    let mut tags = Vec::with_capacity(accepted.len());
     let mut next = write.first;
     for append in accepted {
+        let recorded = Recorded {
+            request_mac: append.request_mac,
+            first: next,
+            count: append.events.len() as u64,
+            log_size: write.size,
+        };
         first_positions.push(signed(next));
-        next += append.events.len() as u64;
+        tags.push(write.commands.tag(append.key(), &recorded).to_vec());
+        next += recorded.count;
     }
     let counts: Vec<i32> = accepted
         .iter()
@@ -125,10 +135,12 @@ fn rows(write: &Write<'_>) -> Result<PgArguments, sqlx::Error> {
         column!(event, event.signature.as_slice()),
         column!(event, event.payload.as_slice()),
         column!(event, event.leaf.as_bytes().as_slice()),
+        accepted.iter().map(|append| append.actor).collect::<Vec<_>>(),
         accepted.iter().map(|append| append.command_id).collect::<Vec<_>>(),
         accepted.iter().map(|append| append.request_mac.as_slice()).collect::<Vec<_>>(),
         first_positions,
         counts,
+        tags,
         signed(write.size),
         write.checkpoint.as_bytes(),
     ]

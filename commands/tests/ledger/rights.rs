@@ -40,6 +40,7 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("begin_log", [true, false, false]),
     ("change_claims", [true, true, false]),
     ("clear_claims", [true, true, false]),
+    ("clock_bound", [false, false, false]),
     ("destroy_data_key", [true, false, false]),
     ("destroy_keys_again", [true, true, false]),
     ("hold_data_key", [true, true, false]),
@@ -50,6 +51,7 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("quarantine_stray_checkpoints", [true, true, false]),
     ("quarantine_stray_events", [true, true, false]),
     ("quarantine_stray_tiles", [true, true, false]),
+    ("refuse_command_change", [false, false, false]),
     ("refuse_log_change", [false, false, false]),
     ("refuse_removal", [false, false, false]),
     ("require_appended", [false, false, false]),
@@ -59,6 +61,7 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("restore_claims", [true, true, false]),
     ("rewrap_data_keys", [true, false, false]),
     ("seal_claims", [true, true, false]),
+    ("tag_commands", [true, true, false]),
 ];
 
 /// Everything that is no part of PostgreSQL or of an extension.

@@ -85,26 +85,23 @@ impl Sequencer {
         locked: bool,
     ) -> Result<Facts, BatchError> {
         let batch: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
-        let streams = || batch.iter().flat_map(|append| &append.expected);
+        let streams = || batch.iter().flat_map(|append| append.streams());
         let known = |stream: &(&'static str, Uuid)| self.versions.get(stream);
-        let all_known = streams()
-            .all(|expected| known(&(expected.stream_type, expected.stream_id)).is_some())
+        let all_known = streams().all(|stream| known(&stream).is_some())
             && batch.iter().all(|append| append.claims.is_empty() && append.new_keys.is_empty());
         let mut facts = if locked || !all_known {
-            log::read_facts(connection, &batch, first).await?
+            log::read_facts(connection, &batch, first, &self.commands).await?
         } else {
             Facts::default()
         };
         // What was seen of a stream is still there, or its end was removed: nothing is appended to a shorter one.
-        for expected in streams() {
-            let stream = (expected.stream_type, expected.stream_id);
+        for stream in streams() {
             let seen = self.watch.stream_seen(stream.0, stream.1).map_or(0, |seen| seen.version);
             let read = facts.versions.entry(stream).or_insert(0);
             *read = seen.max(*read);
         }
         // What is under way is known only here.
-        for expected in streams() {
-            let stream = (expected.stream_type, expected.stream_id);
+        for stream in streams() {
             if let Some(version) = known(&stream) {
                 facts.versions.insert(stream, version);
             }

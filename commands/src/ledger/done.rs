@@ -1,0 +1,248 @@
+//! What was done before: asked before anything is decided, and when something is refused. The log decides; the table only tells
+//! where to look, and is believed only under its tags.
+
+use std::time::Duration;
+
+use audit::system;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::prepare::Again;
+use super::{ATTEMPTS_MAX, Inner, Ledger};
+use crate::actor::Actor;
+use crate::context::Context;
+use crate::error::{CommandError, Unavailable};
+use crate::policy::{Permission, authorise};
+use crate::receipt::{self, Receipt};
+use crate::recorded::{CommandKey, Found, Recorded, damaged, find, find_all};
+
+/// The pause after an attempt whose event was too old: the watch reads what others append once a second.
+const TIME_PAUSE: Duration = Duration::from_millis(250);
+
+/// What is on record of a command.
+enum OnRecord {
+    Nothing,
+    /// A row that is believed.
+    Row(Recorded),
+    /// The log holds its events, from here on; the row is missing or is not believed.
+    Log { first: u64 },
+    /// There is a row that is not believed, and the log is not known to hold such a command.
+    Damaged,
+}
+
+/// A command's key: whose it is, and its id.
+pub(super) fn key_of(context: &Context) -> CommandKey {
+    CommandKey { actor: context.actor.id.as_uuid(), id: context.command_id }
+}
+
+/// Why a command was decided again and again.
+#[derive(Default)]
+pub(super) struct Tries {
+    last: Option<Again>,
+}
+
+impl Tries {
+    /// Takes note of an attempt that has to be repeated, and waits where that helps.
+    pub(super) async fn failed(&mut self, why: Again) {
+        self.last = Some(why);
+        if matches!(why, Again::Time) {
+            tokio::time::sleep(TIME_PAUSE).await;
+        }
+    }
+
+    /// What to say when there were too many.
+    pub(super) fn given_up(self) -> Unavailable {
+        let attempts = ATTEMPTS_MAX;
+        match self.last {
+            Some(Again::Time) => Unavailable::LogAhead { attempts },
+            Some(Again::Keys) => Unavailable::KeysMoving { attempts },
+            Some(Again::Version { .. }) | None => Unavailable::Contention { attempts },
+        }
+    }
+}
+
+impl Ledger {
+    /// What is asked of every command before anything is decided: an id that is not kept for others, and a clock that is right. Gives back
+    /// the receipt if the log is known to hold the command already, whatever became of its row.
+    pub(super) async fn admit(
+        &self,
+        context: &Context,
+        mac: Option<[u8; 32]>,
+    ) -> Result<Option<Receipt>, CommandError> {
+        if self.is_reserved(context.command_id) {
+            return Err(reserved("Idempotency-Key"));
+        }
+        self.inner.time.admit(&self.inner.pool).await?;
+        let key = key_of(context);
+        if self.inner.watch.command_seen(key.actor, key.id).is_none() {
+            return Ok(None);
+        }
+        self.repeated(key, mac).await
+    }
+
+    /// Whether nothing may be called so: nil, max, the system's own ids, and that of the log's own stream.
+    pub(super) fn is_reserved(&self, id: Uuid) -> bool {
+        domain::ids::is_reserved(id) || id == system::stream_id(self.origin())
+    }
+
+    /// The receipt of a command that is on record; none if there is no such command. What tells the request from another is
+    /// the row alone: where that is not believed, nobody can say whether this is the command that was done.
+    pub(super) async fn repeated(
+        &self,
+        key: CommandKey,
+        mac: Option<[u8; 32]>,
+    ) -> Result<Option<Receipt>, CommandError> {
+        match self.on_record(key).await? {
+            OnRecord::Nothing => Ok(None),
+            OnRecord::Row(recorded) if mac.is_none_or(|mac| mac == recorded.request_mac) => {
+                self.replay(key, recorded).await.map(Some)
+            }
+            OnRecord::Row(_) => Err(CommandError::CommandIdReused),
+            OnRecord::Log { .. } | OnRecord::Damaged => Err(Unavailable::CommandDamaged.into()),
+        }
+    }
+
+    /// A refusal may only mean that the same command was done before: then that is the answer.
+    pub(super) async fn or_repeated(
+        &self,
+        decided: Result<Receipt, CommandError>,
+        context: &Context,
+        mac: [u8; 32],
+    ) -> Result<Receipt, CommandError> {
+        let error = match decided {
+            Err(
+                error @ (CommandError::Refused { .. }
+                | CommandError::VersionConflict { .. }
+                | CommandError::ClaimConflict { .. }
+                | CommandError::NotFound { .. }
+                | CommandError::Erased),
+            ) => error,
+            other => return other,
+        };
+        self.repeated(key_of(context), Some(mac)).await?.ok_or(error)
+    }
+
+    /// The receipt of a command that was done: one's own, or, for those who may read the log, that of whoever gave a command this
+    /// id. Several may have.
+    ///
+    /// # Errors
+    /// When the database fails, or the id alone does not say whose command is meant: then `receipt_of` does.
+    pub async fn receipt(
+        &self,
+        command_id: Uuid,
+        actor: &Actor,
+    ) -> Result<Option<Receipt>, CommandError> {
+        let own = CommandKey { actor: actor.id.as_uuid(), id: command_id };
+        if let Some(receipt) = self.proof(own).await? {
+            return Ok(Some(receipt));
+        }
+        // Whoever may not see it may not learn that it exists either.
+        if authorise(actor, Permission::ReadLog).is_err() {
+            return Ok(None);
+        }
+        let found = find_all(&self.inner.pool, &self.inner.commands, command_id).await?;
+        let mut receipts = Vec::new();
+        for (key, _) in found {
+            receipts.extend(self.proof(key).await?);
+        }
+        if receipts.len() > 1 {
+            return Err(CommandError::Refused {
+                code: "ambiguous-command-id",
+                field: None,
+                detail: "several actors gave a command this id: say whose with the parameter `actor`".to_owned(),
+            });
+        }
+        Ok(receipts.pop())
+    }
+
+    /// The receipt of this actor's command, for the actor and those who may read the log.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn receipt_of(
+        &self,
+        command_id: Uuid,
+        of: Uuid,
+        actor: &Actor,
+    ) -> Result<Option<Receipt>, CommandError> {
+        if actor.id.as_uuid() != of && authorise(actor, Permission::ReadLog).is_err() {
+            return Ok(None);
+        }
+        self.proof(CommandKey { actor: of, id: command_id }).await
+    }
+
+    /// The receipt of a command, from its row or, where that is missing or not believed, from the log.
+    async fn proof(&self, key: CommandKey) -> Result<Option<Receipt>, CommandError> {
+        match self.on_record(key).await? {
+            OnRecord::Nothing => Ok(None),
+            OnRecord::Row(recorded) => self.replay(key, recorded).await.map(Some),
+            OnRecord::Log { first } => {
+                let Inner { pool, watch, .. } = &*self.inner;
+                let receipt = receipt::from_the_log(pool, watch.reader(), key, first).await;
+                receipt.inspect_err(|error| self.suspect(error)).map(Some)
+            }
+            // The log was read to its end, and holds no such command: somebody made the row up.
+            OnRecord::Damaged if self.inner.watch.has_read_all() => Ok(None),
+            OnRecord::Damaged => Err(Unavailable::CommandDamaged.into()),
+        }
+    }
+
+    async fn on_record(&self, key: CommandKey) -> Result<OnRecord, CommandError> {
+        let Inner { pool, watch, commands, .. } = &*self.inner;
+        let found = find(pool, commands, key).await?;
+        if let Found::Row(recorded) = found {
+            return Ok(OnRecord::Row(recorded));
+        }
+        Ok(match (watch.command_seen(key.actor, key.id), found) {
+            (Some(first), _) => {
+                damaged(key, if found == Found::Nothing { "missing" } else { "row" });
+                OnRecord::Log { first }
+            }
+            (None, Found::Damaged) => {
+                damaged(key, "row");
+                OnRecord::Damaged
+            }
+            (None, _) => OnRecord::Nothing,
+        })
+    }
+
+    pub(super) async fn replay(
+        &self,
+        key: CommandKey,
+        recorded: Recorded,
+    ) -> Result<Receipt, CommandError> {
+        let Inner { pool, watch, .. } = &*self.inner;
+        let receipt = receipt::replay(pool, watch.reader(), key, recorded).await;
+        receipt.inspect_err(|error| self.suspect(error))
+    }
+
+    /// What tells the same command from another under the same id. Keyed, because a plain hash of a
+    /// short command could be guessed.
+    pub(super) fn request_mac(
+        &self,
+        context: &Context,
+        stream_type: &str,
+        id: Option<Uuid>,
+        command: &impl Serialize,
+    ) -> [u8; 32] {
+        // A command that does not serialise cannot be sealed either, and is refused there.
+        let json = serde_json::to_vec(command).unwrap_or_default();
+        let id = id.map(|id| id.to_string()).unwrap_or_default();
+        self.inner.keys.index(&[
+            b"request",
+            context.actor.id.as_uuid().as_bytes(),
+            stream_type.as_bytes(),
+            id.as_bytes(),
+            &json,
+        ])
+    }
+}
+
+/// The refusal of an id that nothing may be called by.
+pub(super) fn reserved(field: &'static str) -> CommandError {
+    CommandError::Refused {
+        code: "reserved-id",
+        field: Some(field),
+        detail: "this id is kept for the system, or means none or all: take another".to_owned(),
+    }
+}

@@ -1,0 +1,121 @@
+//! The careful way: a batch by itself, under the head's lock.
+
+use std::time::Instant;
+
+use super::super::append::{Queued, Rejection};
+use super::super::buckets::count_damaged;
+use super::super::failure::BatchError;
+use super::super::log;
+use super::super::strays::{self, StrayError};
+use super::{Outcome, Sequencer, Written, commit_within};
+use crate::failpoints::failpoint;
+
+impl Sequencer {
+    /// Appends a batch by itself: everything is read under the head's lock.
+    pub(super) async fn complete(&mut self, batch: Vec<Queued>) {
+        let started = Instant::now();
+        let outcome = match self.attempt(&batch).await {
+            Err(error) if error.is_worth_a_retry() => {
+                tracing::warn!(error = error.chain(), "the append is tried again");
+                self.attempt(&batch).await
+            }
+            // Under the lock nobody else appends: what is there already was inserted past the ledger.
+            Err(error) if error.meets_a_row_of_the_log() && self.quarantine().await => {
+                self.attempt(&batch).await
+            }
+            outcome => outcome,
+        };
+        metrics::histogram!("ledger_append_seconds").record(started.elapsed().as_secs_f64());
+        failpoint!("answer.before", return);
+        match outcome {
+            Ok(outcomes) => self.answer(batch, outcomes),
+            Err(error) if error.is_about_the_data() && batch.len() > 1 => {
+                tracing::warn!(error = error.chain(), "a batch was refused: one by one now");
+                for queued in batch {
+                    Box::pin(self.complete(vec![queued])).await;
+                }
+            }
+            Err(error) if error.is_about_a_claim() => {
+                tracing::error!(
+                    error = error.chain(),
+                    "a claim that nobody was granted is in the way"
+                );
+                for queued in batch {
+                    count_damaged(&queued.append);
+                    reject(queued, Rejection::ClaimsDamaged);
+                }
+            }
+            Err(error) if error.is_about_the_clock() => {
+                tracing::error!(error = error.chain(), "this machine's clock is ahead of the database's");
+                for queued in batch {
+                    reject(queued, Rejection::Ahead);
+                }
+            }
+            Err(error) => {
+                let reason = error.chain();
+                tracing::error!(error = reason, commands = batch.len(), "the append failed");
+                metrics::counter!("ledger_append_failures_total").increment(1);
+                for queued in batch {
+                    let _ = queued.reply.send(Err(Rejection::Failed(reason.clone())));
+                }
+            }
+        }
+    }
+
+    /// Moves strays out of the way; answers whether there were any.
+    async fn quarantine(&mut self) -> bool {
+        let limit = self.limits.transaction;
+        let verifiers = self.keyring.keyring.verifiers(u64::MAX);
+        let moving = async {
+            let mut connection = self.connection().await?;
+            let moved = strays::set_aside(&mut connection, &verifiers).await?;
+            self.idle.push(connection);
+            Ok::<_, StrayError>(moved)
+        };
+        match tokio::time::timeout(limit, moving).await {
+            Ok(Ok(moved)) => moved > 0,
+            Ok(Err(error)) => {
+                let error = BatchError::Strays(error);
+                tracing::error!(error = error.chain(), "what is beyond the head is left there");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn attempt(&mut self, batch: &[Queued]) -> Result<Vec<Outcome>, BatchError> {
+        let limit = self.limits.transaction;
+        let written = tokio::time::timeout(limit, self.write_locked(batch))
+            .await
+            .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() });
+        let outcome = match written.flatten() {
+            Ok((connection, outcomes, None)) => {
+                self.idle.push(connection);
+                return Ok(outcomes);
+            }
+            Ok((connection, outcomes, Some(written))) => {
+                let Written { advance, published, events, growth, claims, erased } = written;
+                commit_within(self.limits, connection, &advance).await.map(|connection| {
+                    self.idle.push(connection);
+                    self.claims.committed(claims.before, claims.after, &claims.changes);
+                    if let Some(subject) = erased {
+                        self.erasures.committed(subject);
+                    }
+                    if advance.moves_epoch {
+                        // The next batch must see what changed.
+                        self.forget_the_tip();
+                    }
+                    self.published(published, events, &growth);
+                    outcomes
+                })
+            }
+            Err(error) => Err(error),
+        };
+        outcome.inspect_err(|_| self.forget_the_tip())
+    }
+}
+
+fn reject(queued: Queued, rejection: Rejection) {
+    metrics::counter!("ledger_rejections_total", "code" => rejection.code()).increment(1);
+    let _ = queued.reply.send(Err(rejection));
+}
