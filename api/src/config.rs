@@ -67,6 +67,15 @@ pub struct Identity {
     /// Seconds after one look at the whole log until the watch over it begins the next
     #[arg(long, env = "LEDGER_REREAD_SECONDS", default_value_t = 600, value_name = "SECONDS")]
     pub reread_seconds: u64,
+    /// Seconds by which this machine's clock may differ from the database's; by more, and nothing is recorded
+    #[arg(
+        long,
+        env = "LEDGER_CLOCK_SKEW_MAX",
+        default_value_t = 5,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=8)
+    )]
+    pub clock_skew_max: u64,
     /// Witnesses that remember the log's checkpoints, each as VKEY@URL
     #[arg(
         long = "witness",

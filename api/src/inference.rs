@@ -3,17 +3,24 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use commands::{
-    Actor, BlobError, Blobs, CommandError, Context, Ledger, PurposeOfUse, Receipt, StoredBlob,
+    Actor, BlobError, Blobs, CommandError, Context, Keys, Ledger, PurposeOfUse, Receipt, StoredBlob,
+    Unavailable,
 };
 use domain::custody::RecordPurge;
 use domain::wound::{RecordMeasurement, RejectScan, WithdrawMeasurement};
 use domain::{Custody, CustodyCommand, WoundCommand, WoundEpisode};
 use projections::runtime::StoreError;
 use projections::worker::{
-    Answer, CapturePurge, CaptureRequest, CaptureSource, FetchError, MeasurementSink, PurgeSink,
-    SinkError, WithdrawalSink,
+    Answer, CapturePurge, CaptureRequest, CaptureSource, DerivedIds, FetchError, MeasurementSink,
+    PurgeSink, SinkError, WithdrawalSink,
 };
 use uuid::Uuid;
+
+/// What the ids of the workers' commands are made with. It follows from the index key, and tells nothing of it.
+#[must_use]
+pub fn worker_ids(keys: &Keys) -> DerivedIds {
+    DerivedIds::new(keys.mac_key("worker-ids/v1"))
+}
 
 /// Fetches captures and opens them with their patient's data key.
 #[derive(Clone)]
@@ -92,6 +99,11 @@ impl LedgerSink {
 fn taken(answered: Result<Receipt, CommandError>) -> Result<(), SinkError> {
     match answered {
         Ok(_) => Ok(()),
+        // Nobody but a worker knows these ids.
+        Err(
+            error @ (CommandError::CommandIdReused
+            | CommandError::Unavailable(Unavailable::CommandDamaged)),
+        ) => Err(SinkError::Foreign { code: error.code().to_owned() }),
         Err(
             error @ (CommandError::Unavailable(_)
             | CommandError::Overloaded

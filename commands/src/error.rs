@@ -266,9 +266,6 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// This machine's clock is wrong, and a log would begin by it.
-    #[error("the log does not begin by a clock that is wrong")]
-    Clock(#[source] Unavailable),
     /// The log could not be read.
     #[error("the log could not be read")]
     Log(#[source] ReadError),

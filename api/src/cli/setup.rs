@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use audit::note::NoteSigner;
 use commands::keys::KeyEnvironment;
 use commands::{Clock, Keys, Ledger, LedgerConfig, database};
+use jiff::SignedDuration;
 use projections::cache::Cache;
 use projections::event::EventLog;
 use projections::known::WatchedLog;
@@ -62,6 +63,7 @@ pub(super) async fn open_log(
     let config = LedgerConfig {
         checkpoints: identity.checkpoints(),
         reread_every: Duration::from_secs(identity.reread_seconds.max(1)),
+        clock_skew_max: SignedDuration::from_secs(identity.clock_skew_max.cast_signed()),
         seen: witnesses.seen(pool, &signer).await,
         ..LedgerConfig::new(identity.origin.clone())
     };

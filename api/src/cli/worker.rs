@@ -22,7 +22,7 @@ use super::serve::stopped;
 use super::setup::{load_keys, open_log, read_models};
 use crate::config::{Identity, Stores};
 use crate::edge::{self, Connections};
-use crate::inference::{BlobCaptures, LedgerSink};
+use crate::inference::{BlobCaptures, LedgerSink, worker_ids};
 use crate::logging::{self, LogFormat};
 use crate::metrics;
 use crate::models::{ModelWatch, take_into_use};
@@ -92,14 +92,18 @@ impl Worker {
             }
             None => None,
         };
-        take_into_use(&ledger, &weights).await?;
+        let ids = worker_ids(&keys);
+        take_into_use(&ledger, &weights, &ids).await?;
         let captures = Arc::new(BlobCaptures::new(ledger.clone(), blobs));
         let sink = Arc::new(LedgerSink::new(ledger.clone()));
-        let purge = PurgeWorker::new(log.clone(), models.clone(), captures.clone(), sink.clone());
+        let (looked_after, purged) = (models.clone(), captures.clone());
+        let purge =
+            PurgeWorker::new(log.clone(), looked_after, purged, sink.clone(), ids.clone());
         let tags = models.tags().clone();
         let config = RunConfig::default();
         let runtime = Runtime::new(pool, log.clone(), models.database(), tags, config);
-        let watch = ModelWatch::new(ledger.clone(), log, weights, captures, sink, runtime.clone());
+        let watch =
+            ModelWatch::new(ledger.clone(), log, weights, captures, sink, ids, runtime.clone());
         let mut projectors = models.projectors();
         projectors.push(Arc::new(purge));
         let pace = Pace { events_per_second: self.compare_per_second, ..Pace::default() };

@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
+use super::ids::{GivenId, RESERVED, RESERVED_REASON, reserved_in};
 use super::problem::Problem;
 
 /// Largest JSON body.
@@ -69,7 +69,15 @@ impl Fields {
             Ok(value)
         });
         match parsed {
-            Ok(Strict(Value::Object(map))) => Ok(Self(map)),
+            Ok(Strict(Value::Object(map))) => {
+                let body = Value::Object(map);
+                if let Some(field) = reserved_in(&body) {
+                    let refused = Problem::unprocessable(RESERVED, RESERVED_REASON);
+                    return Err(refused.at(field));
+                }
+                let Value::Object(map) = body else { return Ok(Self(Map::new())) };
+                Ok(Self(map))
+            }
             Ok(_) => Err(Problem::unprocessable("invalid-body", "the body must be a JSON object")),
             Err(error) if error.is_data() => {
                 // The only thing `Strict` itself refuses.
@@ -94,10 +102,10 @@ impl Fields {
     /// # Errors
     ///
     /// When `id` is there and is no UUID.
-    pub fn take_id(&mut self) -> Result<Option<Uuid>, Problem> {
+    pub fn take_id(&mut self) -> Result<Option<GivenId>, Problem> {
         match self.0.remove("id") {
             None => Ok(None),
-            Some(Value::String(text)) => Uuid::try_parse(&text).map(Some).map_err(|_| bad_id()),
+            Some(Value::String(text)) => GivenId::parse(&text).map(Some).map_err(|_| bad_id()),
             Some(_) => Err(bad_id()),
         }
     }
@@ -171,7 +179,7 @@ fn path_of(path: &serde_path_to_error::Path) -> String {
 }
 
 /// A field's name as it may be repeated: a caller could have put anything there.
-fn safe_name(name: &str) -> String {
+pub(super) fn safe_name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !name.is_empty() && name.len() <= 40 && name.chars().all(plain) {
         name.to_owned()

@@ -8,6 +8,7 @@ use commands::actor::Actor;
 use commands::context::{Context, PurposeOfUse};
 use uuid::Uuid;
 
+use super::ids::{BadId, GivenId, RESERVED, RESERVED_REASON};
 use super::problem::Problem;
 use super::trace::Ids;
 use crate::state::AppState;
@@ -26,7 +27,7 @@ pub struct Call {
     /// Why; treatment, unless the caller says otherwise.
     pub purpose: PurposeOfUse,
     /// The command id, when the client chose one.
-    pub command_id: Option<Uuid>,
+    pub command_id: Option<GivenId>,
     /// What the request is part of.
     pub correlation_id: Uuid,
     /// The version the caller saw (`If-Match`).
@@ -53,9 +54,13 @@ impl Call {
     /// 400 naming the header that cannot be read.
     pub fn read(actor: Actor, ids: Option<&Ids>, headers: &HeaderMap) -> Result<Self, Problem> {
         let command_id = text(headers, &IDEMPOTENCY_KEY)?
-            .map(|text| Uuid::try_parse(text).ok().filter(|id| !id.is_nil()))
-            .map(|id| {
-                id.ok_or_else(|| bad(&IDEMPOTENCY_KEY, "invalid-idempotency-key", "give a UUID"))
+            .map(|text| {
+                GivenId::parse(text).map_err(|error| match error {
+                    BadId::Malformed => {
+                        bad(&IDEMPOTENCY_KEY, "invalid-idempotency-key", "give a UUID")
+                    }
+                    BadId::Reserved => bad(&IDEMPOTENCY_KEY, RESERVED, RESERVED_REASON),
+                })
             })
             .transpose()?;
         let expected_version = text(headers, &IF_MATCH)?
@@ -98,7 +103,7 @@ impl Call {
         Context {
             actor: self.actor.clone(),
             purpose: self.purpose,
-            command_id: self.command_id.unwrap_or_else(Uuid::now_v7),
+            command_id: self.command_id.map_or_else(Uuid::now_v7, GivenId::as_uuid),
             correlation_id: self.correlation_id,
             expected_version: self.expected_version,
         }
@@ -113,11 +118,11 @@ impl Call {
     /// The id of what this request creates: the client's choice, or derived from the command id so
     /// that a repetition means the same thing, or fresh.
     #[must_use]
-    pub fn new_id(&self, state: &AppState, kind: &str, chosen: Option<Uuid>) -> Uuid {
+    pub fn new_id(&self, state: &AppState, kind: &str, chosen: Option<GivenId>) -> Uuid {
         match (chosen, self.command_id) {
-            (Some(id), _) => id,
+            (Some(id), _) => id.as_uuid(),
             (None, Some(command)) => {
-                let source = format!("{}|{command}", self.actor.id);
+                let source = format!("{}|{}", self.actor.id, command.as_uuid());
                 state.ledger.derived_id(kind, &source)
             }
             (None, None) => state.ledger.new_id(),
@@ -190,8 +195,9 @@ mod tests {
         assert_eq!(call.expected_version, Some(7));
         assert_eq!(call.min_position, Some(0));
         assert_eq!(call.purpose, PurposeOfUse::Hpaymt);
-        assert_eq!(Some(call.context().command_id), call.command_id);
-        assert_ne!(Some(call.aside().command_id), call.command_id);
+        let chosen = call.command_id.map(GivenId::as_uuid);
+        assert_eq!(Some(call.context().command_id), chosen);
+        assert_ne!(Some(call.aside().command_id), chosen);
     }
 
     #[test]
@@ -202,7 +208,13 @@ mod tests {
                 "idempotency-key",
                 "00000000-0000-0000-0000-000000000000",
                 "Idempotency-Key",
-                "invalid-idempotency-key",
+                "reserved-id",
+            ),
+            (
+                "idempotency-key",
+                "00000000-0000-8000-8000-000000000003",
+                "Idempotency-Key",
+                "reserved-id",
             ),
             ("if-match", "7", "If-Match", "invalid-if-match"),
             ("if-match", "W/\"7\"", "If-Match", "invalid-if-match"),

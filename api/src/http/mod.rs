@@ -13,6 +13,7 @@ mod custody;
 mod disclosure;
 mod guard;
 mod health;
+pub mod ids;
 mod intake;
 pub mod limits;
 mod log;

@@ -97,7 +97,7 @@ impl Query {
 
 fn unreadable(name: &str) -> Problem {
     let expected = match name {
-        "practitioner" | "patient" => "expected a UUID",
+        "practitioner" | "patient" | "actor" => "expected a UUID",
         "from" | "to" => "expected an RFC 3339 time, as in 2026-03-02T09:30:00Z",
         "limit" => "expected a whole number",
         _ => "cannot be read",

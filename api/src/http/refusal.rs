@@ -51,6 +51,10 @@ impl From<CommandError> for Problem {
             CommandError::TooLarge { .. } => Self::unprocessable("too-large", error.to_string()),
             CommandError::Unavailable(Unavailable::ClaimsDamaged) => Self::claims_damaged(),
             CommandError::Unavailable(
+                Unavailable::ClockAhead { .. } | Unavailable::ClockBehind { .. },
+            ) => Self::clock_wrong(&error),
+            CommandError::Unavailable(Unavailable::CommandDamaged) => Self::command_damaged(),
+            CommandError::Unavailable(
                 Unavailable::LogDamaged(_) | Unavailable::LogUnread { .. },
             ) => Self::undecidable(&error),
             CommandError::Unavailable(_) => {
@@ -78,6 +82,31 @@ impl Problem {
             detail,
         )
         .retry_after(std::time::Duration::from_secs(5))
+    }
+
+    /// 503: the clock of this server and that of the log's database do not agree, so nothing is recorded by it.
+    fn clock_wrong(error: &CommandError) -> Self {
+        let chain = super::chain(error);
+        tracing::error!(error = %chain, "refused because of the clock");
+        let detail = match error {
+            CommandError::Unavailable(fault) => format!("nothing was done: {fault}"),
+            other => other.to_string(),
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "The clock is wrong", detail)
+            .retry_after(std::time::Duration::from_secs(30))
+    }
+
+    /// 503: nobody can tell whether what is on record is this command.
+    fn command_damaged() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "command-damaged",
+            "What was done under this id cannot be told",
+            "what is on record under this Idempotency-Key is not what the ledger wrote: ask for the receipt under it, which is made from \
+             the log, or send the request with another key; the operator must run `ledger audit verify`",
+        )
+        .at("Idempotency-Key")
+        .retry_after(std::time::Duration::from_secs(60))
     }
 
     /// As `from`, for a command that creates something about a patient named in its body: that there

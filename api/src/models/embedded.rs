@@ -1,11 +1,13 @@
 //! The model that comes with the program: registered by every worker that starts, and activated where no model ever was.
 
 use bytes::Bytes;
-use commands::{Actor, CommandError, Context, Ledger, Loaded, PurposeOfUse, Weights, WeightsError};
+use commands::{
+    Actor, CommandError, Context, Ledger, Loaded, PurposeOfUse, Unavailable, Weights, WeightsError,
+};
 use domain::model::{ActivateModel, RegisterModel};
 use domain::value::{Digest, Note, TextError};
 use domain::{ModelCommand, ModelRegistry};
-use projections::worker::derived_id;
+use projections::worker::{DerivedIds, foreign_command};
 use projections::wound::network::{embedded_card, embedded_weights};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -36,8 +38,14 @@ pub enum IntoUseError {
 ///
 /// # Errors
 /// When the ledger or the store of weights fails.
-pub async fn take_into_use(ledger: &Ledger, weights: &Weights) -> Result<(), IntoUseError> {
+pub async fn take_into_use(
+    ledger: &Ledger,
+    weights: &Weights,
+    ids: &DerivedIds,
+) -> Result<(), IntoUseError> {
     let digest = Digest::from(<[u8; 32]>::from(Sha256::digest(embedded_weights())));
+    // How many ids were found occupied by something foreign.
+    let mut occupied = 0_u32;
     for _ in 0..ATTEMPTS_MAX {
         let loaded = ledger.load::<ModelRegistry>(ModelRegistry::ID).await?;
         let (registry, version) = match loaded {
@@ -59,12 +67,20 @@ pub async fn take_into_use(ledger: &Ledger, weights: &Weights) -> Result<(), Int
             return Ok(());
         };
         let mut context = Context::new(Actor::ledger(), PurposeOfUse::Sysadmin);
-        context.command_id = id_for(what, &digest);
+        context.command_id = id_for(ids, what, &digest, occupied);
         let context = context.expecting(version);
         match ledger.execute::<ModelRegistry>(ModelRegistry::ID, command, &context).await {
             Ok(_) => tracing::info!(model = %digest, "{what} the model of the program"),
             // Somebody else was quicker: look again.
             Err(CommandError::VersionConflict { .. }) => {}
+            // Nobody but a worker knows these ids.
+            Err(
+                error @ (CommandError::CommandIdReused
+                | CommandError::Unavailable(Unavailable::CommandDamaged)),
+            ) => {
+                foreign_command("models", context.command_id, error.code());
+                occupied += 1;
+            }
             // A full registry takes no more, and whichever model is active in it stays so.
             Err(error @ CommandError::Refused { .. }) if registry.active().is_some() => {
                 let error = crate::http::chain(&error);
@@ -77,22 +93,26 @@ pub async fn take_into_use(ledger: &Ledger, weights: &Weights) -> Result<(), Int
     Err(IntoUseError::Busy)
 }
 
-/// The id of the command that takes these weights into use (`UUIDv8`).
-fn id_for(what: &str, weights: &Digest) -> Uuid {
-    derived_id(&format!("coherency/model/v1\n{what}\n{weights}\n"))
+/// The id of the command that takes these weights into use (`UUIDv8`), after so many that are occupied.
+fn id_for(ids: &DerivedIds, what: &str, weights: &Digest, occupied: u32) -> Uuid {
+    ids.id("model", &[what.as_bytes(), weights.as_bytes(), &occupied.to_be_bytes()])
 }
 
 #[cfg(test)]
 mod tests {
+    use audit::mac::MacKey;
+
     use super::*;
 
     #[test]
     fn ids_follow_from_the_weights() {
+        let ids = DerivedIds::new(MacKey::from_bytes([1; 32]));
         let (one, other) = (Digest([1; 32]), Digest([2; 32]));
-        let id = id_for("registered", &one);
-        assert_eq!(id, id_for("registered", &one));
+        let id = id_for(&ids, "registered", &one, 0);
+        assert_eq!(id, id_for(&ids, "registered", &one, 0));
         assert_eq!(id.get_version_num(), 8);
-        assert_ne!(id, id_for("activated", &one));
-        assert_ne!(id, id_for("registered", &other));
+        assert_ne!(id, id_for(&ids, "activated", &one, 0));
+        assert_ne!(id, id_for(&ids, "registered", &other, 0));
+        assert_ne!(id, id_for(&ids, "registered", &one, 1));
     }
 }

@@ -14,7 +14,7 @@ use domain::value::Digest;
 use domain::{ModelCard, ModelRegistry};
 use projections::event::{EventError, EventLog};
 use projections::runtime::{Projector, RunError, Runtime};
-use projections::worker::{InferenceWorker, WithdrawalWorker};
+use projections::worker::{DerivedIds, InferenceWorker, WithdrawalWorker};
 use projections::wound::network::{Segmenter, SegmenterError, embedded_weights};
 use projections::wound::pipeline::{WoundAnalyzer, model_digests};
 use sha2::{Digest as _, Sha256};
@@ -127,12 +127,13 @@ pub struct ModelWatch {
     weights: Weights,
     captures: Arc<BlobCaptures>,
     sink: Arc<LedgerSink>,
+    ids: DerivedIds,
     runtime: Runtime,
 }
 
 impl ModelWatch {
     /// Follows the registry in `ledger`, whose models' weights lie in `weights`; their projectors read `log`, fetch
-    /// from `captures`, answer through `sink`, and are run by `runtime`.
+    /// from `captures`, answer through `sink` under ids out of `ids`, and are run by `runtime`.
     #[must_use]
     pub fn new(
         ledger: Ledger,
@@ -140,9 +141,10 @@ impl ModelWatch {
         weights: Weights,
         captures: Arc<BlobCaptures>,
         sink: Arc<LedgerSink>,
+        ids: DerivedIds,
         runtime: Runtime,
     ) -> Self {
-        Self { ledger, log, weights, captures, sink, runtime }
+        Self { ledger, log, weights, captures, sink, ids, runtime }
     }
 
     /// Follows the registry until `shutdown` is cancelled. What fails is tried again, with growing pauses; meanwhile no
@@ -226,6 +228,7 @@ impl ModelWatch {
             self.captures.clone(),
             analyzer,
             self.sink.clone(),
+            self.ids.clone(),
         );
         let running = self.start(Arc::new(inference.stopped_by(stop.clone())), stop);
         info!(model = %weights, projector = %running.id, "model {weights} answers scans");
@@ -247,7 +250,12 @@ impl ModelWatch {
             running.stop().await?;
         }
         let models: Vec<Digest> = withdrawn.iter().flat_map(model_digests).collect();
-        let withdrawal = WithdrawalWorker::new(self.log.clone(), self.sink.clone(), models);
+        let withdrawal = WithdrawalWorker::new(
+            self.log.clone(),
+            self.sink.clone(),
+            self.ids.clone(),
+            models,
+        );
         let running = self.start(Arc::new(withdrawal), CancellationToken::new());
         present.withdrawal = Some((withdrawn, running));
         Ok(())

@@ -19,6 +19,8 @@ pub const CHECKS: &[Check] = &[
     check("sequencer", Both, |state| Box::pin(sequencer(state))),
     check("postgres", Both, |state| Box::pin(postgres(state))),
     check("log", Both, |state| Box::pin(log(state))),
+    check("clock", Both, |state| Box::pin(clock(state))),
+    check("last-event", Nothing, |state| Box::pin(last_event(state))),
     check("mongodb", Reads, |state| Box::pin(mongodb(state))),
     check("projections", Reads, |state| Box::pin(projections(state))),
     check("recent-commands", Commands, |state| Box::pin(recent_commands(state))),
@@ -61,6 +63,16 @@ async fn log(state: &AppState) -> Outcome {
         LogHealth::Damaged(_) => Err("log-damaged"),
         _ => Ok(()),
     }
+}
+
+/// This machine's clock and the database's agree; else nothing is recorded.
+async fn clock(state: &AppState) -> Outcome {
+    state.ledger.clock_fault().map_or(Ok(()), Err)
+}
+
+/// The last event is not ahead of the clock. If it is, what follows gets its time, and all goes on.
+async fn last_event(state: &AppState) -> Outcome {
+    state.ledger.last_event_ahead().map_or(Ok(()), |_| Err("last-event-ahead"))
 }
 
 async fn mongodb(state: &AppState) -> Outcome {

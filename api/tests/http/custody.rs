@@ -30,7 +30,13 @@ fn purging(app: &mut TestApp) {
     let (ledger, blobs) = (app.state.ledger.clone(), app.state.blobs.clone());
     let captures = Arc::new(BlobCaptures::new(ledger.clone(), blobs));
     let sink = Arc::new(LedgerSink::new(ledger));
-    let purge = PurgeWorker::new(log, app.state.read_models.clone(), captures, sink);
+    let purge = PurgeWorker::new(
+        log,
+        app.state.read_models.clone(),
+        captures,
+        sink,
+        api::inference::worker_ids(&app.keys),
+    );
     app.run(Arc::new(purge));
 }
 

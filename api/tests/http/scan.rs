@@ -83,6 +83,7 @@ async fn a_scan_is_taken_measured_and_confirmed(_: PgPoolOptions, options: PgCon
         Arc::new(BlobCaptures::new(state.ledger.clone(), state.blobs.clone())),
         Arc::new(Constant),
         Arc::new(LedgerSink::new(state.ledger.clone())),
+        api::inference::worker_ids(&app.keys),
     )));
     let wound = open_wound(&app).await;
     let bytes = capture();

@@ -5,8 +5,8 @@
 //!
 //! It reads the log like any projector, but its effect is a command: what the network measured becomes a signed
 //! event too. Whether a scan still needs an answer is read from the wound's stream in the log itself, and every
-//! answer goes under a command id made from scan and model; so a crash and a replay repeat nothing, and
-//! another model answers beside the old one.
+//! answer goes under a command id made from scan and model under a key; so a crash and a replay repeat nothing, and
+//! another model answers beside the old one. What the log did not take is not told as done: its stream is read again, and says.
 
 mod derived;
 mod drift;
@@ -31,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-pub use derived::derived_id;
+pub use derived::{DerivedIds, foreign_command};
+use derived::{is_gone, not_recorded};
 pub use drift::{DriftWatch, label};
 pub use ports::{
     Answer, CapturePurge, CaptureRequest, CaptureSource, FetchError, MeasurementSink, PurgeSink,
@@ -53,12 +54,16 @@ const FETCH_PAUSE: Duration = Duration::from_millis(250);
 /// The longest a capture may take to be measured.
 const ANALYSIS_MAX: Duration = Duration::from_secs(300);
 
+/// What this projector is called, and its ids are made for.
+const WORKER: &str = "inference";
+
 /// The inference projector.
 pub struct InferenceWorker {
     log: EventLog,
     captures: Arc<dyn CaptureSource>,
     analyzer: Arc<dyn ScanAnalyzer>,
     sink: Arc<dyn MeasurementSink>,
+    ids: DerivedIds,
     model: Digest,
     label: String,
     stop: CancellationToken,
@@ -66,16 +71,17 @@ pub struct InferenceWorker {
 
 impl InferenceWorker {
     /// A worker that reads scans from `log`, fetches their captures from `captures`, measures them with
-    /// `analyzer`, and records the results through `sink`.
+    /// `analyzer`, and records the results through `sink` under ids out of `ids`.
     pub fn new(
         log: EventLog,
         captures: Arc<dyn CaptureSource>,
         analyzer: Arc<dyn ScanAnalyzer>,
         sink: Arc<dyn MeasurementSink>,
+        ids: DerivedIds,
     ) -> InferenceWorker {
         let (model, label) = (analyzer.model_digest(), analyzer.label());
         let stop = CancellationToken::new();
-        InferenceWorker { log, captures, analyzer, sink, model, label, stop }
+        InferenceWorker { log, captures, analyzer, sink, ids, model, label, stop }
     }
 
     /// The same, ending after the scan under way once `stop` is cancelled, although more scans may be in its batch:
@@ -103,38 +109,11 @@ impl InferenceWorker {
         let Some(outcome) = self.analyze(recorded, &scan.capture).await? else {
             return Ok(());
         };
-        let answer = Answer {
-            wound_id: WoundId::from_uuid(recorded.stream_id),
-            command_id: id_for("command", scan.scan_id, &self.model),
-            caused_by: recorded.command_id,
-        };
         let reason = match &outcome {
             Ok(_) => "measured",
             Err(rejection) => rejection.reason.as_str(),
         };
-        let submitted = match outcome {
-            Ok(measurement) => {
-                let measurement_id =
-                    MeasurementId::from_uuid(id_for("measurement", scan.scan_id, &self.model));
-                let command = RecordMeasurement {
-                    scan_id: scan.scan_id,
-                    measurement_id,
-                    model_digest: self.model,
-                    measurement,
-                };
-                self.sink.record_measurement(&answer, command).await
-            }
-            Err(ScanRejection { reason, detail }) => {
-                let command = RejectScan {
-                    scan_id: scan.scan_id,
-                    model_digest: Some(self.model),
-                    reason,
-                    detail: note(&detail),
-                };
-                self.sink.reject_scan(&answer, command).await
-            }
-        };
-        match submitted {
+        match self.submit(recorded, scan.scan_id, &outcome).await {
             Ok(()) => {
                 let model = self.label.clone();
                 metrics::counter!("inference_outcomes_total", "model" => model, "outcome" => reason)
@@ -143,15 +122,73 @@ impl InferenceWorker {
                 info!(scan.id = %scan.scan_id, outcome = reason, "answered scan {}", scan.scan_id);
                 Ok(())
             }
-            // Somebody answered meanwhile, or the scan was rejected: nothing is left to do.
+            // Somebody answered meanwhile, or the scan was rejected; or else it has no answer, and that is said.
             Err(SinkError::Refused { code }) => {
-                info!(scan.id = %scan.scan_id, code, "the answer to scan {} is not wanted", scan.scan_id);
+                if is_gone(&code) || self.is_answered(recorded.stream_id, scan.scan_id).await? {
+                    info!(scan.id = %scan.scan_id, code, "the answer to scan {} is not wanted", scan.scan_id);
+                } else {
+                    not_recorded(WORKER, &code);
+                    error!(scan.id = %scan.scan_id, code, "scan {} has no answer: the log refuses it", scan.scan_id);
+                }
                 Ok(())
             }
-            Err(error @ SinkError::Unavailable { .. }) => {
-                Err(ApplyError::unavailable("record a scan's answer")(error))
+            Err(error) => Err(ApplyError::unavailable("record a scan's answer")(error)),
+        }
+    }
+
+    /// Whether the scan needs no answer of this model any more, as the wound's stream in the log tells it now.
+    async fn is_answered(&self, wound: Uuid, scan: ScanId) -> Result<bool, ApplyError> {
+        let Some(wound) = self.wound(wound).await? else { return Ok(true) };
+        let found = wound.scans.iter().find(|found| found.id == scan);
+        Ok(found.is_some_and(|found| found.is_answered_by(&self.model)))
+    }
+
+    /// Records an outcome, under the first of its ids that nobody else occupies.
+    async fn submit(
+        &self,
+        recorded: &RecordedEvent,
+        scan_id: ScanId,
+        outcome: &Result<Measurement, ScanRejection>,
+    ) -> Result<(), SinkError> {
+        let scan = scan_id.as_uuid();
+        let words: [&[u8]; 2] = [scan.as_bytes(), self.model.as_bytes()];
+        let measurement_id = MeasurementId::from_uuid(self.ids.id("measurement", &words));
+        let mut occupied = String::new();
+        for command_id in self.ids.commands(WORKER, &words) {
+            let answer = Answer {
+                wound_id: WoundId::from_uuid(recorded.stream_id),
+                command_id,
+                caused_by: recorded.command_id,
+            };
+            let submitted = match outcome {
+                Ok(measurement) => {
+                    let command = RecordMeasurement {
+                        scan_id,
+                        measurement_id,
+                        model_digest: self.model,
+                        measurement: measurement.clone(),
+                    };
+                    self.sink.record_measurement(&answer, command).await
+                }
+                Err(ScanRejection { reason, detail }) => {
+                    let command = RejectScan {
+                        scan_id,
+                        model_digest: Some(self.model),
+                        reason: *reason,
+                        detail: note(detail),
+                    };
+                    self.sink.reject_scan(&answer, command).await
+                }
+            };
+            match submitted {
+                Err(SinkError::Foreign { code }) => {
+                    foreign_command(WORKER, command_id, &code);
+                    occupied = code;
+                }
+                submitted => return submitted,
             }
         }
+        Err(SinkError::Foreign { code: occupied })
     }
 
     /// Fetches, checks and measures a capture. `None`: the patient was erased, so nobody answers.
@@ -237,7 +274,7 @@ impl InferenceWorker {
 #[async_trait]
 impl Projector for InferenceWorker {
     fn name(&self) -> &str {
-        "inference"
+        WORKER
     }
 
     fn version(&self) -> u32 {
@@ -290,11 +327,6 @@ fn damaged() -> ScanRejection {
     )
 }
 
-/// An id that the same scan and model always come to (`UUIDv8`).
-fn id_for(what: &str, scan: ScanId, model: &Digest) -> Uuid {
-    derived_id(&format!("coherency/inference/v1\n{what}\n{scan}\n{model}\n"))
-}
-
 /// A detail as a note, cut to what a note may hold.
 fn note(detail: &str) -> Option<Note> {
     let text: String = detail.chars().filter(|c| !c.is_control()).take(Note::MAX).collect();
@@ -304,23 +336,6 @@ fn note(detail: &str) -> Option<Note> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_follow_from_scan_and_model() {
-        let scan = ScanId::from_uuid(Uuid::from_u128(1));
-        let other = ScanId::from_uuid(Uuid::from_u128(2));
-        let (model, newer) = (Digest([1; 32]), Digest([2; 32]));
-        let id = id_for("command", scan, &model);
-        assert_eq!(id, id_for("command", scan, &model));
-        assert_eq!(id.get_version_num(), 8);
-        for different in [
-            id_for("measurement", scan, &model),
-            id_for("command", other, &model),
-            id_for("command", scan, &newer),
-        ] {
-            assert_ne!(id, different);
-        }
-    }
 
     #[test]
     fn a_detail_becomes_a_note() {

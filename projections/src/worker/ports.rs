@@ -33,7 +33,13 @@ pub enum SinkError {
         #[source]
         source: StoreError,
     },
-    /// The answer is not wanted: the scan is already measured, was rejected, or the command id was used.
+    /// Something foreign is on record under the command's id. Nothing was done: take another id.
+    #[error("the command id is occupied: {code}")]
+    Foreign {
+        /// The refusal's code.
+        code: String,
+    },
+    /// The answer is not wanted: the scan is already measured or was rejected.
     #[error("the answer was refused: {code}")]
     Refused {
         /// The refusal's code.

@@ -1,6 +1,6 @@
 //! The purge: when somebody was erased, what was derived from the record is removed as well, and an event says so.
 //!
-//! Every step may be repeated, and the event goes under a command id made from the subject: so a crash anywhere
+//! Every step may be repeated, and the event goes under a command id made from the subject under a key: so a crash anywhere
 //! repeats nothing and loses nothing. Its figures are of what the log knows, not of what one run happened to find.
 
 use std::sync::Arc;
@@ -12,11 +12,14 @@ use domain::custody::{CustodyEvent, RecordPurge, Store, StorePurge};
 use tracing::info;
 use uuid::Uuid;
 
-use super::derived::derived_id;
+use super::derived::{DerivedIds, foreign_command, is_gone, not_recorded};
 use super::ports::{CapturePurge, PurgeSink, SinkError};
 use crate::event::{CUSTODY, EventLog, RecordedEvent};
 use crate::read_models::ReadModels;
 use crate::runtime::{ApplyError, Projector};
+
+/// What this projector is called, and its ids are made for.
+const WORKER: &str = "purge";
 
 /// The projector that purges.
 pub struct PurgeWorker {
@@ -24,20 +27,22 @@ pub struct PurgeWorker {
     models: ReadModels,
     captures: Arc<dyn CapturePurge>,
     sink: Arc<dyn PurgeSink>,
+    ids: DerivedIds,
     /// Whether this process has looked for captures that came back.
     looked: AtomicBool,
 }
 
 impl PurgeWorker {
     /// A worker that reads erasures from `log`, looks after `models`, has `captures` removed, and records what is gone
-    /// through `sink`.
+    /// through `sink` under ids out of `ids`.
     pub fn new(
         log: EventLog,
         models: ReadModels,
         captures: Arc<dyn CapturePurge>,
         sink: Arc<dyn PurgeSink>,
+        ids: DerivedIds,
     ) -> PurgeWorker {
-        PurgeWorker { log, models, captures, sink, looked: AtomicBool::new(false) }
+        PurgeWorker { log, models, captures, sink, ids, looked: AtomicBool::new(false) }
     }
 
     async fn is_recorded(&self, subject: Uuid) -> Result<bool, ApplyError> {
@@ -62,29 +67,50 @@ impl PurgeWorker {
         stores.extend(purged.cached.map(|entries| of(Store::Cache, entries)));
         stores.push(of(Store::Captures, scans));
         let command = RecordPurge { stores };
-        let (id, caused_by) = (id_for(subject), recorded.command_id);
-        match self.sink.record_purge(subject, id, caused_by, command).await {
+        match self.submit(subject, recorded.command_id, &command).await {
             Ok(()) => {
                 metrics::counter!("purges_recorded_total").increment(1);
                 info!(subject = %subject, "purged what was derived from an erased record");
                 Ok(())
             }
-            // It was recorded meanwhile.
+            // It was recorded meanwhile; or else it is not on record, and that does not stay so.
             Err(SinkError::Refused { code }) => {
-                info!(subject = %subject, code, "the purge is on record already");
-                Ok(())
+                if is_gone(&code) || self.is_recorded(subject).await? {
+                    info!(subject = %subject, code, "the purge is on record already");
+                    return Ok(());
+                }
+                not_recorded(WORKER, &code);
+                Err(ApplyError::unavailable("record a purge")(SinkError::Refused { code }))
             }
-            Err(error @ SinkError::Unavailable { .. }) => {
-                Err(ApplyError::unavailable("record a purge")(error))
+            Err(error) => Err(ApplyError::unavailable("record a purge")(error)),
+        }
+    }
+
+    /// Records the purge, under the first of its ids that nobody else occupies.
+    async fn submit(
+        &self,
+        subject: Uuid,
+        caused_by: Uuid,
+        command: &RecordPurge,
+    ) -> Result<(), SinkError> {
+        let mut occupied = String::new();
+        for id in self.ids.commands(WORKER, &[subject.as_bytes()]) {
+            match self.sink.record_purge(subject, id, caused_by, command.clone()).await {
+                Err(SinkError::Foreign { code }) => {
+                    foreign_command(WORKER, id, &code);
+                    occupied = code;
+                }
+                submitted => return submitted,
             }
         }
+        Err(SinkError::Foreign { code: occupied })
     }
 }
 
 #[async_trait]
 impl Projector for PurgeWorker {
     fn name(&self) -> &str {
-        "purge"
+        WORKER
     }
 
     fn version(&self) -> u32 {
@@ -118,23 +144,5 @@ impl Projector for PurgeWorker {
     /// Its effects are events, and those stay.
     async fn reset(&self) -> Result<(), ApplyError> {
         Ok(())
-    }
-}
-
-/// The id of the command that records a subject's purge (`UUIDv8`).
-fn id_for(subject: Uuid) -> Uuid {
-    derived_id(&format!("coherency/purge/v1\n{subject}\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_id_follows_from_the_subject() {
-        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_eq!(id_for(one), id_for(one));
-        assert_ne!(id_for(one), id_for(other));
-        assert_eq!(id_for(one).get_version_num(), 8);
     }
 }

@@ -3,7 +3,7 @@
 //! One projector does it for all withdrawn models. Its id follows from them, so one more makes another projector, which
 //! reads the log from its beginning; and it goes on reading, for a worker that had not heard yet may have recorded an
 //! answer later. Whether there is something to withdraw is read from the wound's stream in the log itself, and the command's
-//! id is made from the measurement: so a crash and a replay repeat nothing.
+//! id is made from the measurement under a key: so a crash and a replay repeat nothing.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -17,26 +17,31 @@ use sha2::{Digest as _, Sha256};
 use tracing::info;
 use uuid::Uuid;
 
-use super::derived::derived_id;
+use super::derived::{DerivedIds, foreign_command, is_gone, not_recorded};
 use super::ports::{Answer, SinkError, WithdrawalSink};
 use crate::event::{EventLog, RecordedEvent};
 use crate::runtime::{ApplyError, Projector};
+
+/// What this projector is called, and its ids are made for.
+const WORKER: &str = "withdrawal";
 
 /// The projector that withdraws.
 pub struct WithdrawalWorker {
     log: EventLog,
     sink: Arc<dyn WithdrawalSink>,
+    ids: DerivedIds,
     models: BTreeSet<Digest>,
 }
 
 impl WithdrawalWorker {
-    /// A worker that withdraws through `sink` what models of these digests measured, each as measurements name it.
+    /// A worker that withdraws through `sink`, under ids out of `ids`, what models of these digests measured, each as measurements name it.
     pub fn new(
         log: EventLog,
         sink: Arc<dyn WithdrawalSink>,
+        ids: DerivedIds,
         models: impl IntoIterator<Item = Digest>,
     ) -> WithdrawalWorker {
-        WithdrawalWorker { log, sink, models: models.into_iter().collect() }
+        WithdrawalWorker { log, sink, ids, models: models.into_iter().collect() }
     }
 
     /// Whether a withdrawn model made the measurement: a person's outline is the person's.
@@ -65,35 +70,60 @@ impl WithdrawalWorker {
         recorded: &RecordedEvent,
         measurement_id: MeasurementId,
     ) -> Result<(), ApplyError> {
-        let answer = Answer {
-            wound_id: WoundId::from_uuid(recorded.stream_id),
-            command_id: id_for(measurement_id),
-            caused_by: recorded.command_id,
-        };
-        let reason = WithdrawalReason::ModelWithdrawn;
-        let command = WithdrawMeasurement { measurement_id, reason };
-        match self.sink.withdraw_measurement(&answer, command).await {
+        match self.submit(recorded, measurement_id).await {
             Ok(()) => {
                 metrics::counter!("measurements_withdrawn_total").increment(1);
                 info!(measurement.id = %measurement_id, "withdrew a measurement with its model");
                 Ok(())
             }
-            // A clinician was quicker and confirmed or withdrew it, or the patient was erased.
+            // A clinician was quicker and confirmed or withdrew it, or the patient was erased; or else it stands, and that does
+            // not stay so.
             Err(SinkError::Refused { code }) => {
-                info!(measurement.id = %measurement_id, code, "a measurement is not to be withdrawn");
-                Ok(())
+                let is_done = is_gone(&code)
+                    || self.settled(recorded.stream_id).await?.contains(&measurement_id);
+                if is_done {
+                    info!(measurement.id = %measurement_id, code, "a measurement is not to be withdrawn");
+                    return Ok(());
+                }
+                not_recorded(WORKER, &code);
+                Err(ApplyError::unavailable("withdraw a measurement")(SinkError::Refused { code }))
             }
-            Err(error @ SinkError::Unavailable { .. }) => {
-                Err(ApplyError::unavailable("withdraw a measurement")(error))
+            Err(error) => Err(ApplyError::unavailable("withdraw a measurement")(error)),
+        }
+    }
+
+    /// Withdraws, under the first of the command's ids that nobody else occupies.
+    async fn submit(
+        &self,
+        recorded: &RecordedEvent,
+        measurement_id: MeasurementId,
+    ) -> Result<(), SinkError> {
+        let measurement = measurement_id.as_uuid();
+        let mut occupied = String::new();
+        for command_id in self.ids.commands(WORKER, &[measurement.as_bytes()]) {
+            let answer = Answer {
+                wound_id: WoundId::from_uuid(recorded.stream_id),
+                command_id,
+                caused_by: recorded.command_id,
+            };
+            let reason = WithdrawalReason::ModelWithdrawn;
+            let command = WithdrawMeasurement { measurement_id, reason };
+            match self.sink.withdraw_measurement(&answer, command).await {
+                Err(SinkError::Foreign { code }) => {
+                    foreign_command(WORKER, command_id, &code);
+                    occupied = code;
+                }
+                submitted => return submitted,
             }
         }
+        Err(SinkError::Foreign { code: occupied })
     }
 }
 
 #[async_trait]
 impl Projector for WithdrawalWorker {
     fn name(&self) -> &str {
-        "withdrawal"
+        WORKER
     }
 
     fn version(&self) -> u32 {
@@ -136,23 +166,5 @@ impl Projector for WithdrawalWorker {
     /// Its effects are events, and those stay.
     async fn reset(&self) -> Result<(), ApplyError> {
         Ok(())
-    }
-}
-
-/// The id of the command that withdraws a measurement with its model (`UUIDv8`).
-fn id_for(measurement: MeasurementId) -> Uuid {
-    derived_id(&format!("coherency/withdrawal/v1\n{measurement}\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_id_follows_from_the_measurement() {
-        let (one, other) = (Uuid::from_u128(1).into(), Uuid::from_u128(2).into());
-        assert_eq!(id_for(one), id_for(one));
-        assert_ne!(id_for(one), id_for(other));
-        assert_eq!(id_for(one).get_version_num(), 8);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use commands::{CommandError, Ledger};
+use commands::{CommandError, Ledger, Unavailable};
 use domain::value::Digest;
 use domain::wound::{
     Measurement, RecordMeasurement, RejectScan, RejectionReason, WithdrawMeasurement,
@@ -18,7 +18,7 @@ use domain::{WoundEpisode, WoundId};
 use projections::read_models::{ScanStatus, WoundDocument};
 use projections::runtime::Projector as _;
 use projections::worker::{
-    Answer, CaptureRequest, CaptureSource, FetchError, InferenceWorker, MeasurementSink,
+    Answer, CaptureRequest, CaptureSource, DerivedIds, FetchError, InferenceWorker, MeasurementSink,
     ScanAnalyzer, ScanRejection, SinkError, WithdrawalSink, WithdrawalWorker,
 };
 use serde_json::json;
@@ -28,6 +28,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clinic::{Clinic, PATIENCE, figures, id};
+
+fn ids() -> DerivedIds {
+    DerivedIds::new(audit::mac::MacKey::from_bytes([7; 32]))
+}
 
 /// A capture, or how the store fails on it.
 type Shelved = Result<Vec<u8>, fn() -> FetchError>;
@@ -100,6 +104,7 @@ impl ScanAnalyzer for Ruler {
 struct Recorder {
     ledger: Ledger,
     refusals: AtomicUsize,
+    occupied: AtomicUsize,
 }
 
 impl Recorder {
@@ -112,6 +117,13 @@ impl Recorder {
             Err(CommandError::Refused { code, .. }) => {
                 self.refusals.fetch_add(1, Ordering::SeqCst);
                 Err(SinkError::Refused { code: code.to_string() })
+            }
+            Err(
+                error @ (CommandError::CommandIdReused
+                | CommandError::Unavailable(Unavailable::CommandDamaged)),
+            ) => {
+                self.occupied.fetch_add(1, Ordering::SeqCst);
+                Err(SinkError::Foreign { code: error.code().to_owned() })
             }
             Err(other) => Err(SinkError::Unavailable { source: other.into() }),
         }
@@ -155,7 +167,11 @@ impl Ward {
         let clinic = Clinic::open(pool).await;
         clinic.register(1).await;
         clinic.open_wound(1).await;
-        let recorder = Recorder { ledger: clinic.ledger.clone(), refusals: AtomicUsize::new(0) };
+        let recorder = Recorder {
+            ledger: clinic.ledger.clone(),
+            refusals: AtomicUsize::new(0),
+            occupied: AtomicUsize::new(0),
+        };
         Ward { clinic, shelf: Arc::default(), recorder: Arc::new(recorder) }
     }
 
@@ -170,13 +186,14 @@ impl Ward {
             self.shelf.clone(),
             ruler.clone(),
             self.recorder.clone(),
+            ids(),
         ))
     }
 
     /// What withdraws the measurements of these models.
     fn withdrawal(&self, models: &[u8]) -> Arc<WithdrawalWorker> {
         let models = models.iter().map(|model| Digest([*model; 32]));
-        Arc::new(WithdrawalWorker::new(self.clinic.log.clone(), self.recorder.clone(), models))
+        Arc::new(WithdrawalWorker::new(self.clinic.log.clone(), self.recorder.clone(), ids(), models))
     }
 
     async fn count(&self, kind: &str) -> i64 {
@@ -409,6 +426,7 @@ async fn a_worker_stops_between_two_scans_of_a_batch(pool: PgPool) {
         ward.shelf.clone(),
         ruler.clone(),
         ward.recorder.clone(),
+        ids(),
     );
     let worker = worker.stopped_by(stop.clone());
     stop.cancel();

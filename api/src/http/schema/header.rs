@@ -150,6 +150,14 @@ pub struct CommandPath {
     pub command_id: Uuid,
 }
 
+/// Whose command, for those who may read the log: several actors may have given a command the same id.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ReceiptQuery {
+    /// The actor; without it, you, or else the one actor who gave a command this id.
+    pub actor: Option<Uuid>,
+}
+
 /// Which position, in the log of which size.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

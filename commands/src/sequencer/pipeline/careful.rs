@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::super::append::{Queued, Rejection};
 use super::super::buckets::count_damaged;
 use super::super::failure::BatchError;
-use super::super::log;
 use super::super::strays::{self, StrayError};
 use super::{Outcome, Sequencer, Written, commit_within};
 use crate::failpoints::failpoint;
