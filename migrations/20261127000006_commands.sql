@@ -75,7 +75,7 @@ $$;
 
 -- How far an event may be ahead of this database's clock. Every process asks for less (LEDGER_CLOCK_SKEW_MAX): this stands behind
 -- a comparison that is some seconds old.
-CREATE FUNCTION clock_bound() RETURNS interval LANGUAGE sql IMMUTABLE RETURN interval '10 seconds';
+CREATE FUNCTION clock_bound() RETURNS interval LANGUAGE sql STABLE RETURN interval '10 seconds';
 
 -- As before, and no event is later than the clock here by more than that, unless one that is in the log already is.
 CREATE OR REPLACE FUNCTION append_events(

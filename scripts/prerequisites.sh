@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a build needs beside Rust: a C compiler and linker, for the cryptography and the allocator.
+# What a build needs beside Rust: a C compiler and linker, for the cryptography and the allocator. With `tests`: also what the tests
+# need, which turn the clocks of servers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -16,4 +17,8 @@ if ! have cc; then
     debian_packages "A C compiler is needed to build" gcc libc6-dev
 elif [[ -e /etc/debian_version && ! -e /usr/include/stdio.h ]]; then
     debian_packages "The C library's headers are needed to build" libc6-dev
+fi
+
+if [[ ${1:-} == tests ]] && ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
+    debian_packages "Tests of servers with wrong clocks need libfaketime" libfaketime
 fi

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 
-scripts/prerequisites.sh
+scripts/prerequisites.sh tests
 make_local
 exec 8>"$local_dir/test.lock"
 flock -n 8 || { say "Waiting for another test run in this checkout"; flock 8; }

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use commands::{
-    Actor, BlobError, Blobs, CommandError, Context, Keys, Ledger, PurposeOfUse, Receipt, StoredBlob,
-    Unavailable,
+    Actor, BlobError, Blobs, CommandError, Context, Keys, Ledger, PurposeOfUse, Receipt,
+    StoredBlob, Unavailable,
 };
 use domain::custody::RecordPurge;
 use domain::wound::{RecordMeasurement, RejectScan, WithdrawMeasurement};

@@ -121,10 +121,11 @@ pub(crate) async fn from_the_log(
         return Err(damaged("a command's events are not where they were seen"));
     }
     // One checkpoint per append: the first one that covers the command's events.
-    let size: Option<i64> = sqlx::query_scalar("SELECT min(size) FROM checkpoints WHERE size >= $1")
-        .bind(signed(end))
-        .fetch_one(&mut *connection)
-        .await?;
+    let size: Option<i64> =
+        sqlx::query_scalar("SELECT min(size) FROM checkpoints WHERE size >= $1")
+            .bind(signed(end))
+            .fetch_one(&mut *connection)
+            .await?;
     drop(connection);
     let log_size = unsigned(size.ok_or_else(|| damaged("a command's checkpoint is missing"))?);
     let recorded = Recorded { request_mac: [0; 32], first, count: end - first, log_size };

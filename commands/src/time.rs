@@ -56,11 +56,10 @@ impl LogTime {
         }
         let mut connection = pool.acquire().await?;
         let asked = Instant::now();
-        let micros: i64 = sqlx::query_scalar(
-            "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-        )
-        .fetch_one(&mut *connection)
-        .await?;
+        let micros: i64 =
+            sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+                .fetch_one(&mut *connection)
+                .await?;
         let took = asked.elapsed();
         let Ok(database) = Timestamp::from_microsecond(micros) else { return Ok(()) };
         let mut measured = self.measured.write().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +130,9 @@ impl LogTime {
             return;
         }
         match fault {
-            Some(fault) if !told.0 => tracing::error!(error = %fault, "this process records nothing"),
+            Some(fault) if !told.0 => {
+                tracing::error!(error = %fault, "this process records nothing")
+            }
             None if told.0 => tracing::warn!("the clock is right again"),
             _ => {}
         }

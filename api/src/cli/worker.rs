@@ -97,8 +97,7 @@ impl Worker {
         let captures = Arc::new(BlobCaptures::new(ledger.clone(), blobs));
         let sink = Arc::new(LedgerSink::new(ledger.clone()));
         let (looked_after, purged) = (models.clone(), captures.clone());
-        let purge =
-            PurgeWorker::new(log.clone(), looked_after, purged, sink.clone(), ids.clone());
+        let purge = PurgeWorker::new(log.clone(), looked_after, purged, sink.clone(), ids.clone());
         let tags = models.tags().clone();
         let config = RunConfig::default();
         let runtime = Runtime::new(pool, log.clone(), models.database(), tags, config);

@@ -250,12 +250,8 @@ impl ModelWatch {
             running.stop().await?;
         }
         let models: Vec<Digest> = withdrawn.iter().flat_map(model_digests).collect();
-        let withdrawal = WithdrawalWorker::new(
-            self.log.clone(),
-            self.sink.clone(),
-            self.ids.clone(),
-            models,
-        );
+        let withdrawal =
+            WithdrawalWorker::new(self.log.clone(), self.sink.clone(), self.ids.clone(), models);
         let running = self.start(Arc::new(withdrawal), CancellationToken::new());
         present.withdrawal = Some((withdrawn, running));
         Ok(())

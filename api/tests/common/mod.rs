@@ -54,7 +54,7 @@ pub(crate) struct TestApp {
     pub(crate) blobs: tempfile::TempDir,
     tokens: BTreeMap<Role, (Uuid, String)>,
     client: reqwest::Client,
-    keys: Keys,
+    pub(crate) keys: Keys,
     runtime: Runtime,
     shutdown: CancellationToken,
     tasks: JoinSet<()>,

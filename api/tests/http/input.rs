@@ -211,6 +211,45 @@ fn requests(patient: &str) -> Vec<Case> {
             (400, "invalid-idempotency-key", Some("Idempotency-Key")),
         ),
         header(
+            "a command id that means none",
+            &[("Idempotency-Key", "00000000-0000-0000-0000-000000000000")],
+            (400, "reserved-id", Some("Idempotency-Key")),
+        ),
+        header(
+            "a command id that means all",
+            &[("Idempotency-Key", "ffffffff-ffff-ffff-ffff-ffffffffffff")],
+            (400, "reserved-id", Some("Idempotency-Key")),
+        ),
+        header(
+            "the id of the worker",
+            &[("Idempotency-Key", "00000000-0000-8000-8000-000000000003")],
+            (400, "reserved-id", Some("Idempotency-Key")),
+        ),
+        json_case(
+            "a patient called by an id that means none",
+            "/v1/patients",
+            &json!({ "id": Uuid::nil(), "gender": "female" }),
+            (422, "reserved-id", Some("id")),
+        ),
+        json_case(
+            "an account called as the operator is",
+            "/v1/accounts",
+            &json!({ "id": "00000000-0000-8000-8000-000000000001", "login": "x" }),
+            (422, "reserved-id", Some("id")),
+        ),
+        json_case(
+            "a wound of everybody",
+            "/v1/wounds",
+            &json!({ "patient_id": Uuid::max(), "site": "heel" }),
+            (422, "reserved-id", Some("patient_id")),
+        ),
+        json_case(
+            "a booking in a room of the system's",
+            appointments,
+            &json!({ "patient_id": patient, "room_id": "6d6f6465-6c73-8000-8000-000000000001" }),
+            (422, "reserved-id", Some("room_id")),
+        ),
+        header(
             "a version that is none",
             &[("If-Match", "3")],
             (400, "invalid-if-match", Some("If-Match")),

@@ -5,6 +5,7 @@
 mod audit;
 mod captures;
 mod claims;
+mod clock;
 mod contention;
 mod crash;
 mod drain;

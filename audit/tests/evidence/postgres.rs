@@ -65,7 +65,9 @@ pub(crate) async fn store(pool: &PgPool, world: &World) {
             .expect("a row");
     }
     let mut position = 0;
-    for events in world.statements.chunk_by(|a, b| a.command_id == b.command_id && a.actor.id == b.actor.id) {
+    for events in
+        world.statements.chunk_by(|a, b| a.command_id == b.command_id && a.actor.id == b.actor.id)
+    {
         let end = position + events.len() as u64;
         let size = world.checkpoints.iter().find(|(size, _)| *size >= end).expect("covered").0;
         // Nobody sent the genesis, so it has no row.

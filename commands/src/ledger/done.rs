@@ -25,7 +25,9 @@ enum OnRecord {
     /// A row that is believed.
     Row(Recorded),
     /// The log holds its events, from here on; the row is missing or is not believed.
-    Log { first: u64 },
+    Log {
+        first: u64,
+    },
     /// There is a row that is not believed, and the log is not known to hold such a command.
     Damaged,
 }
@@ -149,7 +151,9 @@ impl Ledger {
             return Err(CommandError::Refused {
                 code: "ambiguous-command-id",
                 field: None,
-                detail: "several actors gave a command this id: say whose with the parameter `actor`".to_owned(),
+                detail:
+                    "several actors gave a command this id: say whose with the parameter `actor`"
+                        .to_owned(),
             });
         }
         Ok(receipts.pop())

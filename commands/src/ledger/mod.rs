@@ -45,9 +45,9 @@ use crate::streams::log_policy;
 use crate::sweep::SweepError;
 use crate::time::LogTime;
 
+use done::{Tries, key_of};
 pub use keys::{RetirementReason, Rewrapped, SigningKeyState};
 pub(crate) use load::{Cached, unreadable};
-use done::{Tries, key_of};
 use prepare::{Again, Answer};
 #[cfg(feature = "bench")]
 pub use sealed::Sealed;

@@ -1,7 +1,7 @@
 //! Deciding and sealing, in the request's own task; then the wait for the sequencer.
 
-use cqrs_es::{Aggregate as _, DomainEvent};
 use cqrs_es::event_sink::EventSink;
+use cqrs_es::{Aggregate as _, DomainEvent};
 use domain::account::Role;
 use domain::{Account, Claim, ClaimChange, ModelRegistry, Now, Patient, Refusal, Stream};
 use jiff::Timestamp;
@@ -273,7 +273,8 @@ impl Ledger {
             Err(Rejection::IdTaken) => Err(CommandError::Refused {
                 code: "id-taken",
                 field: None,
-                detail: "something of another kind is registered under this id: take another".to_owned(),
+                detail: "something of another kind is registered under this id: take another"
+                    .to_owned(),
             }),
             Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
             Err(Rejection::ClaimsDamaged) => Err(Unavailable::ClaimsDamaged.into()),

@@ -104,7 +104,12 @@ impl CommandsReport {
             return;
         }
         let CommandKey { actor, id } = key;
-        self.findings.push(CommandFinding { position, difference, actor_id: actor, command_id: id });
+        self.findings.push(CommandFinding {
+            position,
+            difference,
+            actor_id: actor,
+            command_id: id,
+        });
     }
 
     /// A row that was moved is missing where it belongs and foreign where it says: that is one change, of the place in the log.

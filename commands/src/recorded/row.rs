@@ -60,12 +60,7 @@ impl CommandTags {
         self.with(key, recorded, |parts| self.key.verify(parts, tag))
     }
 
-    fn with<T>(
-        &self,
-        key: CommandKey,
-        recorded: &Recorded,
-        then: impl FnOnce(&[&[u8]]) -> T,
-    ) -> T {
+    fn with<T>(&self, key: CommandKey, recorded: &Recorded, then: impl FnOnce(&[&[u8]]) -> T) -> T {
         let Recorded { request_mac, first, count, log_size } = recorded;
         then(&[
             b"command",

@@ -53,11 +53,9 @@ impl Runs {
                 self.next = position + 1;
                 match &mut self.open {
                     Some(run) if run.key == key => run.count += 1,
-                    open => self.complete.extend(open.replace(Run {
-                        key,
-                        first: position,
-                        count: 1,
-                    })),
+                    open => {
+                        self.complete.extend(open.replace(Run { key, first: position, count: 1 }))
+                    }
                 }
             }
         }

@@ -117,7 +117,10 @@ fn admit(
             return Err(Rejection::Version { actual });
         }
     }
-    if append.absent.iter().any(|stream| facts.versions.get(stream).is_some_and(|version| *version > 0))
+    if append
+        .absent
+        .iter()
+        .any(|stream| facts.versions.get(stream).is_some_and(|version| *version > 0))
     {
         return Err(Rejection::IdTaken);
     }
@@ -247,10 +250,7 @@ mod tests {
     #[test]
     fn a_command_of_the_past_is_answered_from_the_log() {
         let recorded = Recorded { request_mac: [1; 32], first: 4, count: 1, log_size: 7 };
-        let facts = || Facts {
-            recorded: HashMap::from([(key(1), recorded)]),
-            ..Facts::default()
-        };
+        let facts = || Facts { recorded: HashMap::from([(key(1), recorded)]), ..Facts::default() };
         assert_eq!(
             verdicts(&[append(1, 1, STREAM, 0)], facts()),
             [Verdict::Reject(Rejection::Repeated(recorded))]
@@ -281,8 +281,7 @@ mod tests {
 
     #[test]
     fn what_is_on_record_wrongly_stops_its_own_command_alone() {
-        let facts =
-            Facts { commands_damaged: HashSet::from([key(1)]), ..Facts::default() };
+        let facts = Facts { commands_damaged: HashSet::from([key(1)]), ..Facts::default() };
         assert_eq!(
             verdicts(&[append(1, 1, STREAM, 0), append(2, 2, OTHER, 0)], facts),
             [Verdict::Reject(Rejection::CommandDamaged), Verdict::Append { offset: 0 }]
@@ -297,7 +296,8 @@ mod tests {
             Facts { versions: HashMap::from([(("account", STREAM), 1)]), ..Facts::default() };
         let taken = Verdict::Reject(Rejection::IdTaken);
         assert_eq!(verdicts(std::slice::from_ref(&patient), facts), [taken]);
-        let none = Facts { versions: HashMap::from([(("account", STREAM), 0)]), ..Facts::default() };
+        let none =
+            Facts { versions: HashMap::from([(("account", STREAM), 0)]), ..Facts::default() };
         assert_eq!(verdicts(&[patient], none), [Verdict::Append { offset: 0 }]);
     }
 

@@ -36,9 +36,7 @@ use crate::memory::Memory;
 use crate::recorded::CommandTags;
 use crate::signing::Signing;
 
-pub(crate) use append::{
-    Append, Appended, Expected, NewKey, Queued, Rejection, SealedEvent,
-};
+pub(crate) use append::{Append, Appended, Expected, NewKey, Queued, Rejection, SealedEvent};
 pub(crate) use buckets::ClaimsWrite;
 pub(crate) use claims::{Change, Resource};
 pub(crate) use edge::{Edge, EdgeError, signed, unsigned};

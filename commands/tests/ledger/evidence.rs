@@ -3,7 +3,6 @@
 use audit::proof::{Receipt, verify_receipt};
 use commands::{Clock, Keys, Ledger, LedgerConfig, OpenError};
 use domain::Patient;
-use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 
@@ -134,25 +133,4 @@ async fn a_damaged_payload_is_not_decided_on(_: PgPoolOptions, options: PgConnec
     let error = clinic.ledger.load::<Patient>(id).await.expect_err("damaged");
     assert_eq!(error.code(), "log-damaged");
     assert!(!clinic.audit().await.findings.is_empty());
-}
-
-#[sqlx::test(migrations = "../migrations")]
-async fn a_clock_that_is_far_behind_writes_nothing(_: PgPoolOptions, options: PgConnectOptions) {
-    let start: Timestamp = "2031-01-01T00:00:00Z".parse().expect("a time");
-    let (clock, hands) = Clock::manual(start);
-    let clinic = Clinic::open_with(options, Keys::ephemeral(), clock).await;
-    clinic.register("A-1").await;
-    hands.set(start - SignedDuration::from_secs(5));
-    clinic.register("A-2").await;
-    hands.set(start - SignedDuration::from_secs(60));
-    let id = clinic.ledger.new_id();
-    let error = clinic
-        .ledger
-        .execute::<Patient>(id, patient("Mustermann", "A-3"), &context())
-        .await
-        .expect_err("the clock is wrong");
-    assert_eq!(error.code(), "unavailable");
-    hands.set(start + SignedDuration::from_secs(60));
-    clinic.register("A-3").await;
-    clinic.assert_sound().await;
 }

@@ -102,6 +102,10 @@ async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: Pg
     let refused = ledger.execute::<Custody>(held, erase(), &officer()).await;
     refused.expect_err("the hold stands");
 
+    let commands = commands::recorded::compare(&old.owner, &old.keys, old.origin()).await;
+    let commands = commands.expect("readable");
+    assert!(commands.is_sound(), "every command of before was proved: {:?}", commands.findings);
+
     // What is taken stays taken, what the erasure freed is free.
     let slot = |start: &'static str| Slot {
         patient: kept,

@@ -18,8 +18,8 @@ use domain::{WoundEpisode, WoundId};
 use projections::read_models::{ScanStatus, WoundDocument};
 use projections::runtime::Projector as _;
 use projections::worker::{
-    Answer, CaptureRequest, CaptureSource, DerivedIds, FetchError, InferenceWorker, MeasurementSink,
-    ScanAnalyzer, ScanRejection, SinkError, WithdrawalSink, WithdrawalWorker,
+    Answer, CaptureRequest, CaptureSource, DerivedIds, FetchError, InferenceWorker,
+    MeasurementSink, ScanAnalyzer, ScanRejection, SinkError, WithdrawalSink, WithdrawalWorker,
 };
 use serde_json::json;
 use sqlx::PgPool;
@@ -193,7 +193,12 @@ impl Ward {
     /// What withdraws the measurements of these models.
     fn withdrawal(&self, models: &[u8]) -> Arc<WithdrawalWorker> {
         let models = models.iter().map(|model| Digest([*model; 32]));
-        Arc::new(WithdrawalWorker::new(self.clinic.log.clone(), self.recorder.clone(), ids(), models))
+        Arc::new(WithdrawalWorker::new(
+            self.clinic.log.clone(),
+            self.recorder.clone(),
+            ids(),
+            models,
+        ))
     }
 
     async fn count(&self, kind: &str) -> i64 {
@@ -439,5 +444,56 @@ async fn a_worker_stops_between_two_scans_of_a_batch(pool: PgPool) {
     drop(worker);
     ward.settle(ward.worker(&ruler).as_ref()).await;
     assert_eq!(ward.count("MeasurementRecorded").await, 4);
+    ward.close().await;
+}
+
+/// Somebody has written rows under the ids of the worker's commands: it raises an alarm, and the work is done all the same.
+#[sqlx::test(migrations = "../migrations")]
+async fn foreign_rows_keep_no_work_from_being_done(pool: PgPool) {
+    let ward = Ward::open(pool).await;
+    ward.scan(0x40, b"123").await;
+    ward.scan(0x41, b"empty").await;
+    let actor = Clinic::context().actor.id.as_uuid();
+    let occupy = async |command: Uuid| {
+        let sql = "INSERT INTO commands (command_id, actor_id, request_mac, first_position, event_count, log_size, tag)
+                   SELECT $1, $2, request_mac, first_position, 0, log_size, tag FROM commands ORDER BY first_position LIMIT 1";
+        let done = sqlx::query(sql).bind(command).bind(actor).execute(&ward.clinic.owner).await;
+        done.expect("the owner may");
+    };
+    let model = Digest([1; 32]);
+    for scan in [0x40, 0x41] {
+        let scan = id(scan);
+        let words: [&[u8]; 2] = [scan.as_bytes(), model.as_bytes()];
+        let own = ids();
+        for command in own.commands("inference", &words).take(2) {
+            occupy(command).await;
+        }
+    }
+    ward.settle(ward.worker(&Ruler::new(1)).as_ref()).await;
+    assert_eq!(ward.recorder.occupied.load(Ordering::SeqCst), 4);
+    let wound = ward.wound().await;
+    let outcomes: Vec<ScanStatus> = wound.scans.iter().map(|scan| scan.status).collect();
+    assert_eq!(outcomes, [ScanStatus::Measured, ScanStatus::Rejected]);
+
+    let measurement = wound.scans[0].measurements[0].id.as_uuid();
+    let own = ids();
+    occupy(own.commands("withdrawal", &[measurement.as_bytes()]).next().expect("one")).await;
+    ward.settle(ward.withdrawal(&[1]).as_ref()).await;
+    assert_eq!(ward.count("MeasurementWithdrawn").await, 1);
+    assert_eq!(ward.recorder.occupied.load(Ordering::SeqCst), 5);
+    assert_eq!(ward.recorder.refusals.load(Ordering::SeqCst), 0);
+
+    // Where every id is occupied, the work is not done, and is not told as done.
+    ward.scan(0x42, b"1234").await;
+    let scan = id(0x42);
+    let words: [&[u8]; 2] = [scan.as_bytes(), model.as_bytes()];
+    for command in own.commands("inference", &words) {
+        occupy(command).await;
+    }
+    let head = ward.clinic.log.head().await.expect("the log answers");
+    let batch = ward.clinic.log.read(0..head, &["wound"]).await.expect("the log answers");
+    let error = ward.worker(&Ruler::new(1)).apply(&batch).await.expect_err("nowhere to go");
+    assert!(matches!(error, projections::runtime::ApplyError::Unavailable { .. }), "{error}");
+    assert_eq!(ward.count("MeasurementRecorded").await, 1);
     ward.close().await;
 }

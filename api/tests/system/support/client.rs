@@ -66,6 +66,11 @@ impl Client {
         client
     }
 
+    /// The same client with this access token.
+    pub(crate) fn with_token(&self, token: &str) -> Client {
+        Client { token: token.to_owned(), ..self.clone() }
+    }
+
     /// The access token.
     pub(crate) fn token(&self) -> String {
         self.token.clone()
@@ -116,6 +121,17 @@ impl Client {
     pub(crate) async fn get_at(&self, path: &str, position: u64) -> Reply {
         let path = format!("{path}#{position}");
         self.send(Method::GET, &path, None, &Content::None).await
+    }
+
+    /// A command under a new key, sent once: whatever is answered is the answer; nothing, if nobody does.
+    pub(crate) async fn post_once(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let (key, content) = (Some(Uuid::now_v7()), Content::Json(body));
+        self.attempt(Method::POST, path, key, &content).await.ok()
+    }
+
+    /// A look, sent once.
+    pub(crate) async fn get_once(&self, path: &str) -> Option<(u16, Value)> {
+        self.attempt(Method::GET, path, None, &Content::None).await.ok()
     }
 
     /// Sends until there is a definite answer: neither a broken connection nor a failure of the server's.

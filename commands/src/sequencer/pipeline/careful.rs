@@ -45,7 +45,10 @@ impl Sequencer {
                 }
             }
             Err(error) if error.is_about_the_clock() => {
-                tracing::error!(error = error.chain(), "this machine's clock is ahead of the database's");
+                tracing::error!(
+                    error = error.chain(),
+                    "this machine's clock is ahead of the database's"
+                );
                 for queued in batch {
                     reject(queued, Rejection::Ahead);
                 }
