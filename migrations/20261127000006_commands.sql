@@ -2,13 +2,13 @@
 
 -- --- Commands --------------------------------------------------------------------------------------------------------
 
--- Whose command it was belongs to its key: nobody occupies anybody else's ids. The tag is over the whole row, under a key
--- that is never in the database; a row without one, or with another, is believed by nobody.
+-- Whose command it was belongs to its key: nobody occupies anybody else's ids. The tag is over the whole row, under a
+-- key that is never in the database; a row without one, or with another, is believed by nobody.
 DROP TRIGGER append_only ON commands;
 ALTER TABLE commands ADD COLUMN actor_id uuid, ADD COLUMN tag bytea CHECK (octet_length(tag) = 32);
 
--- Rows of before get the actor that the stored statement names, and no tag: the first process that opens the log proves them
--- against what is signed, and tags them then. What names no event has no actor, and stays without a tag.
+-- Rows of before get the actor that the stored statement names, and no tag: the first process that opens the log proves
+-- them against what is signed, and tags them then. What names no event has no actor, and stays without a tag.
 CREATE FUNCTION pg_temp.actor_of(statement bytea) RETURNS uuid LANGUAGE plpgsql AS $$
 BEGIN
     RETURN (convert_from(statement, 'UTF8')::jsonb #>> '{actor,id}')::uuid;
@@ -73,8 +73,8 @@ $$;
 
 -- --- Time ------------------------------------------------------------------------------------------------------------
 
--- How far an event may be ahead of this database's clock. Every process asks for less (LEDGER_CLOCK_SKEW_MAX): this stands behind
--- a comparison that is some seconds old.
+-- How far an event may be ahead of this database's clock. Every process asks for less (LEDGER_CLOCK_SKEW_MAX): this
+-- stands behind a comparison that is some seconds old.
 CREATE FUNCTION clock_bound() RETURNS interval LANGUAGE sql STABLE RETURN interval '10 seconds';
 
 -- As before, and no event is later than the clock here by more than that, unless one that is in the log already is.

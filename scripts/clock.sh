@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make clock`: servers whose clocks are a quarter of an hour, a day and a year ahead and behind, one after the other beside a busy
-# server whose clock is right. Fails if a command of the right one is refused, or if a wrong one records anything or does not say what
-# is wrong with it.
+# server whose clock is right. Fails if a command of the right one is refused, or if a wrong one records anything or does not
+# say what is wrong with it.
 #
 #   scripts/clock.sh [CLOCKS]
 #

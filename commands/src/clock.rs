@@ -19,8 +19,8 @@ impl Clock {
         Clock { read: Arc::new(Timestamp::now), of_the_wall: true }
     }
 
-    /// A clock that stands still until it is moved. It tells another time than the world does, so it is not compared with the
-    /// database's.
+    /// A clock that stands still until it is moved. It tells another time than the world does, so it is not compared
+    /// with the database's.
     pub fn manual(start: Timestamp) -> (Clock, ManualClock) {
         let hands = ManualClock(Arc::new(AtomicI64::new(start.as_microsecond())));
         let read = hands.clone();

@@ -1,5 +1,5 @@
-//! Which time an event gets, and whether this machine's clock is right: it is compared with the database's, which all processes
-//! share.
+//! Which time an event gets, and whether this machine's clock is right: it is compared with the database's, which all
+//! processes share.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::error::{Unavailable, chain};
 
-/// How often the database is asked for the time. Between two questions the time it said is carried on by the monotonic clock, which
-/// nobody sets.
+/// How often the database is asked for the time. Between two questions the time it said is carried on by the monotonic
+/// clock, which nobody sets.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// An answer that took longer says too little.
@@ -73,7 +73,8 @@ impl LogTime {
         *self.measured.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// By how much this machine's clock is ahead of the database's; behind, if it is negative. None if they are not compared.
+    /// By how much this machine's clock is ahead of the database's; behind, if it is negative. None if they are not
+    /// compared.
     pub(crate) fn skew(&self) -> Option<SignedDuration> {
         self.measured().map(|measured| self.clock.now().duration_since(measured.now()))
     }
@@ -90,7 +91,8 @@ impl LogTime {
         }
     }
 
-    /// Refuses whatever is to be recorded by a clock that is wrong. Before it does, it asks once more: the machine may have slept.
+    /// Refuses whatever is to be recorded by a clock that is wrong. Before it does, it asks once more: the machine may
+    /// have slept.
     pub(crate) async fn admit(&self, pool: &PgPool) -> Result<(), Unavailable> {
         if self.fault().is_some() {
             self.measure(pool).await?;
@@ -104,9 +106,9 @@ impl LogTime {
         }
     }
 
-    /// The time of an event that is recorded now: never earlier than an event that is known to be in the log, so that the
-    /// log's times do not run back. An event that is ahead of every clock is so joined by those that follow, until the clocks
-    /// have caught up.
+    /// The time of an event that is recorded now: never earlier than an event that is known to be in the log, so that
+    /// the log's times do not run back. An event that is ahead of every clock is so joined by those that follow, until
+    /// the clocks have caught up.
     pub(crate) fn stamp(&self, now: Timestamp) -> Timestamp {
         self.watch.latest().map_or(now, |latest| latest.max(now))
     }

@@ -20,7 +20,8 @@ const KEPT: [u128; 2] =
 /// How many ids are kept from each of these on.
 const KEPT_BITS: u32 = 16;
 
-/// Whether nothing may be called so: nil and max, which programs take for "nothing" and "everything", and the system's own ids.
+/// Whether nothing may be called so: nil and max, which programs take for "nothing" and "everything", and the system's
+/// own ids.
 #[must_use]
 pub fn is_reserved(id: Uuid) -> bool {
     let number = id.as_u128();

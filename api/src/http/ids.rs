@@ -1,8 +1,8 @@
 //! Ids that clients choose: read here and nowhere else, so that none of them is nil, max or one of the system's own.
 //!
-//! What a request creates gets its id from a [`GivenId`] or from the ledger, and a command its id likewise; neither takes any other. A
-//! path names what is there already, and nothing begins under an id in a path; so a record that an earlier version took
-//! in under such an id can still be read, and erased.
+//! What a request creates gets its id from a [`GivenId`] or from the ledger, and a command its id likewise; neither
+//! takes any other. A path names what is there already, and nothing begins under an id in a path; so a record that an
+//! earlier version took in under such an id can still be read, and erased.
 
 use serde_json::Value;
 use uuid::Uuid;

@@ -1,7 +1,9 @@
-//! Servers whose clocks are wrong, beside one whose clock is right and that is busy: no command of the right one is refused, and the
-//! wrong ones say what is wrong with them. The clocks are those of the real binary, turned by libfaketime.
+//! Servers whose clocks are wrong, beside one whose clock is right and that is busy: no command of the right one is
+//! refused, and the wrong ones say what is wrong with them. The clocks are those of the real binary, turned by
+//! libfaketime.
 //!
-//! `make clock` does it in full: a quarter of an hour, a day and a year, ahead and behind. As a test it is a quarter of an hour.
+//! `make clock` does it in full: a quarter of an hour, a day and a year, ahead and behind. As a test it is a quarter of
+//! an hour.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +16,8 @@ use tokio::task::JoinSet;
 use crate::support::clinic::{PASSWORD, patient};
 use crate::support::{Client, Clinic, Process, free_port, until};
 
-/// How wrong the clocks are, as libfaketime takes it, unless `LEDGER_CLOCKS` says otherwise; and the least seconds that are.
+/// How wrong the clocks are, as libfaketime takes it, unless `LEDGER_CLOCKS` says otherwise; and the least seconds that
+/// are.
 const CLOCKS: &str = "+15m -15m";
 /// How long the wrong server is asked, each time.
 const SECONDS: u64 = 4;
@@ -45,7 +48,8 @@ fn wrong(clinic: &Clinic, by: &str, port: u16) -> Process {
     Process::serve_with(&clinic.instance, port, &settings)
 }
 
-/// Registers patients at the right server until it is told to stop; whatever is not done is counted, with what was said.
+/// Registers patients at the right server until it is told to stop; whatever is not done is counted, with what was
+/// said.
 async fn work(
     staff: Client,
     name: usize,

@@ -1,5 +1,5 @@
-//! What was done before: asked before anything is decided, and when something is refused. The log decides; the table only tells
-//! where to look, and is believed only under its tags.
+//! What was done before: asked before anything is decided, and when something is refused. The log decides; the table
+//! only tells where to look, and is believed only under its tags.
 
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ impl Tries {
 }
 
 impl Ledger {
-    /// What is asked of every command before anything is decided: an id that is not kept for others, and a clock that is right. Gives back
-    /// the receipt if the log is known to hold the command already, whatever became of its row.
+    /// What is asked of every command before anything is decided: an id that is not kept for others, and a clock that
+    /// is right. Gives back the receipt if the log is known to hold the command already, whatever became of its row.
     pub(super) async fn admit(
         &self,
         context: &Context,
@@ -87,8 +87,8 @@ impl Ledger {
         domain::ids::is_reserved(id) || id == system::stream_id(self.origin())
     }
 
-    /// The receipt of a command that is on record; none if there is no such command. What tells the request from another is
-    /// the row alone: where that is not believed, nobody can say whether this is the command that was done.
+    /// The receipt of a command that is on record; none if there is no such command. What tells the request from
+    /// another is the row alone: where that is not believed, nobody can say whether this is the command that was done.
     pub(super) async fn repeated(
         &self,
         key: CommandKey,
@@ -124,8 +124,8 @@ impl Ledger {
         self.repeated(key_of(context), Some(mac)).await?.ok_or(error)
     }
 
-    /// The receipt of a command that was done: one's own, or, for those who may read the log, that of whoever gave a command this
-    /// id. Several may have.
+    /// The receipt of a command that was done: one's own, or, for those who may read the log, that of whoever gave a
+    /// command this id. Several may have.
     ///
     /// # Errors
     /// When the database fails, or the id alone does not say whose command is meant: then `receipt_of` does.

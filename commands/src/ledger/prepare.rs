@@ -151,8 +151,8 @@ impl Ledger {
         Ok(prepared)
     }
 
-    /// Whether a stream may not begin under this id. What follows another stream has its id, and there is one registry of
-    /// models.
+    /// Whether a stream may not begin under this id. What follows another stream has its id, and there is one registry
+    /// of models.
     fn may_not_begin<A: Stream>(&self, id: Uuid) -> bool {
         let is_kept_for_it = A::TYPE == ModelRegistry::TYPE && id == ModelRegistry::ID;
         A::follows(id).is_none() && !is_kept_for_it && self.is_reserved(id)

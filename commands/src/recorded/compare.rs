@@ -112,7 +112,8 @@ impl CommandsReport {
         });
     }
 
-    /// A row that was moved is missing where it belongs and foreign where it says: that is one change, of the place in the log.
+    /// A row that was moved is missing where it belongs and foreign where it says: that is one change, of the place in
+    /// the log.
     fn pair(&mut self) {
         use CommandDifference::{Changed, Foreign, Missing};
         let key = |finding: &CommandFinding| (finding.actor_id, finding.command_id);

@@ -129,8 +129,8 @@ pub(crate) async fn find_all(
     Ok(found)
 }
 
-/// The row whose five columns (request MAC, first position, count as `int8`, log size, tag) begin at `at`; none if its tag is
-/// not the one that this ledger gave it.
+/// The row whose five columns (request MAC, first position, count as `int8`, log size, tag) begin at `at`; none if its
+/// tag is not the one that this ledger gave it.
 pub(crate) fn read_believed(
     row: &PgRow,
     tags: &CommandTags,

@@ -12,10 +12,11 @@ use crate::sequencer::{signed, unsigned};
 const PAGE: i64 = 500;
 
 /// Gives rows without a tag theirs, if the log proves them: the events they name are those of this actor's command, all
-/// of them and no others, and the log size is that of the checkpoint that covered them. A row that names no event is proved by nothing, and
-/// stays without a tag.
+/// of them and no others, and the log size is that of the checkpoint that covered them. A row that names no event is
+/// proved by nothing, and stays without a tag.
 ///
-/// What no log tells is the MAC of the request. Whoever has changed that made a repetition be refused as another command.
+/// What no log tells is the MAC of the request. Whoever has changed that made a repetition be refused as another
+/// command.
 pub(crate) async fn take_over(
     pool: &PgPool,
     reader: &LogReader,

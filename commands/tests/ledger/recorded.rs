@@ -1,5 +1,5 @@
-//! Rows of `commands` that somebody without a key has invented, changed or removed: none is believed, nothing is done twice, and the
-//! comparison names each.
+//! Rows of `commands` that somebody without a key has invented, changed or removed: none is believed, nothing is done
+//! twice, and the comparison names each.
 
 use audit::proof::verify_receipt;
 use commands::recorded::{CommandDifference, CommandsReport, compare};
@@ -71,7 +71,8 @@ impl Attacked {
     }
 }
 
-/// What was changed of the row of a command that was done: it is not repeated, its receipt comes from the log, and the comparison names it.
+/// What was changed of the row of a command that was done: it is not repeated, its receipt comes from the log, and the
+/// comparison names it.
 #[sqlx::test(migrations = "../migrations")]
 async fn a_changed_or_removed_row_leads_to_nothing(_: PgPoolOptions, options: PgConnectOptions) {
     use CommandDifference::{Changed, Foreign, Missing, Tag};
@@ -183,7 +184,8 @@ async fn a_changed_or_removed_row_leads_to_nothing(_: PgPoolOptions, options: Pg
     attacked.clinic.assert_sound().await;
 }
 
-/// A row for a command that nobody sent: no receipt, no belief, and nobody is kept from a command but under that very id.
+/// A row for a command that nobody sent: no receipt, no belief, and nobody is kept from a command but under that very
+/// id.
 #[sqlx::test(migrations = "../migrations")]
 async fn an_invented_row_yields_nothing(_: PgPoolOptions, options: PgConnectOptions) {
     let attacked = Attacked::open(options).await;
