@@ -266,9 +266,6 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The log could not be read.
-    #[error("the log could not be read")]
-    Log(#[source] ReadError),
     /// The log's right edge is not what this ledger signed last.
     #[error(
         "the log's right edge is not what was signed last ({reason}): \

@@ -1,4 +1,4 @@
-//! The worker's slow comparison of stored claims with the log.
+//! The worker's slow comparison of stored claims, and of what is on record of commands, with the log.
 
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,31 @@ pub(super) async fn compare_claims(ledger: Ledger, shutdown: CancellationToken) 
                 tracing::error!(error, "the claims cannot be compared with the log");
             }
         }
+        tokio::select! {
+            () = compare_commands(&ledger) => {}
+            () = shutdown.cancelled() => return,
+        }
         pause = PAUSE.max(started.elapsed() * PAUSES);
+    }
+}
+
+async fn compare_commands(ledger: &Ledger) {
+    match ledger.compare_commands().await {
+        // Each finding was logged by itself.
+        Ok(report) if report.is_sound() => {
+            tracing::debug!(
+                size = report.size,
+                "what is on record of commands is as the log tells it"
+            );
+        }
+        Ok(report) => {
+            let findings = report.findings.len() as u64 + report.more;
+            tracing::error!(findings, "what is on record of commands differs from the log");
+        }
+        Err(error) => {
+            metrics::counter!("ledger_commands_compare_failures_total").increment(1);
+            let error = crate::http::chain(&error);
+            tracing::error!(error, "what is on record of commands cannot be compared with the log");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod claims;
 mod custody;
 mod damage;
 mod edge;
+mod ids;
 mod input;
 mod journey;
 mod log;

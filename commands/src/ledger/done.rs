@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use audit::postgres::ReadError;
 use audit::system;
 use serde::Serialize;
 use uuid::Uuid;
@@ -14,7 +15,9 @@ use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
 use crate::policy::{Permission, authorise};
 use crate::receipt::{self, Receipt};
-use crate::recorded::{CommandKey, Found, Recorded, damaged, find, find_all};
+use crate::recorded::{
+    CommandKey, CommandsReport, Found, Recorded, compare, damaged, find, find_all,
+};
 
 /// The pause after an attempt whose event was too old: the watch reads what others append once a second.
 const TIME_PAUSE: Duration = Duration::from_millis(250);
@@ -218,6 +221,18 @@ impl Ledger {
         let Inner { pool, watch, .. } = &*self.inner;
         let receipt = receipt::replay(pool, watch.reader(), key, recorded).await;
         receipt.inspect_err(|error| self.suspect(error))
+    }
+
+    /// Compares what is on record of commands with the signed log, and counts what differs. Changes nothing.
+    ///
+    /// # Errors
+    /// When the database fails, or the log is not what its keys signed.
+    pub async fn compare_commands(&self) -> Result<CommandsReport, ReadError> {
+        let Inner { pool, keys, .. } = &*self.inner;
+        let report = compare(pool, keys, self.origin()).await?;
+        metrics::counter!("ledger_commands_compared_total").increment(report.commands);
+        report.log();
+        Ok(report)
     }
 
     /// What tells the same command from another under the same id. Keyed, because a plain hash of a

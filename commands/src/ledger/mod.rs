@@ -11,7 +11,7 @@ mod sealed;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use audit::postgres::{LogHealth, LogReader, LogWatch};
+use audit::postgres::{LogHealth, LogReader, LogWatch, ReadError};
 use cqrs_es::Aggregate;
 use domain::account::Role;
 use domain::disclosure::RecordDisclosure;
@@ -126,7 +126,15 @@ impl Ledger {
         let reader = LogReader::new(opened.sealer.origin.clone(), log_policy());
         reader.appended_to(opened.published.size);
         let commands = CommandTags::new(&keys, &opened.sealer.origin);
-        take_over(&pool, &reader, &commands).await.map_err(OpenError::Log)?;
+        match take_over(&pool, &reader, &commands).await {
+            Ok(()) => {}
+            Err(ReadError::Sqlx(error)) => return Err(error.into()),
+            // The watch says what is wrong with the log. What it does not prove stays without a tag, and is not believed.
+            Err(error) => {
+                let error = crate::error::chain(&error);
+                tracing::error!(error, "commands on record could not be compared with the log");
+            }
+        }
         let watch = LogWatch::new(reader);
         let time = Arc::new(LogTime::new(clock.clone(), config.clock_skew_max, watch.clone()));
         time.measure(&pool).await?;
