@@ -113,11 +113,11 @@ async fn an_event_a_year_ahead_stops_nobody(_: PgPoolOptions, options: PgConnect
     let first = Clinic::open_with(options.clone(), keys.clone(), Clock::system()).await;
     let second = Clinic::open_with(options, keys, Clock::system()).await;
     for turn in 0..10 {
-        for clinic in [&first, &second] {
-            let name = format!("Name {turn}");
+        for (server, clinic) in [&first, &second].into_iter().enumerate() {
+            let name = format!("Name {turn} {server}");
             let done = clinic.ledger.execute::<Patient>(id, rename(&name), &context()).await;
             done.unwrap_or_else(|error| panic!("turn {turn}: {error:?}"));
-            clinic.register(&format!("B-{turn}-{:p}", clinic)).await;
+            clinic.register(&format!("B-{turn}-{server}")).await;
         }
     }
     for clinic in [&first, &second] {

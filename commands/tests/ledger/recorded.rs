@@ -29,6 +29,7 @@ impl Attacked {
         let done = done.expect("edited");
         clinic.register("A-2").await;
         clinic.owner.execute("CREATE TABLE kept AS TABLE commands").await.expect("kept");
+        read_to(&clinic, 4).await;
         Attacked { clinic, options, patient, context, done }
     }
 
@@ -64,10 +65,16 @@ impl Attacked {
     async fn fresh(&self) -> Clinic {
         let keys = self.clinic.keys.clone();
         let clinic = Clinic::open_with(self.options.clone(), keys, Clock::system()).await;
-        while !clinic.ledger.watch().has_read_all() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        let size = clinic.count("SELECT size FROM ledger_head").await;
+        read_to(&clinic, u64::try_from(size).expect("a size")).await;
         clinic
+    }
+}
+
+/// Waits until a process has read so much of the log.
+async fn read_to(clinic: &Clinic, size: u64) {
+    while clinic.ledger.watch().size() < size || !clinic.ledger.watch().has_read_all() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
