@@ -232,9 +232,9 @@ fn requests(patient: &str) -> Vec<Case> {
             (422, "reserved-id", Some("id")),
         ),
         json_case(
-            "an account called as the operator is",
-            "/v1/accounts",
-            &json!({ "id": "00000000-0000-8000-8000-000000000001", "login": "x" }),
+            "a patient called as the operator is",
+            "/v1/patients",
+            &json!({ "id": "00000000-0000-8000-8000-000000000001", "gender": "female" }),
             (422, "reserved-id", Some("id")),
         ),
         json_case(
