@@ -151,7 +151,7 @@ async fn the_same_command_is_done_once(_: PgPoolOptions, options: PgConnectOptio
         tasks.join_all().await.iter().map(|r| r.header("location").to_owned()).collect();
     places.dedup();
     assert_eq!(places.len(), 1);
-    assert_eq!(app.events("patient").await, 2);
+    assert_eq!(app.events("patient").await, 3, "with the clinician's");
     app.stop().await;
 }
 
