@@ -133,7 +133,7 @@ impl LogTime {
         }
         match fault {
             Some(fault) if !told.0 => {
-                tracing::error!(error = %fault, "this process records nothing")
+                tracing::error!(error = %fault, "this process records nothing");
             }
             None if told.0 => tracing::warn!("the clock is right again"),
             _ => {}

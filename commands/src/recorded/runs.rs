@@ -54,7 +54,7 @@ impl Runs {
                 match &mut self.open {
                     Some(run) if run.key == key => run.count += 1,
                     open => {
-                        self.complete.extend(open.replace(Run { key, first: position, count: 1 }))
+                        self.complete.extend(open.replace(Run { key, first: position, count: 1 }));
                     }
                 }
             }
