@@ -91,9 +91,13 @@ impl Identity {
     /// named.
     #[must_use]
     pub fn checkpoints(&self) -> Option<PathBuf> {
-        let parent = |keys: &PathBuf| keys.parent().unwrap_or(Path::new("")).join("checkpoints");
-        self.checkpoints.clone().or_else(|| self.keys_dir.as_ref().map(parent))
+        self.checkpoints.clone().or_else(|| self.keys_dir.as_deref().map(checkpoints_beside))
     }
+}
+
+/// Where the last published checkpoint is kept unless a folder is named: beside the folder with the keys.
+pub(crate) fn checkpoints_beside(keys_dir: &Path) -> PathBuf {
+    keys_dir.parent().unwrap_or(Path::new("")).join("checkpoints")
 }
 
 /// How the server listens and what it bears.

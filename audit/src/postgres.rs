@@ -10,6 +10,7 @@ use crate::merkle::{Hash, MerkleError};
 use crate::tiles::{Tile, TileBuilder, TileNeeds};
 use crate::verify::LogEntry;
 
+mod bounds;
 mod damage;
 mod examine;
 mod index;
@@ -31,7 +32,7 @@ pub use keyring::{StoredKeyring, keyring};
 pub use keys::{DataKeyError, DataKeys};
 pub use proofs::{consistency, entry_bundle, export_database, hash_tile, inclusion, root};
 pub use reader::{LogReader, VerifiedEvent, VerifiedHead};
-pub use verification::{Progress, verify_database};
+pub use verification::{Progress, verify_database, verify_snapshot};
 pub use watch::{AppendedEvent, LogHealth, LogWatch, Reread};
 
 /// Rows in a page. A row holds at most about a megabyte.

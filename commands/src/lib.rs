@@ -6,12 +6,14 @@
 //! * `sequencer`: the one task that appends, many commands to a transaction;
 //! * [`claims`]: what is taken and what is free, proved by tags in sealed buckets;
 //! * [`recorded`]: which commands were done, by actor and under tags;
+//! * [`audit`]: everything that decides, compared with the signed log in one moment of the database;
 //! * [`checkpoints`]: the last published checkpoint, kept outside the database;
 //! * [`keys`]: the ledger's secrets; [`blobs`]: captures, sealed, outside the log; [`weights`]: those of the models;
 //! * [`database`]: connections and the schema; [`clock`]: where the time comes from; `time`: which time an event gets;
 //! * [`failpoints`]: where tests make the append path fail.
 
 pub mod actor;
+pub mod audit;
 pub mod blobs;
 mod cache;
 pub mod checkpoints;

@@ -23,6 +23,9 @@ use crate::random;
 use crate::repository::Snapshot;
 use crate::sequencer::{signed, unsigned};
 
+/// What the key is for that their tags are made with.
+pub(crate) const TAG_KEY: &str = "snapshot/v1";
+
 /// How many are written at a time. What does not find a place is written when the stream has grown further.
 const WRITERS_MAX: usize = 4;
 
@@ -123,7 +126,7 @@ impl Snapshots {
         let leaf: &[u8] = row.try_get::<Option<&[u8]>, _>(6)?.ok_or(SnapshotError::Newer)?;
         let identity = self.identity::<A>(id, event_id, version);
         // Before anything else: what somebody else wrote is not even looked at.
-        if !self.mac.verify(&tagged(&identity, (subject, key_id), leaf, sealed).parts(), mac) {
+        if !is_tagged(&self.mac, &identity, (subject, key_id), leaf, sealed, mac) {
             return Err(SnapshotError::Forged);
         }
         let key = self.keys.get(subject).await;
@@ -245,6 +248,18 @@ impl Snapshots {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// Whether a stored snapshot carries the tag that this ledger gave it: of this state, made by these events, for this subject and key.
+pub(crate) fn is_tagged(
+    key: &MacKey,
+    identity: &SnapshotIdentity<'_>,
+    subject_and_key: (Uuid, Uuid),
+    leaf: &[u8],
+    sealed: &[u8],
+    tag: &[u8],
+) -> bool {
+    key.verify(&tagged(identity, subject_and_key, leaf, sealed).parts(), tag)
 }
 
 /// What a tag is made of.

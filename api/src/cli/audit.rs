@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use audit::export::verify_export;
-use audit::postgres::{DataKeys, Progress, export_database, verify_database};
-use audit::verify::{Options, Report, Seen, Trust};
+use audit::postgres::{Progress, export_database};
+use audit::verify::{Finding, Options, Report, Seen, Trust};
 use clap::{Args, Subcommand};
+use commands::audit::{DatabaseReport, verify as verify_database};
 use commands::{Keys, database};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Verdict;
+use super::earlier::Earlier;
 use super::output::{Output, read_text};
 use super::setup::keys_from;
 
@@ -33,7 +35,9 @@ pub(super) enum Audit {
 
 /// Checks an export (a folder), or the database itself: every column of every row against what was
 /// signed, every payload against its digest, every checkpoint against the tree, and, where the data keys
-/// are at hand, every plaintext against its commitment.
+/// are at hand, every plaintext against its commitment. Of the database, everything else that decides as well: what is taken,
+/// stored states, tables, triggers, functions, rights and roles; and it is compared with the checkpoint that the ledger keeps
+/// outside the database and with its witnesses. The verdict names what was not compared.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     #[command(flatten)]
@@ -44,6 +48,8 @@ pub(super) struct Verify {
     /// given several times
     #[arg(long, value_name = "FILE")]
     seen: Vec<PathBuf>,
+    #[command(flatten)]
+    earlier: Earlier,
     /// The export; without it, the database is checked
     #[arg(value_name = "FOLDER")]
     export: Option<PathBuf>,
@@ -116,35 +122,38 @@ impl Verify {
         let keys = self.trust.keys()?;
         let trust = self.trust.trust(keys.as_ref())?;
         let seen = self.seen.iter().map(|file| Self::read_seen(file, &trust));
-        let options = Options { seen: seen.collect::<anyhow::Result<_>>()?, ..Options::default() };
-        let bar = output.progress("Verifying", 0);
-        let report = match (&self.export, self.database.url()) {
-            (Some(folder), _) => {
-                let folder = folder.clone();
-                let (bar, trust) = (bar.clone(), trust.clone());
-                let verified = tokio::task::spawn_blocking(move || {
-                    verify_export(&folder, &trust, options, |done, total| {
-                        bar.set_length(total);
-                        bar.set_position(done);
-                    })
-                });
-                verified.await??
-            }
-            (None, Some(url)) => {
-                let pool = database::connect_to_read(url).await?;
-                let data_keys = keys.map(|keys| DataKeys::new(pool.clone(), keys.key_wrap()));
-                let advance = |progress: Progress| {
-                    bar.set_length(progress.total);
-                    bar.set_position(progress.done);
-                };
-                verify_database(&pool, &trust, options, data_keys.as_ref(), advance).await?
-            }
+        let seen = seen.collect::<anyhow::Result<Vec<Seen>>>()?;
+        match (&self.export, self.database.url()) {
+            (Some(folder), _) => export_verdict(folder.clone(), trust, seen, output).await,
+            (None, Some(url)) => self.database_verdict(url, &trust, keys.as_ref(), seen, output).await,
             (None, None) => {
                 bail!("name what to check: the folder of an export, or LEDGER_AUDITOR_DATABASE_URL")
             }
+        }
+    }
+
+    async fn database_verdict(
+        &self,
+        url: &str,
+        trust: &Trust,
+        keys: Option<&Keys>,
+        mut seen: Vec<Seen>,
+        output: &Output,
+    ) -> anyhow::Result<Verdict> {
+        let pool = database::connect_to_read(url).await?;
+        let keys_dir = self.trust.keys_dir.as_deref();
+        let earlier = self.earlier.look(keys_dir, &pool, trust.origin()).await?;
+        seen.extend(earlier.seen);
+        let options = Options { seen, ..Options::default() };
+        let bar = output.progress("Verifying", 0);
+        let advance = |progress: Progress| {
+            bar.set_length(progress.total);
+            bar.set_position(progress.done);
         };
+        let mut report = verify_database(&pool, trust, options, keys, advance).await?;
+        report.beside.extend(earlier.comparisons);
         bar.finish_and_clear();
-        output.result(&report, |output| print(&report, output))?;
+        output.result(&report, |output| print_database(&report, output))?;
         Ok(if report.is_sound() { Verdict::InOrder } else { Verdict::Findings })
     }
 
@@ -162,7 +171,44 @@ impl Verify {
     }
 }
 
-fn print(report: &Report, output: &Output) {
+async fn export_verdict(
+    folder: PathBuf,
+    trust: Trust,
+    seen: Vec<Seen>,
+    output: &Output,
+) -> anyhow::Result<Verdict> {
+    let options = Options { seen, ..Options::default() };
+    let bar = output.progress("Verifying", 0);
+    let shown = bar.clone();
+    let verified = tokio::task::spawn_blocking(move || {
+        verify_export(&folder, &trust, options, |done, total| {
+            shown.set_length(total);
+            shown.set_position(done);
+        })
+    });
+    let report = verified.await??;
+    bar.finish_and_clear();
+    output.result(&report, |output| {
+        print_log(&report, report.worth(), output);
+        print_verdict(&report, report.first_damage().map(Finding::place), output);
+    })?;
+    Ok(if report.is_sound() { Verdict::InOrder } else { Verdict::Findings })
+}
+
+fn print_database(report: &DatabaseReport, output: &Output) {
+    print_log(&report.log, report.worth(), output);
+    for comparison in &report.beside {
+        for finding in comparison.findings.iter().take(FINDINGS_SHOWN) {
+            output.line(format!("{}: {finding}", comparison.what));
+        }
+        let shown = comparison.findings.len().min(FINDINGS_SHOWN) as u64;
+        print_more(comparison.findings.len() as u64 - shown + comparison.more, output);
+    }
+    print_verdict(&report.log, report.first_place(), output);
+}
+
+/// Everything but the last line.
+fn print_log(report: &Report, worth: Vec<String>, output: &Output) {
     output.line(format!("log        {}", report.origin));
     output.line(format!("events     {} in {} streams", report.events, report.streams));
     output.line(format!("root       {}", report.root));
@@ -170,25 +216,31 @@ fn print(report: &Report, output: &Output) {
         "checked    {} checkpoints, {} payloads, {} plaintexts",
         report.checkpoints, report.payloads, report.plaintexts
     ));
-    for line in report.worth() {
+    for line in worth {
         output.line(line);
     }
     for finding in report.findings.iter().take(FINDINGS_SHOWN) {
         output.line(finding.to_string());
     }
     let shown = report.findings.len().min(FINDINGS_SHOWN) as u64;
-    let more = report.findings.len() as u64 - shown + report.more_findings;
+    print_more(report.findings.len() as u64 - shown + report.more_findings, output);
+}
+
+fn print_more(more: u64, output: &Output) {
     if more > 0 {
         output.line(format!("and {more} more findings"));
     }
-    output.line(match report.first_damage() {
+}
+
+fn print_verdict(report: &Report, first: Option<String>, output: &Output) {
+    output.line(match first {
         None if report.compared.is_empty() => {
             "verdict    sound as of this size: nothing was changed, reordered or back-dated".to_owned()
         }
         None => "verdict    sound as of this size: nothing was changed, reordered, back-dated, or removed of what \
                  was seen before"
             .to_owned(),
-        Some(first) => format!("verdict    DAMAGED, first at {}", first.place()),
+        Some(first) => format!("verdict    DAMAGED, first at {first}"),
     });
 }
 

@@ -4,6 +4,7 @@ mod account;
 mod audit;
 mod claims;
 mod comparison;
+mod earlier;
 mod health;
 mod import;
 mod keys;

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 * 1024;
 /// How often one checkpoint is handed in again because the witness or the log has moved on meanwhile.
-const TRIES: u32 = 5;
+pub(super) const TRIES: u32 = 5;
 
 /// A witness: its key, and where it listens. Written `VKEY@URL`.
 #[derive(Clone, Debug)]
@@ -34,6 +34,13 @@ pub struct Witness {
 #[derive(Debug, thiserror::Error)]
 #[error("expected VKEY@URL, the witness's verifier key and its http(s) address")]
 pub struct WitnessAddressError;
+
+impl Witness {
+    /// Its name, as in its key.
+    pub(super) fn name(&self) -> &str {
+        self.verifier.name()
+    }
+}
 
 impl FromStr for Witness {
     type Err = WitnessAddressError;
@@ -50,7 +57,7 @@ impl FromStr for Witness {
 
 /// Why a witness could not be asked.
 #[derive(Debug, thiserror::Error)]
-enum AskError {
+pub(super) enum AskError {
     #[error("it does not answer")]
     Http(#[from] reqwest::Error),
     #[error("the log cannot be read")]
@@ -70,7 +77,7 @@ enum AskError {
 }
 
 /// What a witness said to a checkpoint.
-enum Said {
+pub(super) enum Said {
     Cosigned(Vec<String>),
     /// It has cosigned a larger one.
     Larger(u64),
@@ -100,6 +107,10 @@ impl Witnesses {
     pub fn new(list: Vec<Witness>) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
         Ok(Self { list: list.into(), client, kept: Arc::default() })
+    }
+
+    pub(super) fn list(&self) -> &[Witness] {
+        &self.list
     }
 
     /// What each of them has seen of the log in this database, handing in the newest checkpoint on the way. One that
@@ -141,7 +152,12 @@ impl Witnesses {
     }
 
     /// Hands in one checkpoint, with the proof from wherever the witness stands.
-    async fn submit(&self, witness: &Witness, pool: &PgPool, note: &str) -> Result<Said, AskError> {
+    pub(super) async fn submit(
+        &self,
+        witness: &Witness,
+        pool: &PgPool,
+        note: &str,
+    ) -> Result<Said, AskError> {
         let size = Checkpoint::peek(note)?.size;
         let mut old = 0;
         for _ in 0..TRIES {

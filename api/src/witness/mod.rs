@@ -6,6 +6,8 @@
 
 mod client;
 mod server;
+mod told;
 
 pub use client::{Witness, WitnessAddressError, Witnesses};
 pub use server::{StateError, WitnessState, router};
+pub use told::Told;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::{Connection as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
+use super::bounds::without_checkpoint;
 use super::examine::columns;
 use super::{DatabaseError, Head, LogRow, PAGE, head, rows, signed, tiles, unsigned};
 use crate::statement::Statement;
@@ -60,34 +61,51 @@ pub async fn verify_database(
     trust: &Trust,
     options: Options,
     keys: Keys<'_>,
-    mut progress: impl FnMut(Progress),
+    progress: impl FnMut(Progress),
 ) -> Result<Report, DatabaseError> {
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin().await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         .execute(&mut *transaction)
         .await?;
-    let head = head(&mut transaction).await?;
+    let report = verify_snapshot(&mut transaction, trust, options, keys, progress).await?;
+    transaction.rollback().await?;
+    Ok(report)
+}
+
+/// As [`verify_database`], in the caller's transaction, which must be one snapshot: whatever else the caller compares there is
+/// of the same moment.
+pub async fn verify_snapshot(
+    connection: &mut PgConnection,
+    trust: &Trust,
+    options: Options,
+    keys: Keys<'_>,
+    mut progress: impl FnMut(Progress),
+) -> Result<Report, DatabaseError> {
+    let head = head(connection).await?;
+    let total = head.as_ref().map_or(0, |head| head.size);
+    let seen: Vec<u64> = options.seen.iter().map(|seen| seen.checkpoint().size).collect();
+    let missing = without_checkpoint(connection, total, &seen).await?;
     let sizes: Vec<i64> = sqlx::query_scalar("SELECT size FROM checkpoints ORDER BY size")
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut *connection)
         .await?;
     let mut audit = Audit {
         verifier: Verifier::new(trust.clone(), options),
         tiles: TileBuilder::new(),
         shifted: false,
-        sizes: sizes.into_iter().map(unsigned).collect(),
+        // With the missing ones, so that they are told of once and not by each command they covered.
+        sizes: sizes.into_iter().map(unsigned).chain(missing.iter().copied()).collect(),
         run: None,
         commands: 0,
         last: None,
         latest: None,
     };
-    let total = head.as_ref().map_or(0, |head| head.size);
     let mut next = 0;
     loop {
-        let page = rows(&mut transaction, next, u64::MAX).await?;
+        let page = rows(connection, next, u64::MAX).await?;
         let Some(last) = page.last().map(|row| row.position) else { break };
-        audit.announce_checkpoints(&mut transaction, next, last).await?;
-        audit.take(&mut transaction, &page, keys).await?;
+        audit.announce_checkpoints(connection, next, last).await?;
+        audit.take(connection, &page, keys).await?;
         progress(Progress { done: (last + 1).min(total), total });
         if last >= i64::MAX as u64 {
             break;
@@ -95,13 +113,13 @@ pub async fn verify_database(
         next = last + 1;
     }
     audit.compare_end(total);
+    audit.report_missing_checkpoints(&missing);
     let run = audit.run.take();
-    audit.compare_commands(&mut transaction, run.as_slice()).await?;
-    audit.other_commands(&mut transaction, total).await?;
-    audit.other_tiles(&mut transaction).await?;
+    audit.compare_commands(connection, run.as_slice()).await?;
+    audit.other_commands(connection, total).await?;
+    audit.other_tiles(connection).await?;
     audit.other_checkpoints();
-    let note = audit.compare_head(head.as_ref(), &mut transaction).await?;
-    transaction.rollback().await?;
+    let note = audit.compare_head(head.as_ref(), connection).await?;
     Ok(audit.verifier.finish(&note))
 }
 
@@ -112,6 +130,13 @@ impl Audit {
         if end < size {
             let detail = format!("{} positions are missing from here to the log's end", size - end);
             self.verifier.report(end, FindingKind::Missing, detail);
+        }
+    }
+
+    fn report_missing_checkpoints(&mut self, sizes: &[u64]) {
+        for size in sizes {
+            let detail = format!("the checkpoint of size {size}, where an append ended, is missing");
+            self.verifier.report(size.saturating_sub(1), FindingKind::Checkpoint, detail);
         }
     }
 

@@ -168,7 +168,7 @@ impl Ledger {
         let snapshots = Arc::new(Snapshots::new(
             pool.clone(),
             data_keys.clone(),
-            keys.mac_key("snapshot/v1"),
+            keys.mac_key(crate::snapshots::TAG_KEY),
             opened.sealer.origin.clone(),
             config.snapshot_every,
         ));

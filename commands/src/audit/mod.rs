@@ -1,0 +1,201 @@
+//! The audit of a database: the signed log, and beside it everything else that decides, all of one moment.
+//!
+//! * `moment`: sessions that see the database as it was at one moment;
+//! * `compared`: what a comparison says, whatever it compares;
+//! * `catalog`: tables, triggers, functions, rights and roles against a reviewed list;
+//! * `claims`, `snapshots`, `strays`: rows beside the log, each against the log.
+//!
+//! `compare_all` is the list of what is compared. Whatever has a comparison of its own gets a line there and an
+//! `impl From<…> for Comparison`.
+
+pub mod catalog;
+mod claims;
+mod compared;
+mod moment;
+mod snapshots;
+mod strays;
+
+use audit::postgres::{DataKeys, DatabaseError, Progress, verify_snapshot};
+use audit::verify::{Options, Report, Trust};
+use serde::Serialize;
+use sqlx::{PgConnection, PgPool};
+
+pub use compared::{Comparison, Difference};
+pub use moment::Moment;
+
+use crate::claims::ClaimsError;
+use crate::keys::Keys;
+
+/// Why the audit could not look.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The log could not be read.
+    #[error("the log could not be read")]
+    Log(#[from] DatabaseError),
+    /// The log could not be read, and the tables are not those that were made for it.
+    #[error("the log could not be read, and the database is not as it was made ({first})")]
+    Altered {
+        /// The first thing that is not.
+        first: String,
+        /// Why the log could not be read.
+        #[source]
+        source: DatabaseError,
+    },
+    /// The database failed.
+    #[error("the database failed while it was audited")]
+    Database(#[from] sqlx::Error),
+    /// The claims could not be made from the log for a reason that is no damage.
+    #[error("the claims could not be compared")]
+    Claims(#[from] ClaimsError),
+}
+
+/// The verdict on a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatabaseReport {
+    /// On the log itself.
+    #[serde(flatten)]
+    pub log: Report,
+    /// On everything beside it, in a fixed order.
+    pub beside: Vec<Comparison>,
+    /// What is no damage, and yet whoever reads the verdict should know.
+    pub notes: Vec<String>,
+}
+
+impl DatabaseReport {
+    /// Whether nothing is wrong. What was not compared says so in its [`Comparison`].
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.log.is_sound() && self.beside.iter().all(Comparison::is_sound)
+    }
+
+    /// What the verdict is worth: as of when, under which keys, compared with what, and what it says nothing about.
+    #[must_use]
+    pub fn worth(&self) -> Vec<String> {
+        let mut lines = self.log.worth();
+        let compared = self.beside.iter().filter_map(|comparison| {
+            comparison.compared.map(|count| format!("{count} {}", comparison.what))
+        });
+        lines.push(format!("beside it  {}", compared.collect::<Vec<_>>().join(", ")));
+        let left_out = self.beside.iter().filter_map(Comparison::left_out);
+        lines.extend(left_out.map(|what| format!("not compared  {what}")));
+        lines.extend(self.notes.iter().map(|note| format!("note       {note}")));
+        lines
+    }
+
+    /// Where the first damage is, in words: in the log if it is damaged, else in what lies beside it.
+    #[must_use]
+    pub fn first_place(&self) -> Option<String> {
+        if let Some(first) = self.log.first_damage() {
+            return Some(first.place());
+        }
+        let beside = self.beside.iter().flat_map(|comparison| {
+            comparison.findings.iter().map(move |found| (comparison.what, found))
+        });
+        let first = beside.min_by_key(|(_, found)| found.position.unwrap_or(u64::MAX));
+        first.map(|(what, found)| format!("{what}, {}", found.place()))
+    }
+}
+
+/// Verifies the log of a database and compares with it everything else in the database that decides, as of one moment.
+/// With no keys, what needs them is named as not compared.
+///
+/// # Errors
+/// When the database cannot be read. What is wrong with what was read is in the report.
+pub async fn verify(
+    pool: &PgPool,
+    trust: &Trust,
+    options: Options,
+    keys: Option<&Keys>,
+    progress: impl FnMut(Progress),
+) -> Result<DatabaseReport, AuditError> {
+    let mut moment = Moment::open(pool).await?;
+    let data_keys = keys.map(|keys| DataKeys::new(moment.pool().clone(), keys.key_wrap()));
+    let catalog = Comparison::from(catalog::compare(moment.connection()).await?);
+    let holder = moment.connection();
+    let log = verify_snapshot(holder, trust, options, data_keys.as_ref(), progress).await;
+    let log = log.map_err(|source| match catalog.findings.first() {
+        Some(first) => AuditError::Altered { first: first.to_string(), source },
+        None => source.into(),
+    })?;
+    let beside = self.beside.iter().flat_map(|comparison| {
+            comparison.findings.iter().map(move |found| (comparison.what, found))
+        });
+        let first = beside.min_by_key(|(_, found)| found.position.unwrap_or(u64::MAX));
+        first.map(|(what, found)| format!("{what}, {}", found.place()))
+    }
+}
+
+/// Verifies the log of a database and compares with it everything else in the database that decides, as of one moment.
+/// With no keys, what needs them is named as not compared.
+///
+/// # Errors
+/// When the database cannot be read. What is wrong with what was read is in the report.
+pub async fn verify(
+    pool: &PgPool,
+    trust: &Trust,
+    options: Options,
+    keys: Option<&Keys>,
+    progress: impl FnMut(Progress),
+) -> Result<DatabaseReport, AuditError> {
+    let mut moment = Moment::open(pool).await?;
+    let data_keys = keys.map(|keys| DataKeys::new(moment.pool().clone(), keys.key_wrap()));
+    let holder = moment.connection();
+    let log = verify_snapshot(holder, trust, options, data_keys.as_ref(), progress).await?;
+    let beside = compare_all(&mut moment, catalog, keys, trust.origin(), log.is_sound()).await?;
+    let mighty = catalog::mighty(moment.connection()).await?;
+    let notes = vec![format!("superusers may do anything here, and see to it that it does not show: {mighty}")];
+    moment.close().await;
+    Ok(DatabaseReport { log, beside, notes })
+}
+
+/// Compares everything beside the log with it, once the catalog was. `sound`: whether the log itself is, without which no
+/// replay of it counts.
+async fn compare_all(
+    moment: &mut Moment,
+    catalog: Comparison,
+    keys: Option<&Keys>,
+    origin: &str,
+    sound: bool,
+) -> Result<Vec<Comparison>, AuditError> {
+    let holder = moment.connection();
+    let mut all = vec![
+        catalog,
+        guarded(holder, "rows set aside", async |holder| strays::compare(holder).await).await?,
+        guarded(holder, "snapshots", async |holder| {
+            snapshots::compare(holder, keys, origin).await
+        })
+        .await?,
+    ];
+    let Some(keys) = keys else {
+        all.push(Comparison::none("claims", "no keys are at hand"));
+        return Ok(all);
+    };
+    // What replays the log. Each sees the moment's database through the moment's pool.
+    all.push(claims::compare(moment.pool(), keys, origin, sound).await?);
+    Ok(all)
+}
+
+/// Keeps the moment when a comparison fails because a table is not there, or not as it was made.
+async fn guarded(
+    holder: &mut PgConnection,
+    what: &'static str,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<Comparison, sqlx::Error>,
+) -> Result<Comparison, sqlx::Error> {
+    let mut part = sqlx::Connection::begin(holder).await?;
+    let compared = work(&mut part).await;
+    part.rollback().await?;
+    compared.or_else(|error| altered(what, error))
+}
+
+/// What cannot be read because the database is not as it was made is damaged; any other failure is none of the data's.
+fn altered(what: &'static str, error: sqlx::Error) -> Result<Comparison, sqlx::Error> {
+    // Class 42: a table, a column or a right is not there.
+    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+    if !code.starts_with("42") {
+        return Err(error);
+    }
+    let mut comparison = Comparison::none(what, "the tables cannot be read");
+    let detail = format!("the tables are not as they were made, or may not be read ({code})");
+    comparison.push(None, "unreadable", what, detail);
+    Ok(comparison)
+}
