@@ -125,7 +125,9 @@ impl Verify {
         let seen = seen.collect::<anyhow::Result<Vec<Seen>>>()?;
         match (&self.export, self.database.url()) {
             (Some(folder), _) => export_verdict(folder.clone(), trust, seen, output).await,
-            (None, Some(url)) => self.database_verdict(url, &trust, keys.as_ref(), seen, output).await,
+            (None, Some(url)) => {
+                self.database_verdict(url, &trust, keys.as_ref(), seen, output).await
+            }
             (None, None) => {
                 bail!("name what to check: the folder of an export, or LEDGER_AUDITOR_DATABASE_URL")
             }

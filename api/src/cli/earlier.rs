@@ -87,11 +87,7 @@ impl Earlier {
         Ok(comparison)
     }
 
-    async fn witnessed(
-        &self,
-        pool: &PgPool,
-        seen: &mut Vec<Seen>,
-    ) -> anyhow::Result<Comparison> {
+    async fn witnessed(&self, pool: &PgPool, seen: &mut Vec<Seen>) -> anyhow::Result<Comparison> {
         const WHAT: &str = "witnesses";
         if self.witnesses.is_empty() {
             return Ok(Comparison::none(WHAT, "LEDGER_WITNESSES names none"));
@@ -107,7 +103,9 @@ impl Earlier {
                     // The witness answers for it, and the log must contain it like anything else that was seen.
                     match Seen::parse(&format!("that {object} cosigned"), note.as_bytes()) {
                         Ok(cosigned) => seen.push(cosigned),
-                        Err(error) => comparison.push(None, "unreadable", object, error.to_string()),
+                        Err(error) => {
+                            comparison.push(None, "unreadable", object, error.to_string())
+                        }
                     }
                 }
                 Told::Larger(size) => {

@@ -116,6 +116,13 @@ async fn keep(instance: &Instance) {
 
 const TABLES: [&str; 5] = ["events", "commands", "checkpoints", "tiles", "ledger_head"];
 
+/// The copies are tables that nobody reviewed, which is a finding by itself.
+async fn let_go(instance: &Instance) {
+    for table in TABLES {
+        damage(instance, &format!("DROP TABLE kept_{table}")).await;
+    }
+}
+
 async fn put_back(instance: &Instance, table: &str) {
     damage(instance, &format!("DELETE FROM {table}; INSERT INTO {table} TABLE kept_{table}")).await;
 }
@@ -125,6 +132,18 @@ async fn verdict(instance: &Instance) -> (i32, Value) {
     let ran = instance.run(["--json", "audit", "verify"]).await;
     let report = ran.json();
     (ran.status, report["findings"][0].clone())
+}
+
+async fn report_of(instance: &Instance) -> (i32, Value) {
+    let ran = instance.run(["--json", "audit", "verify"]).await;
+    (ran.status, ran.json())
+}
+
+/// What is said of the objects of the database.
+fn objects(report: &Value) -> impl Iterator<Item = &Value> {
+    let beside = report["beside"].as_array().into_iter().flatten();
+    let of_objects = beside.filter(|one| one["what"] == "objects of the database");
+    of_objects.flat_map(|one| one["findings"].as_array().into_iter().flatten())
 }
 
 async fn found_at(instance: &Instance, position: i64, what: &str) {
@@ -164,6 +183,7 @@ async fn one_flipped_bit_in_any_column_of_an_event_is_found_and_its_position_nam
             put_back(&instance, "events").await;
         }
     }
+    let_go(&instance).await;
     assert_eq!(verdict(&instance).await, (0, Value::Null), "everything is as it was");
 }
 
@@ -189,6 +209,12 @@ async fn removed_rows_swapped_payloads_and_other_tables_are_found() {
     let cut = "DELETE FROM events WHERE position = 280; DELETE FROM checkpoints WHERE size = 281";
     damage(&instance, cut).await;
     found_at(&instance, 280, "a cut tail").await;
+    let (status, report) = report_of(&instance).await;
+    let copies: Vec<&Value> = objects(&report).collect();
+    assert_eq!((status, copies.len() > TABLES.len()), (3, true), "{copies:?}");
+    assert!(
+        copies.iter().all(|found| found["object"].as_str().is_some_and(|of| of.contains("kept_")))
+    );
     put_back(&instance, "events").await;
     put_back(&instance, "checkpoints").await;
 
@@ -211,6 +237,7 @@ async fn removed_rows_swapped_payloads_and_other_tables_are_found() {
         assert!(report.first_damage().is_some(), "{table}.{column}");
         put_back(&instance, table).await;
     }
+    let_go(&instance).await;
     assert_eq!(verdict(&instance).await, (0, Value::Null), "everything is as it was");
 }
 
@@ -257,4 +284,63 @@ async fn an_export_verifies_offline_and_a_changed_byte_in_any_of_its_files_is_fo
     assert_eq!(verify_export(&instance, &folder).await.0, 3, "a file that belongs to no export");
     fs::remove_file(folder.join("stranger")).expect("removed");
     assert_eq!(verify_export(&instance, &folder).await, (0, Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verdict_on_a_database_says_what_it_compared_and_what_not() {
+    let instance = filled().await;
+    let said = instance.run(["audit", "verify"]).await.succeeded().stdout;
+    for told in [
+        "as of      size 281, ",
+        "compared   with nothing earlier",
+        "280 claims, ",
+        "0 snapshots, ",
+        "0 rows set aside",
+        "not compared  checkpoints kept outside (there is no ",
+        "not compared  witnesses (LEDGER_WITNESSES names none)",
+        "note       superusers can do anything here",
+        "verdict    sound as of this size",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    // Somebody who has the log's public key and nothing else is told what that leaves out.
+    let key = instance.verifier_key();
+    let mut command = instance.command(["audit", "verify", "--key", key.as_str()]);
+    command.env_remove("LEDGER_KEYS_DIR").env_remove("LEDGER_ORIGIN");
+    let said = instance.finish(command).await.succeeded().stdout;
+    for told in [
+        "not compared  claims (no keys are at hand)",
+        "not compared  snapshots (their tags: no keys are at hand)",
+        "not compared  checkpoints kept outside (LEDGER_CHECKPOINTS names no folder)",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    for (sql, told) in [
+        (
+            "ALTER TABLE events DISABLE TRIGGER append_only",
+            "trigger public.events append_only: changed",
+        ),
+        (
+            "DELETE FROM claims_busy WHERE lower(during) = (SELECT min(lower(during)) FROM claims_busy)",
+            "position 2, appointment/",
+        ),
+        (
+            "DELETE FROM checkpoints WHERE size = 100",
+            "position 99: checkpoint: the checkpoint of size 100",
+        ),
+    ] {
+        damage(&instance, sql).await;
+        let ran = instance.run(["audit", "verify"]).await;
+        assert_eq!(ran.status, 3, "{sql}: {}", ran.stdout);
+        assert!(
+            ran.stdout.contains(told) && ran.stdout.contains("verdict    DAMAGED, first at "),
+            "{told}: {}",
+            ran.stdout
+        );
+    }
+    // Where not even the log can be read, the message names what was done to its table.
+    damage(&instance, "ALTER TABLE events RENAME TO mine").await;
+    let ran = instance.run(["audit", "verify"]).await;
+    assert_eq!(ran.status, 1, "{}", ran.stdout);
+    assert!(ran.stderr.contains("not as it was made"), "{}", ran.stderr);
 }

@@ -99,6 +99,11 @@ async fn serve_refuses_a_restored_backup_and_says_what_to_do() {
     }
     assert_eq!(instance.finish(admin("second")).await.status, 1);
     assert_eq!(instance.events().await, 1, "nothing was signed");
+    // The audit compares with the same checkpoint without being told to.
+    let ran = instance.run(["--json", "audit", "verify"]).await;
+    let report = ran.json();
+    let first = &report["findings"][0];
+    assert_eq!((ran.status, &first["kind"], &first["position"]), (3, &json!("missing"), &json!(1)));
     assert_eq!(std::fs::read_to_string(&kept).expect("the file"), published);
 }
 
@@ -315,4 +320,50 @@ async fn the_witness_of_the_binary_keeps_its_key_and_its_word_through_a_crash() 
     assert_eq!(keys.len(), 2, "printed at each start: {log}");
     assert_eq!(keys[0], keys[1], "the same key");
     assert_eq!(line.split(' ').nth(1), Some("witness.example/own"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_compares_with_what_is_kept_and_with_witnesses_without_being_told() {
+    let instance = Instance::new().await;
+    instance.run(["migrate"]).await.succeeded();
+    let (address, served) = witness(&instance.path("witness"), vec![log_key(&instance)]).await;
+    let audit = async |address: &str| {
+        let mut command = instance.command(["--json", "audit", "verify"]);
+        command.env("LEDGER_WITNESSES", address);
+        let ran = instance.finish(command).await;
+        (ran.status, ran.json())
+    };
+    let of_witnesses = |report: &serde_json::Value| {
+        let beside = report["beside"].as_array().expect("a list").iter();
+        beside.clone().find(|one| one["what"] == "witnesses").expect("told of").clone()
+    };
+    back_up(&instance).await;
+    let ledger = instance.ledger().await;
+    register(&ledger, 3).await;
+    ledger.close().await;
+    let (_, report) = audit(&address).await;
+    let compared: Vec<&str> = report["compared"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
+    assert_eq!(compared.len(), 2, "{report}");
+    assert!(compared.iter().any(|name| name.ends_with("checkpoints/checkpoint")), "{compared:?}");
+    assert!(compared.contains(&"that the witness witness.example/test cosigned"), "{compared:?}");
+
+    // Database and kept checkpoint are put back together: the witness is not.
+    restore(&instance).await;
+    std::fs::remove_dir_all(instance.path("checkpoints")).expect("removed");
+    let (status, report) = audit(&address).await;
+    let told = of_witnesses(&report);
+    assert_eq!((status, &told["findings"][0]["kind"]), (3, &json!("missing")), "{told}");
+    assert_eq!(report["compared"], json!([]), "{report}");
+    served.abort();
+    let (_, report) = audit(&address).await;
+    let told = of_witnesses(&report);
+    assert!(
+        told["not_compared"].as_str().is_some_and(|why| why.contains("witness.example")),
+        "{told}"
+    );
 }

@@ -135,7 +135,8 @@ impl Audit {
 
     fn report_missing_checkpoints(&mut self, sizes: &[u64]) {
         for size in sizes {
-            let detail = format!("the checkpoint of size {size}, where an append ended, is missing");
+            let detail =
+                format!("the checkpoint of size {size}, where an append ended, is missing");
             self.verifier.report(size.saturating_sub(1), FindingKind::Checkpoint, detail);
         }
     }

@@ -76,7 +76,8 @@ pub async fn compare(connection: &mut PgConnection) -> Result<CatalogReport, sql
     let reviewed = by_object(REVIEWED.lines());
     let actual = by_object(found.iter().map(String::as_str));
     let objects = actual.len() as u64;
-    let names: std::collections::BTreeSet<&str> = reviewed.keys().chain(actual.keys()).copied().collect();
+    let names: std::collections::BTreeSet<&str> =
+        reviewed.keys().chain(actual.keys()).copied().collect();
     let divergences = names.into_iter().filter_map(|name| {
         let (expected, found) = (reviewed.get(name), actual.get(name));
         (expected != found).then(|| Divergence {

@@ -98,9 +98,10 @@ async fn prepare(session: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Whether the session has left the moment, because a transaction of its own ended.
 async fn is_outside(session: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let level: String = sqlx::query_scalar("SELECT pg_catalog.current_setting('transaction_isolation')")
-        .fetch_one(session)
-        .await?;
+    let level: String =
+        sqlx::query_scalar("SELECT pg_catalog.current_setting('transaction_isolation')")
+            .fetch_one(session)
+            .await?;
     Ok(level != "repeatable read")
 }
 

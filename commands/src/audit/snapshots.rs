@@ -37,7 +37,8 @@ pub(super) async fn compare(
         let (stream_type, stream_id): (String, Uuid) = (row.try_get(0)?, row.try_get(1)?);
         let position: Option<i64> = row.try_get(8)?;
         let position = position.and_then(|position| u64::try_from(position).ok());
-        if let Some((kind, detail)) = wrong(&row, (&stream_type, stream_id), tag.as_ref(), origin)? {
+        if let Some((kind, detail)) = wrong(&row, (&stream_type, stream_id), tag.as_ref(), origin)?
+        {
             comparison.push(position, kind, format!("{stream_type}/{stream_id}"), detail);
         }
     }
@@ -61,16 +62,21 @@ fn wrong(
     let (sealed, mac): (Option<&[u8]>, Option<&[u8]>) = (row.try_get(6)?, row.try_get(7)?);
     let (event_id, leaf): (Option<Uuid>, Option<&[u8]>) = (row.try_get(9)?, row.try_get(10)?);
     let (holder, held): (Option<Uuid>, bool) = (row.try_get(11)?, row.try_get(12)?);
-    let (Some(subject), Some(key_id), Some(sealed), Some(mac)) = (subject, key_id, sealed, mac) else {
+    let (Some(subject), Some(key_id), Some(sealed), Some(mac)) = (subject, key_id, sealed, mac)
+    else {
         return Ok(Some(("foreign", "it is not sealed for anybody, or has no tag")));
     };
     let (Some(event_id), Some(leaf)) = (event_id, leaf) else {
         return Ok(Some(("foreign", "the log has no such event of the stream as it ends with")));
     };
     if holder != Some(subject) || !held {
-        return Ok(Some(("foreign", "it is sealed with a key that its subject does not have, or no more")));
+        return Ok(Some((
+            "foreign",
+            "it is sealed with a key that its subject does not have, or no more",
+        )));
     }
-    let (Ok(version), Ok(state_version)) = (u64::try_from(version), u32::try_from(state_version)) else {
+    let (Ok(version), Ok(state_version)) = (u64::try_from(version), u32::try_from(state_version))
+    else {
         return Ok(Some(("foreign", "it has no such version")));
     };
     let Some(key) = key else { return Ok(None) };

@@ -1,7 +1,9 @@
 //! The write side against a real Postgres.
 
+mod audited;
 mod booking;
 mod captures;
+mod catalog;
 mod claims;
 mod clinic;
 mod clock;

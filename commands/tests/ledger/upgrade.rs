@@ -85,6 +85,19 @@ impl Old {
         assert_eq!(report.events, events);
         assert!(report.plaintexts > 140, "{}", report.plaintexts);
     }
+
+    /// What it finds beside the log, once the log was opened: then everything that was taken lies under a seal.
+    async fn assert_all_sound(&self) {
+        let login = database::trial(&self.options, Login::Auditor).await.expect("the rights");
+        let pool = PgPoolOptions::new().connect_with(login).await.expect("the auditor connects");
+        let trust = Trust::any_of(self.origin(), self.keys.verifiers(self.origin()).expect("keys"));
+        let options = Options { threads: 1, ..Options::default() };
+        let keys = Some(&self.keys);
+        let report = commands::audit::verify(&pool, &trust, options, keys, |_| ()).await;
+        let report = report.expect("readable");
+        assert!(report.is_sound(), "{:?} {:?}", report.log.findings, report.beside);
+        assert!(report.beside.iter().all(|one| one.not_compared.is_none()), "{:?}", report.beside);
+    }
 }
 
 #[sqlx::test(migrations = false)]
@@ -131,6 +144,7 @@ async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: Pg
         .expect("a new one");
     ledger.close().await;
     old.assert_sound(160).await;
+    old.assert_all_sound().await;
     old.open().await.close().await;
     let destroyed = "SELECT count(*) FROM keyring.data_keys WHERE wrapped IS NULL";
     let destroyed: i64 =
