@@ -134,12 +134,12 @@ async fn what_nobody_touched_is_sound(_: PgPoolOptions, options: PgConnectOption
     ledger.execute::<Custody>(audited.patient, erase(), &officer()).await.expect("erased");
     audited.assert_sound().await;
 
-    let operator = Context::new(Actor::bootstrap(), PurposeOfUse::Sysadmin);
+    let operator = || Context::new(Actor::bootstrap(), PurposeOfUse::Sysadmin);
     let old = ledger.signing_keys().await.expect("the keys")[0].kid.clone();
     KeyFolder::new(audited._folder.path()).add(SecretName::EventSigning).expect("added");
-    ledger.activate_key(&operator).await.expect("activated");
+    ledger.activate_key(&operator()).await.expect("activated");
     audited.clinic.register("B-1").await;
-    ledger.retire_key(&old, RetirementReason::Superseded, &operator).await.expect("retired");
+    ledger.retire_key(&old, RetirementReason::Superseded, &operator()).await.expect("retired");
     audited.clinic.register("B-2").await;
     for _ in 0..500 {
         if audited.number("SELECT count(*) FROM snapshots").await > 0 {
