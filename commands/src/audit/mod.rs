@@ -3,13 +3,14 @@
 //! * `moment`: sessions that see the database as it was at one moment;
 //! * `compared`: what a comparison says, whatever it compares;
 //! * `catalog`: tables, triggers, functions, rights and roles against a reviewed list;
-//! * `claims`, `snapshots`, `strays`: rows beside the log, each against the log.
+//! * `claims`, `commands`, `snapshots`, `strays`: rows beside the log, each against the log.
 //!
 //! `compare_all` is the list of what is compared. Whatever has a comparison of its own gets a line there and an
 //! `impl From<…> for Comparison`.
 
 pub mod catalog;
 mod claims;
+mod commands;
 mod compared;
 mod moment;
 mod snapshots;
@@ -141,11 +142,14 @@ async fn compare_all(
             .await?,
     ];
     let Some(keys) = keys else {
-        all.push(Comparison::none("claims", "no keys are at hand"));
+        for what in ["claims", "rows of commands"] {
+            all.push(Comparison::none(what, "no keys are at hand"));
+        }
         return Ok(all);
     };
     // What replays the log. Each sees the moment's database through the moment's pool.
     all.push(claims::compare(moment.pool(), keys, origin, sound).await?);
+    all.push(commands::compare(moment.pool(), keys, origin, sound).await?);
     Ok(all)
 }
 

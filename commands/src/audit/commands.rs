@@ -1,0 +1,52 @@
+//! What is on record of commands, against the signed log.
+
+use audit::postgres::ReadError;
+use sqlx::PgPool;
+
+use super::altered;
+use super::compared::Comparison;
+use crate::keys::Keys;
+use crate::recorded::{CommandDifference, CommandFinding, CommandsReport, compare as replay};
+
+impl From<CommandsReport> for Comparison {
+    fn from(report: CommandsReport) -> Comparison {
+        let mut comparison = Comparison::begun("rows of commands");
+        comparison.count(report.commands);
+        for CommandFinding { position, difference, actor_id, command_id } in report.findings {
+            let object = format!("command {command_id} of actor {actor_id}");
+            comparison.push(Some(position), difference.as_str(), object, said(difference));
+        }
+        comparison.more += report.more;
+        comparison
+    }
+}
+
+fn said(difference: CommandDifference) -> &'static str {
+    match difference {
+        CommandDifference::Missing => "the log holds its events, and no row tells of it",
+        CommandDifference::Foreign => "a row tells of it, and nothing of this ledger wrote that",
+        CommandDifference::Changed => "the row says that it has other events than the log",
+        CommandDifference::Tag => "the row's tag is not the one that this ledger gave it",
+        CommandDifference::DoneTwice => "the log holds its events in two places",
+    }
+}
+
+pub(super) async fn compare(
+    pool: &PgPool,
+    keys: &Keys,
+    origin: &str,
+    sound: bool,
+) -> Result<Comparison, sqlx::Error> {
+    let error = match replay(pool, keys, origin).await {
+        Ok(report) => return Ok(report.into()),
+        Err(ReadError::Sqlx(error)) => return altered("rows of commands", error),
+        Err(error) => error,
+    };
+    let mut comparison = Comparison::none("rows of commands", error.to_string());
+    // Where the log is damaged, that is the finding, and this only follows from it.
+    if sound {
+        let position = error.damage().map(|damage| damage.position);
+        comparison.push(position, "unreadable", "the log", error.to_string());
+    }
+    Ok(comparison)
+}
