@@ -293,7 +293,7 @@ async fn the_verdict_on_a_database_says_what_it_compared_and_what_not() {
     for told in [
         "as of      size 281, ",
         "compared   with nothing earlier",
-        "280 claims, ",
+        "420 claims",
         "0 snapshots, ",
         "0 rows set aside",
         "not compared  checkpoints kept outside (there is no ",

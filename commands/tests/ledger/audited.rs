@@ -21,7 +21,7 @@ use crate::clinic::{Clinic, ORIGIN, Slot, context, erase, officer, rename};
 struct Audited {
     clinic: Clinic,
     auditor: PgPool,
-    _folder: TempDir,
+    folder: TempDir,
     patient: Uuid,
     other: Uuid,
     account: Uuid,
@@ -58,7 +58,7 @@ impl Audited {
             json!({"register": {"login": "worker", "display_name": "A worker", "kind": "service"}});
         let register: AccountCommand = serde_json::from_value(register).expect("a command");
         clinic.ledger.execute::<Account>(account, register, &context()).await.expect("an account");
-        Audited { clinic, auditor, _folder: folder, patient, other, account }
+        Audited { clinic, auditor, folder, patient, other, account }
     }
 
     async fn verdict_with(&self, keys: Option<&Keys>) -> DatabaseReport {
@@ -105,8 +105,11 @@ impl Audited {
     }
 }
 
+/// Position, kind and object.
+type Named = (Option<u64>, String, String);
+
 /// What was found beside the log, by what was compared: position, kind and object of each.
-fn beside(report: &DatabaseReport) -> BTreeMap<&'static str, Vec<(Option<u64>, String, String)>> {
+fn beside(report: &DatabaseReport) -> BTreeMap<&'static str, Vec<Named>> {
     let mut found = BTreeMap::new();
     for comparison in &report.beside {
         let findings = comparison.findings.iter().filter(|found| !found.object.contains("kept"));
@@ -136,7 +139,7 @@ async fn what_nobody_touched_is_sound(_: PgPoolOptions, options: PgConnectOption
 
     let operator = || Context::new(Actor::bootstrap(), PurposeOfUse::Sysadmin);
     let old = ledger.signing_keys().await.expect("the keys")[0].kid.clone();
-    KeyFolder::new(audited._folder.path()).add(SecretName::EventSigning).expect("added");
+    KeyFolder::new(audited.folder.path()).add(SecretName::EventSigning).expect("added");
     ledger.activate_key(&operator()).await.expect("activated");
     audited.clinic.register("B-1").await;
     ledger.retire_key(&old, RetirementReason::Superseded, &operator()).await.expect("retired");
@@ -287,4 +290,72 @@ async fn checkpoints_head_and_rows_beyond_it_are_named(
     audited.attack("UPDATE ledger_head SET epoch = epoch + 7").await;
     let report = audited.verdict().await;
     assert!(report.log.is_sound() && beside(&report).is_empty(), "{:?}", report.log.findings);
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn an_audit_while_the_ledger_is_written_to_is_of_one_moment(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let audited = Audited::open(options).await;
+    let writing = async {
+        for number in 0..40 {
+            let id = audited.clinic.register(&format!("W-{number}")).await;
+            if number % 8 == 0 {
+                let erased =
+                    audited.clinic.ledger.execute::<Custody>(id, erase(), &officer()).await;
+                erased.expect("erased");
+            }
+        }
+    };
+    let auditing = async {
+        let mut sizes = Vec::new();
+        for _ in 0..8 {
+            sizes.push(audited.assert_sound().await.log.events);
+        }
+        sizes
+    };
+    let ((), sizes) = tokio::join!(writing, auditing);
+    assert!(sizes.is_sorted() && sizes[0] < sizes[7], "it was written to meanwhile: {sizes:?}");
+    audited.assert_sound().await;
+}
+
+/// Settings that would have the auditor's sessions read other tables are undone by them, and named.
+#[sqlx::test(migrations = "../migrations")]
+async fn other_tables_are_not_read_in_the_place_of_the_logs(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let database = options.get_database().expect("a name").to_owned();
+    let audited = Audited::open(options).await;
+    // Sound copies, which an auditor would be shown while the true tables are changed.
+    let copies = KEPT.map(|table| format!("CREATE TABLE kept.{table} AS TABLE public.{table};"));
+    let shown = format!(
+        "CREATE SCHEMA kept; {} GRANT USAGE ON SCHEMA kept TO PUBLIC; GRANT SELECT ON ALL TABLES IN SCHEMA kept TO PUBLIC;
+         ALTER DATABASE \"{database}\" SET search_path = kept, public;
+         UPDATE public.events SET payload = 'x' WHERE position = 2",
+        copies.concat()
+    );
+    audited.attack(&shown).await;
+    let report = audited.verdict().await;
+    let first = report.log.first_damage().expect("seen");
+    assert_eq!((first.position, first.kind), (2, FindingKind::Payload));
+    let objects = &beside(&report)["objects of the database"];
+    let setting = (None, "foreign".to_owned(), "setting this database any role".to_owned());
+    assert!(objects.contains(&setting), "{objects:?}");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_a_login_may_not_read_is_said_to_be_left_out(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let audited = Audited::open(options).await;
+    let Clinic { pool, keys, .. } = &audited.clinic;
+    let trust = Trust::any_of(ORIGIN, keys.verifiers(ORIGIN).expect("keys"));
+    let options = Options { threads: 1, ..Options::default() };
+    let report = verify(pool, &trust, options, Some(keys), |_| ()).await.expect("readable");
+    assert!(report.is_sound(), "{:?}", beside(&report));
+    let left_out: Vec<_> = report.beside.iter().filter_map(Comparison::left_out).collect();
+    assert_eq!(left_out, ["rows set aside (this login may not read them)"]);
 }
