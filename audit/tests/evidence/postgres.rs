@@ -222,7 +222,7 @@ async fn one_bit_in_any_column_is_named(pool: PgPool) {
         (
             "UPDATE checkpoints SET size = 5 WHERE size = 4",
             "UPDATE checkpoints SET size = 4 WHERE size = 5",
-            2,
+            3,
         ),
     ] {
         let report = tampered(&pool, sql, undo).await;
