@@ -104,7 +104,7 @@ impl Earlier {
                     match Seen::parse(&format!("that {object} cosigned"), note.as_bytes()) {
                         Ok(cosigned) => seen.push(cosigned),
                         Err(error) => {
-                            comparison.push(None, "unreadable", object, error.to_string())
+                            comparison.push(None, "unreadable", object, error.to_string());
                         }
                     }
                 }
