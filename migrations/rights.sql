@@ -119,10 +119,13 @@ GRANT EXECUTE ON FUNCTION
 -- compares it with its commitment. Without that key they tell nothing.
 GRANT USAGE ON SCHEMA keyring TO ledger_serve, ledger_worker, ledger_auditor;
 GRANT SELECT ON keyring.data_keys TO ledger_serve, ledger_worker, ledger_auditor;
-GRANT EXECUTE ON FUNCTION destroy_keys_again(), hold_data_key(uuid) TO ledger_serve, ledger_worker;
+GRANT EXECUTE ON FUNCTION destroy_keys_again(uuid[]), hold_data_key(uuid),
+    bind_data_keys(uuid[], text[], bytea[], text[], bytea[])
+    TO ledger_serve, ledger_worker;
 -- The worker makes, destroys and wraps none.
 GRANT EXECUTE ON FUNCTION
-    insert_data_keys(uuid[], uuid[], text[], bytea[]), destroy_data_key(uuid), rewrap_data_keys(uuid[], bytea[], text, bytea[])
+    insert_data_keys(uuid[], uuid[], text[], smallint[], text[], bytea[]), destroy_data_key(uuid),
+    rewrap_data_keys(uuid[], bytea[], text, bytea[])
     TO ledger_serve;
 
 -- --- Snapshots -------------------------------------------------------------------------------------------------------

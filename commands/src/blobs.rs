@@ -244,7 +244,11 @@ mod tests {
     use super::*;
 
     fn key(n: u8) -> SubjectKey {
-        SubjectKey { id: Uuid::from_u128(n.into()), key: DataKey::from_bytes([n; 32]) }
+        SubjectKey {
+            id: Uuid::from_u128(n.into()),
+            kind: audit::seal::SubjectKind::Patient,
+            key: DataKey::from_bytes([n; 32]),
+        }
     }
 
     fn store() -> (tempfile::TempDir, Blobs) {

@@ -1,113 +1,215 @@
 //! The data key of each subject: found, or made together with the subject's first event.
+//!
+//! A key opens only for the log, the kind of subject, the subject and the id that its wrap is bound to. That a subject is
+//! erased, the log alone says: a row that is gone or empty says nothing, but that the key is missing.
+//!
+//! * `bind`: wraps of before, bound once the log has proved whose they are;
+//! * [`compare`]: the table of keys against the log.
+
+mod bind;
+mod compare;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use audit::seal::{DataKey, KeyWrap, Wrapped};
-use sqlx::{PgPool, Row};
+use audit::postgres::LogWatch;
+use audit::seal::{Binding, DataKey, KeyWrap, SubjectKind, WRAP_VERSION, Wrapped};
+use cqrs_es::Aggregate as _;
+use domain::{Account, Patient};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::cache::Cache;
 use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
 use crate::random;
-use crate::sequencer::NewKey;
+use crate::sequencer::{NewKey, destroy_again_of};
+
+pub(crate) use bind::bind;
+pub use compare::{KeyDifference, KeyFinding, KeysReport, compare};
 
 /// How many unwrapped keys are kept in memory, halved.
 const CACHED_HALF: usize = 8_192;
+
+/// The kinds of streams that begin a subject of their own. An id is that of one kind of subject only.
+pub(crate) const SUBJECTS: [&str; 2] = [Patient::TYPE, Account::TYPE];
 
 /// A data key with its id.
 #[derive(Clone)]
 pub struct SubjectKey {
     /// As a statement names it.
     pub id: Uuid,
+    /// What kind of subject it belongs to.
+    pub kind: SubjectKind,
     /// The key itself.
     pub key: DataKey,
+}
+
+impl SubjectKey {
+    /// The key, if its subject is of the kind that is asked for.
+    pub(crate) fn of_kind(self, kind: SubjectKind) -> Result<SubjectKey, CommandError> {
+        if self.kind == kind { Ok(self) } else { Err(CommandError::id_taken()) }
+    }
 }
 
 pub(crate) struct DataKeys {
     pool: PgPool,
     wrap: Arc<dyn KeyWrap>,
+    watch: LogWatch,
     cached: Cache<Uuid, SubjectKey>,
     /// Whose keys are known to be destroyed.
     erased: Mutex<HashSet<Uuid>>,
 }
 
+/// A row, nothing of which is believed yet.
+struct Stored {
+    key_id: Uuid,
+    subject: Uuid,
+    kind: String,
+    version: i16,
+    kek_id: String,
+    wrapped: Option<Vec<u8>>,
+    /// Whether a row of the log says that the subject is erased.
+    is_said_erased: bool,
+}
+
+/// The columns of [`Stored`], of the table `k`.
+const STORED: &str = "k.key_id, k.subject, k.kind, k.wrap_version, k.kek_id, k.wrapped,
+    EXISTS (SELECT FROM events e WHERE e.aggregate_type = 'custody' AND e.aggregate_id = k.subject
+                AND e.event_type = 'SubjectErased')";
+
+impl Stored {
+    fn read(row: &PgRow) -> Result<Stored, sqlx::Error> {
+        Ok(Stored {
+            key_id: row.try_get(0)?,
+            subject: row.try_get(1)?,
+            kind: row.try_get(2)?,
+            version: row.try_get(3)?,
+            kek_id: row.try_get(4)?,
+            wrapped: row.try_get(5)?,
+            is_said_erased: row.try_get(6)?,
+        })
+    }
+}
+
 impl DataKeys {
-    pub(crate) fn new(pool: PgPool, wrap: Arc<dyn KeyWrap>) -> DataKeys {
-        DataKeys { pool, wrap, cached: Cache::new(CACHED_HALF), erased: Mutex::default() }
+    pub(crate) fn new(pool: PgPool, wrap: Arc<dyn KeyWrap>, watch: LogWatch) -> DataKeys {
+        DataKeys { pool, wrap, watch, cached: Cache::new(CACHED_HALF), erased: Mutex::default() }
     }
 
-    /// The key of a subject; none if the subject is not known.
-    pub(crate) async fn get(&self, subject: Uuid) -> Result<Option<SubjectKey>, CommandError> {
-        if let Some(key) = self.cached.get(&subject) {
-            return Ok(Some(key));
+    /// The key of a subject of this kind; none if the subject is not known.
+    pub(crate) async fn get(
+        &self,
+        subject: Uuid,
+        kind: SubjectKind,
+    ) -> Result<Option<SubjectKey>, CommandError> {
+        if let Some(key) = self.cached(subject) {
+            return key.of_kind(kind).map(Some);
         }
         failpoint!("data-key.before");
-        let row =
-            sqlx::query("SELECT key_id, wrapped, kek_id FROM keyring.data_keys WHERE subject = $1")
-                .bind(subject)
-                .fetch_optional(&self.pool)
-                .await?;
+        let mut connection = self.pool.acquire().await?;
+        let sql = format!("SELECT {STORED} FROM keyring.data_keys k WHERE k.subject = $1");
+        let row = sqlx::query(&sql).bind(subject).fetch_optional(&mut *connection).await?;
         failpoint!("data-key.after");
-        let Some(row) = row else { return Ok(None) };
-        let wrapped: Option<&[u8]> = row.try_get(1)?;
-        let wrapped = wrapped.ok_or(CommandError::Erased)?;
-        self.unwrap(subject, row.try_get(0)?, row.try_get(2)?, wrapped).map(Some)
+        let stored = row.as_ref().map(Stored::read).transpose()?;
+        let Some(stored) = stored else { return self.without_row(&mut connection, subject).await };
+        if (stored.is_said_erased || stored.wrapped.is_none() || self.is_erased(subject))
+            && self.watch.is_erased(&mut connection, subject).await?
+        {
+            if stored.wrapped.is_some() {
+                // Only the transaction that erases may leave it empty; this one was put back.
+                destroy_again_of(&mut connection, &[subject]).await?;
+            }
+            return Err(CommandError::Erased);
+        }
+        drop(connection);
+        if stored.wrapped.is_none() {
+            return Err(Unavailable::KeyMissing { subject }.into());
+        }
+        self.unwrap(&stored)?.of_kind(kind).map(Some)
+    }
+
+    /// What it means that there is no row: nobody is there, unless the log knows the subject.
+    async fn without_row(
+        &self,
+        connection: &mut PgConnection,
+        subject: Uuid,
+    ) -> Result<Option<SubjectKey>, CommandError> {
+        if self.watch.is_erased(connection, subject).await? {
+            return Err(CommandError::Erased);
+        }
+        let is_seen = SUBJECTS.iter().any(|kind| self.watch.stream_seen(kind, subject).is_some());
+        let reader = self.watch.reader();
+        if is_seen || !reader.firsts(connection, &SUBJECTS, &[subject]).await?.is_empty() {
+            return Err(Unavailable::KeyMissing { subject }.into());
+        }
+        Ok(None)
     }
 
     /// The key of a subject, if it is in memory.
     pub(crate) fn cached(&self, subject: Uuid) -> Option<SubjectKey> {
-        self.cached.get(&subject)
+        self.cached.get(&subject).filter(|_| !self.watch.is_known_erased(subject))
     }
 
-    /// Reads the keys of many subjects in one query; which of them are missing shows later.
+    /// Reads the keys of many patients in one query; which of them are missing or do not open shows later.
     pub(crate) async fn prefetch(&self, subjects: &[Uuid]) -> Result<(), CommandError> {
         let missing: Vec<Uuid> =
-            subjects.iter().copied().filter(|subject| self.cached.get(subject).is_none()).collect();
+            subjects.iter().copied().filter(|subject| self.cached(*subject).is_none()).collect();
         if missing.len() < 2 {
             return Ok(());
         }
         failpoint!("prefetch.before");
-        let rows = sqlx::query(
-            "SELECT key_id, wrapped, kek_id, subject FROM keyring.data_keys
-              WHERE subject = ANY($1) AND wrapped IS NOT NULL",
-        )
-        .bind(missing)
-        .fetch_all(&self.pool)
-        .await?;
+        let sql = format!(
+            "SELECT {STORED} FROM keyring.data_keys k WHERE k.subject = ANY($1) AND k.wrapped IS NOT NULL"
+        );
+        let rows = sqlx::query(&sql).bind(missing).fetch_all(&self.pool).await?;
         failpoint!("prefetch.after");
         for row in &rows {
-            self.unwrap(row.try_get(3)?, row.try_get(0)?, row.try_get(2)?, row.try_get(1)?)?;
+            let stored = Stored::read(row)?;
+            if !stored.is_said_erased && !self.watch.is_known_erased(stored.subject) {
+                // What does not open is asked for again, and refused then, by whoever needs it.
+                let _ = self.unwrap(&stored);
+            }
         }
         Ok(())
     }
 
-    fn unwrap(
-        &self,
-        subject: Uuid,
-        id: Uuid,
-        kek_id: &str,
-        wrapped: &[u8],
-    ) -> Result<SubjectKey, CommandError> {
-        let key = self
-            .wrap
-            .unwrap(kek_id, id, wrapped)
-            .map_err(|error| Unavailable::Keys(Box::new(error)))?;
-        let key = SubjectKey { id, key };
-        self.remember(subject, key.clone());
+    /// Opens a row for the place it stands in, and for no other.
+    fn unwrap(&self, stored: &Stored) -> Result<SubjectKey, CommandError> {
+        let Stored { key_id, subject, kind, version, kek_id, wrapped, .. } = stored;
+        let failed = |why: Box<dyn std::error::Error + Send + Sync>| Unavailable::Keys(why);
+        if *version != WRAP_VERSION {
+            let why = format!("the data key {key_id} is not bound to its subject");
+            return Err(failed(why.into()).into());
+        }
+        let kind = SubjectKind::parse(kind)
+            .ok_or_else(|| failed(format!("the data key {key_id} has no known kind").into()))?;
+        let origin = self.watch.reader().origin();
+        let binding = Binding { origin, kind, subject: *subject, key_id: *key_id };
+        let wrapped = wrapped.as_deref().unwrap_or_default();
+        let key =
+            self.wrap.unwrap(kek_id, &binding, wrapped).map_err(|error| failed(error.into()))?;
+        let key = SubjectKey { id: *key_id, kind, key };
+        self.remember(*subject, key.clone());
         Ok(key)
     }
 
     /// A new key, to be stored by the append that first uses it.
-    pub(crate) fn create(&self, subject: Uuid) -> Result<(SubjectKey, NewKey), CommandError> {
+    pub(crate) fn create(
+        &self,
+        subject: Uuid,
+        kind: SubjectKind,
+    ) -> Result<(SubjectKey, NewKey), CommandError> {
         let id = Uuid::new_v8(random::bytes());
         let key = DataKey::from_bytes(random::bytes());
+        let binding = Binding { origin: self.watch.reader().origin(), kind, subject, key_id: id };
         let Wrapped { kek_id, bytes } = self
             .wrap
-            .wrap(id, random::bytes(), &key)
+            .wrap(&binding, random::bytes(), &key)
             .map_err(|error| Unavailable::Keys(Box::new(error)))?;
-        Ok((SubjectKey { id, key }, NewKey { key_id: id, subject, kek_id, wrapped: bytes }))
+        let new = NewKey { key_id: id, subject, kind, kek_id, wrapped: bytes };
+        Ok((SubjectKey { id, kind, key }, new))
     }
 
     /// Remembers a key whose append is durable. One that was read while it was being destroyed is not kept.

@@ -96,10 +96,21 @@ impl CommandError {
             CommandError::Unavailable(Unavailable::CommandDamaged) => "command-damaged",
             CommandError::Unavailable(Unavailable::ClockAhead { .. }) => "clock-ahead",
             CommandError::Unavailable(Unavailable::ClockBehind { .. }) => "clock-behind",
+            CommandError::Unavailable(Unavailable::KeyMissing { .. }) => "key-missing",
             CommandError::Unavailable(Unavailable::LogDamaged(_)) => "log-damaged",
             CommandError::Unavailable(Unavailable::LogUnread { .. }) => "log-unread",
             CommandError::Unavailable(_) => "unavailable",
             CommandError::Damaged(_) => "log-damaged",
+        }
+    }
+
+    /// An id that somebody else has, of another kind.
+    pub(crate) fn id_taken() -> CommandError {
+        CommandError::Refused {
+            code: "id-taken",
+            field: None,
+            detail: "something of another kind is registered under this id: take another"
+                .to_owned(),
         }
     }
 
@@ -172,6 +183,16 @@ pub enum Unavailable {
     /// The data keys cannot be read or made.
     #[error("the data keys are not available")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The data key of a subject is gone, and the log does not say that the subject is erased: somebody else has removed it.
+    /// Nothing was done.
+    #[error(
+        "the data key of {subject} is gone, and the log does not erase that record: restore the schema `keyring` from the \
+         backup (docs/operations.md, \"A data key is missing\")"
+    )]
+    KeyMissing {
+        /// Whose key.
+        subject: Uuid,
+    },
     /// What is stored of the claims it needs is not what was granted, so nobody can tell what is free. Nothing was done.
     #[error("the stored claims are not those that were granted: run `ledger claims rebuild`")]
     ClaimsDamaged,

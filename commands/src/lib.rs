@@ -5,6 +5,7 @@
 //! * `snapshots`: states of long streams, a cache beside the log; `watch`: drives the watch over the log;
 //! * `sequencer`: the one task that appends, many commands to a transaction;
 //! * [`claims`]: what is taken and what is free, proved by tags in sealed buckets;
+//! * [`data_keys`]: the key of each subject, bound to it, and compared with the log;
 //! * [`recorded`]: which commands were done, by actor and under tags;
 //! * [`audit`]: everything that decides, compared with the signed log in one moment of the database;
 //! * [`checkpoints`]: the last published checkpoint, kept outside the database;
@@ -21,7 +22,7 @@ pub mod claims;
 pub mod clock;
 pub mod config;
 pub mod context;
-mod data_keys;
+pub mod data_keys;
 pub mod database;
 pub mod error;
 pub mod failpoints;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use audit::checkpoint::Checkpoint;
 use audit::merkle::verify_consistency;
 use audit::note::is_key_name;
-use audit::postgres::{DatabaseError, StoredKeyring, keyring};
+use audit::postgres::{DatabaseError, LogReader, ReadError, StoredKeyring, keyring};
 use audit::statement::Actor;
 use audit::system::{self, SystemContext};
 use sqlx::{PgConnection, PgPool, Row};
@@ -16,6 +16,7 @@ use crate::checkpoints::CheckpointFolder;
 use crate::claims::{ClaimTags, ClaimsState, damaged, rebuild};
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
+use crate::data_keys::bind;
 use crate::error::OpenError;
 use crate::keys::Keys;
 use crate::random;
@@ -26,6 +27,7 @@ use crate::sequencer::{
     advance, destroy_again, set_aside, unsigned,
 };
 use crate::signing::{Signing, SigningKey};
+use crate::streams::log_policy;
 
 /// A log that is as it should be, and what it takes to append to it.
 pub(crate) struct Opened {
@@ -67,10 +69,8 @@ pub(crate) async fn open(
     not_behind(unsigned(size), kept.as_ref(), config)?;
     set_strays_aside(&mut connection, &origin, keys).await?;
     // Before anything is read: keys restored from an old backup must not bring an erased record back.
-    let destroyed = destroy_again(&mut connection).await?;
-    if destroyed > 0 {
-        tracing::warn!(destroyed, "data keys of erased records were there again: destroyed again");
-    }
+    let reader = LogReader::new(&origin, log_policy());
+    proved(destroy_again(&mut connection, &reader).await, "erased records")?;
     let (published, keyring) = check(&mut connection, &origin).await?;
     not_behind(published.size, kept.as_ref(), config)?;
     if let Some(kept) = kept
@@ -88,6 +88,8 @@ pub(crate) async fn open(
         return Err(OpenError::ForeignKey(reason.into()));
     }
     drop(connection);
+    // Before the claims: to make them again, keys of before must open.
+    proved(bind(pool, &reader, &*keys.key_wrap()).await, "data keys of before")?;
     let claims = claims(pool, keys, &origin).await?;
     let sealer = Sealer { origin, signing: Arc::new(signing) };
     Ok(Opened { sealer, keyring, published, folder, claims })
@@ -132,6 +134,19 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What is damaged the watch names, and nothing is decided on it; it does not keep the log from opening.
+fn proved<T>(outcome: Result<T, ReadError>, what: &'static str) -> Result<(), OpenError> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(ReadError::Sqlx(error)) => Err(error.into()),
+        Err(error) => {
+            let error = chain(&error);
+            tracing::error!(error, what, "the log does not prove what is known of these");
+            Ok(())
+        }
+    }
 }
 
 /// Rows beyond the head belong to nobody's append, and would keep the log from opening for good.

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use audit::mac::MacKey;
-use audit::seal::{MAX_SNAPSHOT, SnapshotIdentity, open_snapshot, seal_snapshot};
+use audit::seal::{MAX_SNAPSHOT, SnapshotIdentity, SubjectKind, open_snapshot, seal_snapshot};
 use domain::Stream;
 use serde_json::Value;
 use sqlx::{PgPool, Row};
@@ -129,7 +129,7 @@ impl Snapshots {
         if !is_tagged(&self.mac, &identity, (subject, key_id), leaf, sealed, mac) {
             return Err(SnapshotError::Forged);
         }
-        let key = self.keys.get(subject).await;
+        let key = self.keys.get(subject, SubjectKind::of_stream(A::TYPE)).await;
         let key = key.map_err(|error| SnapshotError::Key(Box::new(error)))?;
         let key = key.filter(|key| key.id == key_id).ok_or(SnapshotError::OtherKey)?;
         let opened = zeroize::Zeroizing::new(open_snapshot(&key.key, &identity, sealed)?);
@@ -202,7 +202,7 @@ impl Snapshots {
         let event_id: Uuid = row.try_get(0)?;
         let leaf: &[u8] = row.try_get(1)?;
         let subject = state.subject(id).ok_or(SnapshotError::OtherSubject)?;
-        let key = self.keys.get(subject).await;
+        let key = self.keys.get(subject, SubjectKind::of_stream(A::TYPE)).await;
         let key = key.map_err(|error| SnapshotError::Key(Box::new(error)))?;
         let key = key.ok_or(SnapshotError::OtherKey)?;
         let identity = self.identity::<A>(id, event_id, version);

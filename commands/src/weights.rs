@@ -165,7 +165,11 @@ mod tests {
     async fn neither_sweep_nor_purge_of_captures_reaches_the_weights() {
         let (_folder, blobs, weights) = stores();
         let digest = weights.put(Bytes::from_static(b"weights")).await.expect("stored");
-        let key = SubjectKey { id: Uuid::from_u128(1), key: DataKey::from_bytes([1; 32]) };
+        let key = SubjectKey {
+            id: Uuid::from_u128(1),
+            kind: audit::seal::SubjectKind::Patient,
+            key: DataKey::from_bytes([1; 32]),
+        };
         blobs.put(&key, b"capture").await.expect("stored");
         let later = Timestamp::now() + SignedDuration::from_hours(48);
         let unnamed = blobs.unnamed(&HashSet::new(), later, SignedDuration::ZERO).await;

@@ -130,8 +130,8 @@ impl Bench {
             for row in &rows {
                 let statement = Statement::parse(&row.statement)?;
                 let said = &statement.payload;
-                if let (Some(key_id), Some(commitment)) = (said.key_id, said.commitment) {
-                    let key = keys.get(key_id).await?;
+                if let (Some(key), Some(commitment)) = (keys.of(&statement).await?, said.commitment)
+                {
                     let identity = EventIdentity::of(&statement);
                     let plain = open_payload(&key, &identity, &row.payload, &commitment.0)?;
                     let Statement { stream_type, event_type, event_version, .. } = &statement;

@@ -399,10 +399,10 @@ impl EventLog {
         };
         // The reader takes a payload for sealed exactly if the statement names a subject.
         let said = &statement.payload;
-        let (Some(key_id), Some(commitment)) = (said.key_id, said.commitment) else {
+        let (Some(_), Some(commitment)) = (said.key_id, said.commitment) else {
             return stored(proved.payload()).map(Some);
         };
-        let Some(key) = self.key(position, key_id).await? else {
+        let Some(key) = self.key(position, statement).await? else {
             // Only the log says who was erased. Then the event remains, what it said does not.
             let erased = match statement.subject {
                 Some(subject) => self.erasure_of(subject).await?,
@@ -420,9 +420,13 @@ impl EventLog {
         stored(&plain).map(Some)
     }
 
-    async fn key(&self, position: u64, key_id: Uuid) -> Result<Option<Arc<DataKey>>, EventError> {
-        match self.keys.get(key_id).await {
-            Ok(key) => Ok(Some(key)),
+    async fn key(
+        &self,
+        position: u64,
+        statement: &Statement,
+    ) -> Result<Option<Arc<DataKey>>, EventError> {
+        match self.keys.of(statement).await {
+            Ok(key) => Ok(key),
             Err(DataKeyError::Destroyed { .. } | DataKeyError::Unknown { .. }) => Ok(None),
             Err(source) => Err(EventError::Key { position, source }),
         }

@@ -110,16 +110,13 @@ impl Backup {
         let (mut opened, mut lost) = (0, 0);
         for (statement, payload) in &self.events {
             let statement = Statement::parse(statement).expect("a statement");
-            let (Some(key_id), Some(commitment)) =
-                (statement.payload.key_id, statement.payload.commitment)
-            else {
-                continue;
-            };
+            let Some(commitment) = statement.payload.commitment else { continue };
             if statement.subject != Some(subject) {
                 continue;
             }
-            match keys.get(key_id).await {
+            match keys.of(&statement).await {
                 Ok(key) => {
+                    let key = key.expect("it is sealed");
                     let identity = EventIdentity::of(&statement);
                     let plain = open_payload(&key, &identity, payload, &commitment.0);
                     plain.expect("the payload opens");

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::seal::{DataKey, KeyWrap, SealError, Wrapped};
+use crate::seal::{Binding, DataKey, KeyWrap, SealError, SubjectKind, WRAP_VERSION, Wrapped};
+use crate::statement::Statement;
 
 /// Unwrapped keys kept in memory at most.
 const MAX_CACHED: usize = 8192;
@@ -30,6 +31,12 @@ pub enum DataKeyError {
         /// Which key.
         key_id: Uuid,
     },
+    /// The row belongs to another subject, or to one of another kind, than the statement names.
+    #[error("the data key {key_id} is kept for another subject")]
+    OtherSubject {
+        /// Which key.
+        key_id: Uuid,
+    },
     /// It does not unwrap.
     #[error("the data key {key_id} does not unwrap")]
     Unwrap {
@@ -41,21 +48,21 @@ pub enum DataKeyError {
     },
 }
 
-#[derive(Default)]
-struct Cache {
-    keys: HashMap<Uuid, Arc<DataKey>>,
-    subjects: HashMap<Uuid, Uuid>,
-}
-
-/// The data keys of a ledger. Cheap to clone; clones share the cache.
+/// The data keys of a ledger, by id, each with its subject. Cheap to clone; clones share the cache.
 #[derive(Clone)]
 pub struct DataKeys {
     pool: PgPool,
     kek: Arc<dyn KeyWrap>,
-    cache: Arc<Mutex<Cache>>,
+    cache: Arc<Mutex<HashMap<Uuid, Cached>>>,
 }
 
-type KeyRow = (Uuid, Uuid, String, Option<Vec<u8>>);
+#[derive(Clone)]
+struct Cached {
+    origin: String,
+    kind: SubjectKind,
+    subject: Uuid,
+    key: Arc<DataKey>,
+}
 
 impl DataKeys {
     /// Keys read through a pool and unwrapped by a key-encryption key.
@@ -64,103 +71,103 @@ impl DataKeys {
         Self { pool, kek, cache: Arc::default() }
     }
 
-    /// The key of this id.
-    pub async fn get(&self, key_id: Uuid) -> Result<Arc<DataKey>, DataKeyError> {
-        if let Some(key) = self.with_cache(|cache| cache.keys.get(&key_id).cloned()) {
-            return Ok(key);
+    /// The key that seals a statement's payload; `None` if the statement names none. It opens only for the log, the
+    /// subject and the kind of subject that the statement names.
+    pub async fn of(&self, statement: &Statement) -> Result<Option<Arc<DataKey>>, DataKeyError> {
+        let (Some(key_id), Some(subject)) = (statement.payload.key_id, statement.subject) else {
+            return Ok(None);
+        };
+        let kind = SubjectKind::of_stream(&statement.stream_type);
+        self.get(&Binding { origin: &statement.origin, kind, subject, key_id }).await.map(Some)
+    }
+
+    /// The key that is bound like this.
+    pub async fn get(&self, binding: &Binding<'_>) -> Result<Arc<DataKey>, DataKeyError> {
+        let Binding { origin, kind, subject, key_id } = *binding;
+        if let Some(cached) = self.with_cache(|cache| cache.get(&key_id).cloned()) {
+            let same = cached.origin == origin && (cached.kind, cached.subject) == (kind, subject);
+            return if same { Ok(cached.key) } else { Err(DataKeyError::OtherSubject { key_id }) };
         }
-        let row: Option<KeyRow> = sqlx::query_as(
-            "SELECT key_id, subject, kek_id, wrapped FROM keyring.data_keys WHERE key_id = $1",
+        let row: Option<(Uuid, String, i16, String, Option<Vec<u8>>)> = sqlx::query_as(
+            "SELECT subject, kind, wrap_version, kek_id, wrapped FROM keyring.data_keys
+              WHERE key_id = $1",
         )
         .bind(key_id)
         .fetch_optional(&self.pool)
         .await?;
-        self.unwrap(row.ok_or(DataKeyError::Unknown { key_id })?).map(|(_, key)| key)
-    }
-
-    /// The key of a subject with its id; `None` where the subject has none yet.
-    pub async fn of_subject(
-        &self,
-        subject: Uuid,
-    ) -> Result<Option<(Uuid, Arc<DataKey>)>, DataKeyError> {
-        let cached = self.with_cache(|cache| {
-            let key_id = cache.subjects.get(&subject)?;
-            Some((*key_id, cache.keys.get(key_id)?.clone()))
-        });
-        if cached.is_some() {
-            return Ok(cached);
+        let (of, kind_of, version, kek_id, wrapped) =
+            row.ok_or(DataKeyError::Unknown { key_id })?;
+        if of != subject || kind_of != kind.as_str() {
+            return Err(DataKeyError::OtherSubject { key_id });
         }
-        let row: Option<KeyRow> = sqlx::query_as(
-            "SELECT key_id, subject, kek_id, wrapped FROM keyring.data_keys WHERE subject = $1",
-        )
-        .bind(subject)
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(|row| self.unwrap(row)).transpose()
+        let wrapped = wrapped.ok_or(DataKeyError::Destroyed { key_id })?;
+        // Of before a ledger has bound it: the statement, which names subject and key, is the proof.
+        let unwrapped = if version == 1 {
+            self.kek.unwrap_v1(&kek_id, key_id, &wrapped)
+        } else {
+            self.kek.unwrap(&kek_id, binding, &wrapped)
+        };
+        let key = Arc::new(unwrapped.map_err(|source| DataKeyError::Unwrap { key_id, source })?);
+        self.remember(binding, &key);
+        Ok(key)
     }
 
     /// Wraps and stores a subject's first key. Id, nonce and key are fresh random bytes. Where
-    /// two callers race, both get the key that was stored first.
+    /// two callers race, both get the id of the key that was stored first.
     pub async fn wrap_new(
         &self,
-        subject: Uuid,
-        key_id: Uuid,
+        binding: &Binding<'_>,
         nonce: [u8; 12],
         key: DataKey,
     ) -> Result<(Uuid, Arc<DataKey>), DataKeyError> {
+        let Binding { kind, subject, key_id, .. } = *binding;
         let Wrapped { kek_id, bytes } = self
             .kek
-            .wrap(key_id, nonce, &key)
+            .wrap(binding, nonce, &key)
             .map_err(|source| DataKeyError::Unwrap { key_id, source })?;
         let stored = sqlx::query(
-            "INSERT INTO keyring.data_keys (key_id, subject, kek_id, wrapped) \
-             VALUES ($1, $2, $3, $4) ON CONFLICT (subject) DO NOTHING",
+            "INSERT INTO keyring.data_keys (key_id, subject, kind, wrap_version, kek_id, wrapped) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (subject) DO NOTHING",
         )
         .bind(key_id)
         .bind(subject)
+        .bind(kind.as_str())
+        .bind(WRAP_VERSION)
         .bind(kek_id)
         .bind(bytes)
         .execute(&self.pool)
         .await?;
         if stored.rows_affected() == 1 {
             let key = Arc::new(key);
-            self.remember(key_id, subject, &key);
+            self.remember(binding, &key);
             return Ok((key_id, key));
         }
-        self.of_subject(subject).await?.ok_or(DataKeyError::Unknown { key_id })
+        let first: Uuid =
+            sqlx::query_scalar("SELECT key_id FROM keyring.data_keys WHERE subject = $1")
+                .bind(subject)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok((first, self.get(&Binding { key_id: first, ..*binding }).await?))
     }
 
-    /// Drops a subject's key from memory, once it has been destroyed in the table.
+    /// Drops a subject's keys from memory, once they have been destroyed in the table.
     pub fn forget(&self, subject: Uuid) {
+        self.with_cache(|cache| cache.retain(|_, cached| cached.subject != subject));
+    }
+
+    fn remember(&self, binding: &Binding<'_>, key: &Arc<DataKey>) {
+        let Binding { origin, kind, subject, key_id } = *binding;
         self.with_cache(|cache| {
-            if let Some(key_id) = cache.subjects.remove(&subject) {
-                cache.keys.remove(&key_id);
+            if cache.len() >= MAX_CACHED {
+                cache.clear();
             }
+            let origin = origin.to_owned();
+            cache.insert(key_id, Cached { origin, kind, subject, key: Arc::clone(key) });
         });
     }
 
-    fn unwrap(&self, row: KeyRow) -> Result<(Uuid, Arc<DataKey>), DataKeyError> {
-        let (key_id, subject, kek_id, wrapped) = row;
-        let wrapped = wrapped.ok_or(DataKeyError::Destroyed { key_id })?;
-        let unwrapped = self.kek.unwrap(&kek_id, key_id, &wrapped);
-        let key = Arc::new(unwrapped.map_err(|source| DataKeyError::Unwrap { key_id, source })?);
-        self.remember(key_id, subject, &key);
-        Ok((key_id, key))
-    }
-
-    fn remember(&self, key_id: Uuid, subject: Uuid, key: &Arc<DataKey>) {
-        self.with_cache(|cache| {
-            if cache.keys.len() >= MAX_CACHED {
-                cache.keys.clear();
-                cache.subjects.clear();
-            }
-            cache.keys.insert(key_id, Arc::clone(key));
-            cache.subjects.insert(subject, key_id);
-        });
-    }
-
-    /// A panic while the lock is held cannot leave the maps in a state that matters.
-    fn with_cache<R>(&self, work: impl FnOnce(&mut Cache) -> R) -> R {
+    /// A panic while the lock is held cannot leave the map in a state that matters.
+    fn with_cache<R>(&self, work: impl FnOnce(&mut HashMap<Uuid, Cached>) -> R) -> R {
         work(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -338,6 +338,45 @@ impl LogReader {
         Ok(self.check(connection, rows).await?.pop())
     }
 
+    /// The first events of these streams, those there are, by the id of the stream.
+    pub async fn firsts(
+        &self,
+        connection: &mut PgConnection,
+        types: &[&str],
+        ids: &[Uuid],
+    ) -> Result<Vec<VerifiedEvent>, ReadError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events WHERE aggregate_type = ANY($1) \
+             AND aggregate_id = ANY($2) AND sequence = 1"
+        );
+        let rows: Vec<LogRow> =
+            sqlx::query_as(&sql).bind(types).bind(ids).fetch_all(&mut *connection).await?;
+        self.check(connection, rows).await
+    }
+
+    /// Whom the log erases by an event at `from` or after it, below its head. Each of them is proved.
+    pub async fn erasures_from(
+        &self,
+        connection: &mut PgConnection,
+        from: u64,
+    ) -> Result<Vec<Uuid>, ReadError> {
+        let Some((stream_type, event_type)) = self.shared.policy.erasure else {
+            return Ok(Vec::new());
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND event_type = $2 \
+             AND position >= $3 AND position < (SELECT size FROM ledger_head) ORDER BY position"
+        );
+        let rows: Vec<LogRow> = sqlx::query_as(&sql)
+            .bind(stream_type)
+            .bind(event_type)
+            .bind(signed(from))
+            .fetch_all(&mut *connection)
+            .await?;
+        let events = self.check(connection, rows).await?;
+        Ok(events.iter().map(|event| event.statement.stream_id).collect())
+    }
+
     /// Proves rows, wherever they come from.
     pub async fn check(
         &self,

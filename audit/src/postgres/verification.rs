@@ -48,6 +48,8 @@ struct Audit {
     commands: u64,
     last: Option<jiff::Timestamp>,
     latest: Option<jiff::Timestamp>,
+    /// The data keys that are destroyed: the first event of each, and whose it is.
+    lost: HashMap<Uuid, (u64, Option<Uuid>)>,
 }
 
 /// Verifies everything that can be verified without the key-encryption key: the log, and every
@@ -99,6 +101,7 @@ pub async fn verify_snapshot(
         commands: 0,
         last: None,
         latest: None,
+        lost: HashMap::new(),
     };
     let mut next = 0;
     loop {
@@ -114,6 +117,7 @@ pub async fn verify_snapshot(
     }
     audit.compare_end(total);
     audit.report_missing_checkpoints(&missing);
+    audit.compare_lost();
     let run = audit.run.take();
     audit.compare_commands(connection, run.as_slice()).await?;
     audit.other_commands(connection, total).await?;
@@ -138,6 +142,22 @@ impl Audit {
             let detail =
                 format!("the checkpoint of size {size}, where an append ended, is missing");
             self.verifier.report(size.saturating_sub(1), FindingKind::Checkpoint, detail);
+        }
+    }
+
+    /// A key may be destroyed only if the log erases its subject, which it says after what the key has sealed.
+    fn compare_lost(&mut self) {
+        let lost = std::mem::take(&mut self.lost);
+        let mut lost: Vec<_> = lost
+            .into_iter()
+            .filter(|(_, (_, subject))| !subject.is_some_and(|one| self.verifier.is_erased(one)))
+            .collect();
+        lost.sort_by_key(|(_, (position, _))| *position);
+        for (key_id, (position, _)) in lost {
+            let detail = format!(
+                "the data key {key_id} was destroyed, and the log does not erase its subject"
+            );
+            self.verifier.report(position, FindingKind::Commitment, detail);
         }
     }
 
@@ -425,10 +445,14 @@ impl Audit {
         for (row, checked) in page.iter().zip(checked) {
             let Some(statement) = &checked.statement else { continue };
             let said = &statement.payload;
-            let (Some(key_id), Some(commitment)) = (said.key_id, said.commitment) else { continue };
-            let key = match keys.get(key_id).await {
-                Ok(key) => key,
-                Err(DataKeyError::Destroyed { .. }) => continue,
+            let Some(commitment) = said.commitment else { continue };
+            let key = match keys.of(statement).await {
+                Ok(Some(key)) => key,
+                Ok(None) => continue,
+                Err(DataKeyError::Destroyed { key_id }) => {
+                    self.lost.entry(key_id).or_insert((row.position, statement.subject));
+                    continue;
+                }
                 Err(DataKeyError::Sqlx(error)) => return Err(error.into()),
                 Err(error) => {
                     let detail = format!("the payload cannot be opened: {error}");

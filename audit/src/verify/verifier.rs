@@ -172,6 +172,12 @@ impl Verifier {
         self.take_finding(Finding { position, last: None, kind, detail: detail.into() });
     }
 
+    /// Whether the log, as far as it was taken in, erases a subject.
+    #[must_use]
+    pub fn is_erased(&self, subject: Uuid) -> bool {
+        self.custody.erased_at(subject).is_some()
+    }
+
     /// Reports damage somewhere from `position` to `last`, where it cannot be told more exactly.
     pub fn report_span(
         &mut self,

@@ -7,7 +7,7 @@ use audit::postgres::{
     self, DataKeyError, DataKeys, DatabaseError, consistency, export_database, inclusion,
     verify_database,
 };
-use audit::seal::LocalKeks;
+use audit::seal::{Binding, LocalKeks, SubjectKind};
 use audit::verify::{FindingKind, Options, Report};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -354,6 +354,12 @@ async fn proofs_tiles_and_export_come_from_the_tables(pool: PgPool) {
     assert!(report.expect("readable").is_sound());
 }
 
+/// What the key of a subject is bound to.
+fn bound(subject: u64) -> Binding<'static> {
+    let kind = SubjectKind::Patient;
+    Binding { origin: ORIGIN, kind, subject: id(2, subject), key_id: id(6, subject) }
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn data_keys_are_wrapped_cached_and_destroyed(pool: PgPool) {
     store(&pool, &world(30)).await;
@@ -361,13 +367,13 @@ async fn data_keys_are_wrapped_cached_and_destroyed(pool: PgPool) {
     let keys = DataKeys::new(pool.clone(), kek());
     for subject in 0..7u64 {
         let (key, nonce) = (data_key(subject), [subject as u8; 12]);
-        let (key_id, _) =
-            keys.wrap_new(id(2, subject), id(6, subject), nonce, key).await.expect("stored");
+        let (key_id, _) = keys.wrap_new(&bound(subject), nonce, key).await.expect("stored");
         assert_eq!(key_id, id(6, subject));
     }
     // The second of two racing callers gets the first one's key.
+    let second = Binding { key_id: id(6, 99), ..bound(1) };
     let (key_id, key) =
-        keys.wrap_new(id(2, 1), id(6, 99), [1; 12], data_key(50)).await.expect("the stored one");
+        keys.wrap_new(&second, [1; 12], data_key(50)).await.expect("the stored one");
     assert_eq!((key_id, key.expose()), (id(6, 1), data_key(1).expose()));
     let report = verify_database(&pool, &trust(), Options::default(), Some(&keys), |_| ()).await;
     let report = report.expect("readable");
@@ -376,13 +382,25 @@ async fn data_keys_are_wrapped_cached_and_destroyed(pool: PgPool) {
 
     let fresh = DataKeys::new(pool.clone(), kek());
     assert_eq!(
-        fresh.get(id(6, 2)).await.ok().map(|key| *key.expose()),
+        fresh.get(&bound(2)).await.ok().map(|key| *key.expose()),
         Some(*data_key(2).expose())
     );
-    assert!(matches!(fresh.get(id(6, 77)).await, Err(DataKeyError::Unknown { .. })));
-    assert!(fresh.of_subject(id(2, 77)).await.expect("readable").is_none());
+    assert!(matches!(fresh.get(&bound(77)).await, Err(DataKeyError::Unknown { .. })));
+    // From memory and from the table: to nobody else, and not as another kind.
+    for other in [
+        Binding { subject: id(2, 3), ..bound(2) },
+        Binding { kind: SubjectKind::Account, ..bound(2) },
+    ] {
+        for keys in [&fresh, &DataKeys::new(pool.clone(), kek())] {
+            let refused = keys.get(&other).await;
+            assert!(matches!(refused, Err(DataKeyError::OtherSubject { .. })));
+        }
+    }
+    let elsewhere = Binding { origin: "ledger.example.org/other", ..bound(2) };
+    let refused = DataKeys::new(pool.clone(), kek()).get(&elsewhere).await;
+    assert!(matches!(refused, Err(DataKeyError::Unwrap { .. })));
     let wrong = DataKeys::new(pool.clone(), Arc::new(LocalKeks::new([6; 32], [])));
-    assert!(matches!(wrong.get(id(6, 2)).await, Err(DataKeyError::Unwrap { .. })));
+    assert!(matches!(wrong.get(&bound(2)).await, Err(DataKeyError::Unwrap { .. })));
 
     sqlx::query(
         "UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now() WHERE key_id = $1",
@@ -392,8 +410,13 @@ async fn data_keys_are_wrapped_cached_and_destroyed(pool: PgPool) {
     .await
     .expect("destroyed");
     fresh.forget(id(2, 2));
-    assert!(matches!(fresh.get(id(6, 2)).await, Err(DataKeyError::Destroyed { .. })));
+    assert!(matches!(fresh.get(&bound(2)).await, Err(DataKeyError::Destroyed { .. })));
     let report = verify_database(&pool, &trust(), Options::default(), Some(&fresh), |_| ()).await;
     let report = report.expect("readable");
-    assert!(report.is_sound() && report.plaintexts < 29, "every proof still verifies");
+    assert!(report.plaintexts < 29, "what it sealed opens no more");
+    let lost: Vec<_> =
+        report.findings.iter().map(|found| (found.kind, found.detail.as_str())).collect();
+    assert_eq!(lost.len(), 1, "one key is gone, and the log erases nobody: {lost:?}");
+    assert_eq!(lost[0].0, FindingKind::Commitment);
+    assert!(lost[0].1.contains("does not erase"), "{lost:?}");
 }

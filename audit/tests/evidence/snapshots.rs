@@ -8,7 +8,7 @@ use audit::jws;
 use audit::merkle;
 use audit::note;
 use audit::proof::{ProofError, Receipt, ReceiptEvent, TlogProof, verify_receipt};
-use audit::seal::{DataKey, KeyWrap as _, LocalKeks};
+use audit::seal::{Binding, DataKey, KeyWrap as _, LocalKeks, SubjectKind};
 use audit::seal::{
     EventIdentity, SealError, SnapshotIdentity, commit, open_blob, open_payload, open_snapshot,
     seal_blob, seal_snapshot,
@@ -113,7 +113,9 @@ fn sealing() {
     let key = data_key(7 * 7 % 7);
     let opened = open_payload(&key, &identity, sealed, &commitment).expect("opens");
     let kek = LocalKeks::new([5; 32], []);
-    let wrapped = kek.wrap(id(6, 0), [4; 12], &key).expect("wraps");
+    let binding =
+        Binding { origin: ORIGIN, kind: SubjectKind::Patient, subject: id(2, 0), key_id: id(6, 0) };
+    let wrapped = kek.wrap(&binding, [4; 12], &key).expect("wraps");
     let blob = seal_blob(&key, [8; 12], id(7, 1), b"capture").expect("seals");
     let value = json!({
         "data_key": hex::encode(key.expose()),
@@ -125,6 +127,7 @@ fn sealing() {
         "kek": hex::encode([5; 32]),
         "kek_id": wrapped.kek_id,
         "key_id": id(6, 0),
+        "wrap_associated_data": String::from_utf8(binding.aad()).expect("text"),
         "wrapped": hex::encode(&wrapped.bytes),
         "blob_id": id(7, 1),
         "blob": hex::encode(&blob),
@@ -133,13 +136,20 @@ fn sealing() {
 
     assert_eq!(commit(&[3; 32], &opened), commitment);
     assert_eq!(
-        kek.unwrap(&wrapped.kek_id, id(6, 0), &wrapped.bytes).expect("unwraps").expose(),
+        kek.unwrap(&wrapped.kek_id, &binding, &wrapped.bytes).expect("unwraps").expose(),
         key.expose()
     );
-    assert_eq!(
-        kek.unwrap(&wrapped.kek_id, id(6, 1), &wrapped.bytes).err(),
-        Some(SealError::Refused)
-    );
+    for other in [
+        Binding { origin: "ledger.example.org/other", ..binding },
+        Binding { kind: SubjectKind::Account, ..binding },
+        Binding { subject: id(2, 1), ..binding },
+        Binding { key_id: id(6, 1), ..binding },
+    ] {
+        let refused = kek.unwrap(&wrapped.kek_id, &other, &wrapped.bytes);
+        assert_eq!(refused.err(), Some(SealError::Refused), "{other:?}");
+    }
+    let as_v1 = kek.unwrap_v1(&wrapped.kek_id, id(6, 0), &wrapped.bytes);
+    assert_eq!(as_v1.err(), Some(SealError::Refused), "no wrap passes for one of before");
     assert_eq!(&**open_blob(&key, id(7, 1), &blob).expect("opens"), b"capture");
     assert_eq!(open_blob(&key, id(7, 2), &blob).err(), Some(SealError::Refused));
     let refused = |result: Result<zeroize::Zeroizing<Vec<u8>>, SealError>| result.err();

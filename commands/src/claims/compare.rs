@@ -113,7 +113,7 @@ pub async fn compare(
     origin: &str,
 ) -> Result<ClaimsReport, ClaimsError> {
     let mut connection = pool.acquire().await?;
-    let mut replay = Replay::new(pool, keys);
+    let mut replay = Replay::new(pool, keys, origin);
     // Most of it outside the snapshot, which should be short.
     let head = SignedHead::read(&mut connection, keys, origin).await?;
     replay.catch_up(&mut connection, &head).await?;

@@ -51,7 +51,7 @@ impl Rebuilt {
 /// When the database fails, or the log is not what our keys signed: then nothing is changed.
 pub async fn rebuild(pool: &PgPool, keys: &Keys, origin: &str) -> Result<Rebuilt, ClaimsError> {
     let mut connection = pool.acquire().await?;
-    let mut replay = Replay::new(pool, keys);
+    let mut replay = Replay::new(pool, keys, origin);
     let head = SignedHead::read(&mut connection, keys, origin).await?;
     replay.catch_up(&mut connection, &head).await?;
     let done = locked(&mut connection, &mut replay, keys, origin).await;

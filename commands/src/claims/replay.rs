@@ -7,8 +7,8 @@ use std::sync::Arc;
 use audit::checkpoint::Checkpoint;
 use audit::jws;
 use audit::merkle::CompactRange;
-use audit::postgres::{DatabaseError, LogRow, head, rows};
-use audit::seal::{EventIdentity, open_payload};
+use audit::postgres::{DatabaseError, LogReader, LogRow, LogWatch, head, rows};
+use audit::seal::{EventIdentity, SubjectKind, open_payload};
 use audit::statement::{Digest, Statement};
 use cqrs_es::Aggregate as _;
 use domain::{
@@ -23,8 +23,9 @@ use super::compare::{ClaimFinding, Difference};
 use super::row::{ClaimRow, Holder};
 use super::tag::{Bucket, ClaimTags};
 use crate::data_keys::DataKeys;
-use crate::error::CommandError;
+use crate::error::{CommandError, Unavailable};
 use crate::keys::{Keys, KeysError};
+use crate::streams::log_policy;
 
 /// After how many events the progress is logged.
 const PROGRESS: u64 = 65_536;
@@ -149,10 +150,11 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn new(pool: &PgPool, keys: &Keys) -> Replay {
+    pub(super) fn new(pool: &PgPool, keys: &Keys, origin: &str) -> Replay {
+        let watch = LogWatch::new(LogReader::new(origin, log_policy()));
         Replay {
             keys: keys.clone(),
-            data_keys: Arc::new(DataKeys::new(pool.clone(), keys.key_wrap())),
+            data_keys: Arc::new(DataKeys::new(pool.clone(), keys.key_wrap(), watch)),
             tree: CompactRange::new(),
             unique: HashMap::new(),
             busy: HashMap::new(),
@@ -219,9 +221,12 @@ impl Replay {
         else {
             return Err(damaged("it is not sealed"));
         };
-        let key = match self.data_keys.get(subject).await {
+        let kind = SubjectKind::of_stream(stream_type);
+        let key = match self.data_keys.get(subject, kind).await {
             Ok(key) => key,
-            Err(CommandError::Erased) => None,
+            Err(
+                CommandError::Erased | CommandError::Unavailable(Unavailable::KeyMissing { .. }),
+            ) => None,
             Err(source) => {
                 return Err(ClaimsError::DataKey { position, source: Box::new(source) });
             }

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use audit::mac::MacKey;
 use audit::note::{NoteError, NoteSigner, NoteVerifier};
-use audit::seal::{DataKey, KeyWrap, LocalKeks, SealError, Wrapped};
+use audit::seal::{Binding, DataKey, KeyWrap, LocalKeks, SealError, Wrapped};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
@@ -224,15 +224,34 @@ impl KeyWrap for Keys {
         self.held().key_encryption.kek_id()
     }
 
-    fn wrap(&self, key_id: Uuid, nonce: [u8; 12], key: &DataKey) -> Result<Wrapped, SealError> {
-        self.held().key_encryption.wrap(key_id, nonce, key)
+    fn wrap(
+        &self,
+        binding: &Binding<'_>,
+        nonce: [u8; 12],
+        key: &DataKey,
+    ) -> Result<Wrapped, SealError> {
+        self.held().key_encryption.wrap(binding, nonce, key)
     }
 
     /// A key-encryption key that is not at hand may have been added since the ledger started.
-    fn unwrap(&self, kek_id: &str, key_id: Uuid, wrapped: &[u8]) -> Result<DataKey, SealError> {
-        match self.held().key_encryption.unwrap(kek_id, key_id, wrapped) {
+    fn unwrap(
+        &self,
+        kek_id: &str,
+        binding: &Binding<'_>,
+        wrapped: &[u8],
+    ) -> Result<DataKey, SealError> {
+        match self.held().key_encryption.unwrap(kek_id, binding, wrapped) {
             Err(SealError::UnknownKek { .. }) if self.refresh().is_ok() => {
-                self.held().key_encryption.unwrap(kek_id, key_id, wrapped)
+                self.held().key_encryption.unwrap(kek_id, binding, wrapped)
+            }
+            unwrapped => unwrapped,
+        }
+    }
+
+    fn unwrap_v1(&self, kek_id: &str, key_id: Uuid, wrapped: &[u8]) -> Result<DataKey, SealError> {
+        match self.held().key_encryption.unwrap_v1(kek_id, key_id, wrapped) {
+            Err(SealError::UnknownKek { .. }) if self.refresh().is_ok() => {
+                self.held().key_encryption.unwrap_v1(kek_id, key_id, wrapped)
             }
             unwrapped => unwrapped,
         }
@@ -287,24 +306,26 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let keys = Keys::generate(folder.path()).expect("new keys");
         let data_key = DataKey::from_bytes([7; 32]);
-        let before = keys.wrap(Uuid::nil(), [1; 12], &data_key).expect("wraps");
+        let (origin, kind) = ("ledger.example.org/test", audit::seal::SubjectKind::Patient);
+        let binding = Binding { origin, kind, subject: Uuid::nil(), key_id: Uuid::nil() };
+        let before = keys.wrap(&binding, [1; 12], &data_key).expect("wraps");
         for name in [SecretName::EventSigning, SecretName::KeyEncryption] {
             KeyFolder::new(folder.path()).add(name).expect("added");
         }
         let signing = keys.event_signing_seeds();
         let other = Keys::load(folder.path()).expect("the keys");
         assert_eq!(other.event_signing_seeds()[1], signing[0]);
-        let after = other.wrap(Uuid::nil(), [2; 12], &data_key).expect("wraps");
+        let after = other.wrap(&binding, [2; 12], &data_key).expect("wraps");
         assert_ne!(before.kek_id, after.kek_id);
         // The first one was loaded before the key was added, and reads the folder again.
         for wrapped in [&before, &after] {
             for keys in [&keys, &other] {
-                let opened = keys.unwrap(&wrapped.kek_id, Uuid::nil(), &wrapped.bytes);
+                let opened = keys.unwrap(&wrapped.kek_id, &binding, &wrapped.bytes);
                 assert_eq!(opened.expect("opens").expose(), data_key.expose());
             }
         }
         assert_eq!(keys.event_signing_seeds().len(), 2);
-        let unknown = keys.unwrap("local-0", Uuid::nil(), &before.bytes);
+        let unknown = keys.unwrap("local-0", &binding, &before.bytes);
         assert!(matches!(unknown, Err(SealError::UnknownKek { .. })));
     }
 

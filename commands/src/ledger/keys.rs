@@ -2,6 +2,7 @@
 
 use audit::keyring::KeyPeriod;
 use audit::postgres::{DatabaseError, StoredKeyring, keyring};
+use audit::seal::{Binding, SealError, SubjectKind};
 use audit::statement;
 use audit::system::{self, KeyActivatedPayload, KeyRetiredPayload, SystemContext, SystemEvent};
 use domain::account::Role;
@@ -278,8 +279,8 @@ impl Ledger {
         let mut done = Rewrapped { rewrapped: 0, current: u64::try_from(current).unwrap_or(0) };
         loop {
             let rows = sqlx::query(
-                "SELECT key_id, kek_id, wrapped FROM keyring.data_keys
-                  WHERE kek_id <> $1 AND wrapped IS NOT NULL ORDER BY key_id LIMIT $2",
+                "SELECT key_id, kek_id, wrapped, subject, kind FROM keyring.data_keys
+                  WHERE kek_id <> $1 AND wrapped IS NOT NULL AND wrap_version = 2 ORDER BY key_id LIMIT $2",
             )
             .bind(&newest)
             .bind(REWRAP_PAGE)
@@ -292,10 +293,14 @@ impl Ledger {
             let (mut ids, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
             for row in &rows {
                 let (key_id, wrapped): (Uuid, &[u8]) = (row.try_get(0)?, row.try_get(2)?);
-                let key = wrap.unwrap(row.try_get(1)?, key_id, wrapped).map_err(failed)?;
+                let kind = SubjectKind::parse(row.try_get(4)?);
+                let kind = kind.ok_or_else(|| failed(SealError::Refused))?;
+                let binding =
+                    Binding { origin: self.origin(), kind, subject: row.try_get(3)?, key_id };
+                let key = wrap.unwrap(row.try_get(1)?, &binding, wrapped).map_err(failed)?;
                 ids.push(key_id);
                 before.push(wrapped);
-                after.push(wrap.wrap(key_id, random::bytes(), &key).map_err(failed)?.bytes);
+                after.push(wrap.wrap(&binding, random::bytes(), &key).map_err(failed)?.bytes);
             }
             // What was erased or wrapped anew meanwhile is not the wrap it was, and is left alone.
             let rewrapped: i64 = sqlx::query_scalar("SELECT rewrap_data_keys($1, $2, $3, $4)")

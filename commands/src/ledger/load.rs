@@ -182,18 +182,29 @@ impl Ledger {
         }
     }
 
-    /// Which of these subjects are erased.
+    /// Which of these subjects the log erases.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or what says so is not what was signed.
     pub async fn erased_among(&self, subjects: &[Uuid]) -> Result<HashSet<Uuid>, CommandError> {
-        let erased: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT subject FROM keyring.data_keys WHERE subject = ANY($1) AND wrapped IS NULL",
+        let watch = &self.inner.watch;
+        let (mut erased, unknown): (HashSet<Uuid>, Vec<Uuid>) =
+            subjects.iter().partition(|subject| watch.is_known_erased(**subject));
+        let mut connection = self.inner.pool.acquire().await?;
+        // Whom another process has erased a moment ago. A row only says whom to ask about.
+        let said: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT aggregate_id FROM events WHERE aggregate_type = 'custody'
+                AND event_type = 'SubjectErased' AND aggregate_id = ANY($1)",
         )
-        .bind(subjects)
-        .fetch_all(&self.inner.pool)
+        .bind(unknown)
+        .fetch_all(&mut *connection)
         .await?;
-        Ok(erased.into_iter().collect())
+        for subject in said {
+            if watch.is_erased(&mut connection, subject).await? {
+                erased.insert(subject);
+            }
+        }
+        Ok(erased)
     }
 
     /// Forgets for good everything about an erased subject that is held in memory.

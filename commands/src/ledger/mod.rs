@@ -12,10 +12,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::postgres::{LogHealth, LogReader, LogWatch, ReadError};
+use audit::seal::SubjectKind;
 use cqrs_es::Aggregate;
 use domain::account::Role;
 use domain::disclosure::RecordDisclosure;
-use domain::{Disclosure, DisclosureCommand, Stream, WoundEpisode};
+use domain::{Disclosure, DisclosureCommand, Patient, Stream, WoundEpisode};
 use jiff::SignedDuration;
 use serde::Serialize;
 use sqlx::PgPool;
@@ -60,6 +61,9 @@ const ATTEMPTS_MAX: u32 = 8;
 
 /// The most looks one append may record.
 pub const DISCLOSURES_MAX: usize = 500;
+
+/// How many patients' keys are looked up at once.
+const KEYS_PAGE: usize = 500;
 
 /// How many aggregates are kept in memory, halved.
 const AGGREGATES_HALF: usize = 4_096;
@@ -138,7 +142,7 @@ impl Ledger {
         let watch = LogWatch::new(reader);
         let time = Arc::new(LogTime::new(clock.clone(), config.clock_skew_max, watch.clone()));
         time.measure(&pool).await?;
-        let data_keys = Arc::new(DataKeys::new(pool.clone(), keys.key_wrap()));
+        let data_keys = Arc::new(DataKeys::new(pool.clone(), keys.key_wrap(), watch.clone()));
         let aggregates = Arc::new(Cache::new(AGGREGATES_HALF));
         let memory = Memory { data_keys: data_keys.clone(), aggregates: aggregates.clone() };
         let (sequencer, task) = crate::sequencer::start(
@@ -377,17 +381,25 @@ impl Ledger {
     /// # Errors
     /// When the database or the store fails.
     pub async fn purge_captures(&self, blobs: &Blobs, subject: Uuid) -> Result<u64, SweepError> {
-        let destroyed =
-            "SELECT key_id FROM keyring.data_keys WHERE subject = $1 AND wrapped IS NULL";
-        let destroyed: Option<Uuid> = sqlx::query_scalar(destroyed)
-            .bind(subject)
-            .fetch_optional(&self.inner.pool)
-            .await
-            .map_err(CommandError::from)?;
-        match destroyed {
-            Some(key_id) => Ok(blobs.purge(key_id).await?),
-            None => Ok(0),
+        let mut removed = 0;
+        if !self.erased_among(&[subject]).await?.is_empty() {
+            for key_id in self.keys_of(&[subject]).await? {
+                removed += blobs.purge(key_id).await?;
+            }
         }
+        Ok(removed)
+    }
+
+    /// The data keys of these patients, as the signed log names them: what the table of keys says may be anybody's.
+    async fn keys_of(&self, patients: &[Uuid]) -> Result<Vec<Uuid>, CommandError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        let reader = self.inner.watch.reader();
+        let mut keys = Vec::with_capacity(patients.len());
+        for page in patients.chunks(KEYS_PAGE) {
+            let events = reader.firsts(&mut connection, &[Patient::TYPE], page).await?;
+            keys.extend(events.iter().filter_map(|event| event.statement().payload.key_id));
+        }
+        Ok(keys)
     }
 
     /// Removes the captures of everybody who is erased: such as came back with a restored backup, or were stored
@@ -396,24 +408,27 @@ impl Ledger {
     /// # Errors
     /// When the database or the store fails.
     pub async fn purge_all_captures(&self, blobs: &Blobs) -> Result<u64, SweepError> {
-        let destroyed = "SELECT key_id FROM keyring.data_keys WHERE wrapped IS NULL";
-        let destroyed: Vec<Uuid> = sqlx::query_scalar(destroyed)
-            .fetch_all(&self.inner.pool)
-            .await
-            .map_err(CommandError::from)?;
+        let watch = &self.inner.watch;
+        let size = watch.size();
+        let mut erased = {
+            let mut connection = self.inner.pool.acquire().await.map_err(CommandError::from)?;
+            let since = watch.reader().erasures_from(&mut connection, size).await;
+            since.map_err(CommandError::from)?
+        };
+        erased.extend(watch.erased());
         let mut removed = 0;
-        for key_id in destroyed {
+        for key_id in self.keys_of(&erased).await? {
             removed += blobs.purge(key_id).await?;
         }
         Ok(removed)
     }
 
-    /// The data key of a patient or account, for what is kept outside the log.
+    /// The data key of a patient, for what is kept outside the log.
     ///
     /// # Errors
-    /// When there is no such subject, it was erased, or the key cannot be read.
+    /// When there is no such patient, the record was erased, or the key cannot be read.
     pub async fn data_key(&self, subject: Uuid) -> Result<SubjectKey, CommandError> {
-        let key = self.inner.data_keys.get(subject).await?;
+        let key = self.inner.data_keys.get(subject, SubjectKind::Patient).await?;
         key.ok_or(CommandError::NotFound { what: "patient" })
     }
 

@@ -1,16 +1,17 @@
 //! Deciding and sealing, in the request's own task; then the wait for the sequencer.
 
+use audit::seal::SubjectKind;
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate as _, DomainEvent};
 use domain::account::Role;
-use domain::{Account, Claim, ClaimChange, ModelRegistry, Now, Patient, Refusal, Stream};
+use domain::{Claim, ClaimChange, ModelRegistry, Now, Refusal, Stream};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::done::reserved;
 use super::{Ledger, Loaded};
 use crate::context::Context;
-use crate::data_keys::SubjectKey;
+use crate::data_keys::{SUBJECTS, SubjectKey};
 use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
 use crate::recorded::Recorded;
@@ -18,9 +19,6 @@ use crate::seal::Draft;
 use crate::sequencer::{
     Append, Appended, Change, Expected, NewKey, NotQueued, Rejection, Resource,
 };
-
-/// The kinds of streams that begin a subject of their own. An id is that of one kind of subject only.
-const SUBJECTS: [&str; 2] = [Patient::TYPE, Account::TYPE];
 
 /// A decided command, sealed, with what becomes true once it is durable.
 pub(super) struct Prepared<A> {
@@ -166,17 +164,17 @@ impl Ledger {
         stream_type: &'static str,
         prepared: &mut Prepared<A>,
     ) -> Result<SubjectKey, CommandError> {
+        let kind = SubjectKind::of_stream(stream_type);
         if !owns {
-            let key = self.inner.data_keys.get(subject).await?;
-            let what = if stream_type == "account" { "account" } else { "patient" };
-            return key.ok_or(CommandError::NotFound { what });
+            let key = self.inner.data_keys.get(subject, kind).await?;
+            return key.ok_or(CommandError::NotFound { what: kind.as_str() });
         }
         // A subject begins with its own stream, so there is no key to look for in the database; if
         // there is one all the same, the sequencer says so, and it is in memory the next time.
         if let Some(key) = self.inner.data_keys.cached(subject) {
-            return Ok(key);
+            return key.of_kind(kind);
         }
-        let (key, new): (SubjectKey, NewKey) = self.inner.data_keys.create(subject)?;
+        let (key, new): (SubjectKey, NewKey) = self.inner.data_keys.create(subject, kind)?;
         prepared.append.new_keys.push(new);
         prepared.keys.push((subject, key.clone()));
         Ok(key)
@@ -255,8 +253,8 @@ impl Ledger {
             Err(Rejection::Repeated(recorded)) => Ok(Answer::Repeated(recorded)),
             Err(Rejection::Version { actual }) => Ok(Answer::Again(Again::Version { actual })),
             Err(Rejection::KeyExists) => {
-                for (subject, _) in keys {
-                    self.inner.data_keys.get(subject).await?;
+                for (subject, key) in keys {
+                    self.inner.data_keys.get(subject, key.kind).await?;
                 }
                 Ok(Answer::Again(Again::Keys))
             }
@@ -270,12 +268,7 @@ impl Ledger {
             Err(Rejection::Erased) => Err(CommandError::Erased),
             Err(Rejection::Reused) => Err(CommandError::CommandIdReused),
             Err(Rejection::CommandDamaged) => Err(Unavailable::CommandDamaged.into()),
-            Err(Rejection::IdTaken) => Err(CommandError::Refused {
-                code: "id-taken",
-                field: None,
-                detail: "something of another kind is registered under this id: take another"
-                    .to_owned(),
-            }),
+            Err(Rejection::IdTaken) => Err(CommandError::id_taken()),
             Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
             Err(Rejection::ClaimsDamaged) => Err(Unavailable::ClaimsDamaged.into()),
             Err(Rejection::Failed(reason)) => Err(Unavailable::Append(reason).into()),

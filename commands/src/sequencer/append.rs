@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use audit::merkle::Hash;
+use audit::seal::SubjectKind;
 use audit::system;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
@@ -37,6 +38,7 @@ pub(crate) struct SealedEvent {
 pub(crate) struct NewKey {
     pub(crate) key_id: Uuid,
     pub(crate) subject: Uuid,
+    pub(crate) kind: SubjectKind,
     pub(crate) kek_id: String,
     pub(crate) wrapped: Vec<u8>,
 }

@@ -318,6 +318,7 @@ mod tests {
         let key = NewKey {
             key_id: Uuid::from_u128(7),
             subject: STREAM,
+            kind: audit::seal::SubjectKind::Patient,
             kek_id: "k".to_owned(),
             wrapped: Vec::new(),
         };

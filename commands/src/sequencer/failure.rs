@@ -1,7 +1,7 @@
 //! Why a batch was not appended, and what that means for the next try.
 
 use audit::checkpoint::CheckpointError;
-use audit::postgres::DatabaseError;
+use audit::postgres::{DatabaseError, ReadError};
 
 use super::edge::EdgeError;
 use super::strays::StrayError;
@@ -20,6 +20,8 @@ pub(super) enum BatchError {
     NoLog,
     #[error("the log's keys cannot be read")]
     Keyring(#[source] DatabaseError),
+    #[error("who is erased cannot be told from the log")]
+    Erasures(#[source] ReadError),
     #[error("nothing can be signed")]
     Signing(#[from] SigningError),
     #[error("the outcome of the commit is unknown")]

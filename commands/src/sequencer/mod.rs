@@ -40,7 +40,7 @@ pub(crate) use append::{Append, Appended, Expected, NewKey, Queued, Rejection, S
 pub(crate) use buckets::ClaimsWrite;
 pub(crate) use claims::{Change, Resource};
 pub(crate) use edge::{Edge, EdgeError, signed, unsigned};
-pub(crate) use erasure::destroy_again;
+pub(crate) use erasure::{destroy_again, destroy_again_of};
 pub(crate) use log::{Advance, advance, begin_locked};
 pub(crate) use strays::{StrayError, set_aside};
 pub(crate) use write::{Statements, Write};

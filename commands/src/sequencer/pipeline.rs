@@ -141,7 +141,7 @@ impl Sequencer {
             keyring,
             epoch: NO_EPOCH,
             limits,
-            erasures: Erasures::new(memory),
+            erasures: Erasures::new(memory, watch.clone()),
             claims,
             commands,
             watch,

@@ -1,6 +1,7 @@
 //! What a batch writes: one call for each kind of row, whatever the number of commands. The functions stand in
 //! `migrations/`, and run with rights that no login of the product has.
 
+use audit::seal::WRAP_VERSION;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments as _, PgConnection};
@@ -39,7 +40,7 @@ const WRITE_LOG: &str = "
 SELECT append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $22, $23),
        append_commands($16, $17, $18, $19, $20, $21, $22)";
 
-const WRITE_KEYS: &str = "SELECT insert_data_keys($1, $2, $3, $4)";
+const WRITE_KEYS: &str = "SELECT insert_data_keys($1, $2, $3, $4, $5, $6)";
 
 const WRITE_TILES: &str = "SELECT append_tiles($1, $2, $3)";
 
@@ -154,6 +155,8 @@ fn keys(accepted: &[&Append]) -> Result<Option<PgArguments>, sqlx::Error> {
     let arguments: Result<PgArguments, sqlx::Error> = arguments![
         keys.iter().map(|key| key.key_id).collect::<Vec<_>>(),
         keys.iter().map(|key| key.subject).collect::<Vec<_>>(),
+        keys.iter().map(|key| key.kind.as_str()).collect::<Vec<_>>(),
+        vec![WRAP_VERSION; keys.len()],
         keys.iter().map(|key| key.kek_id.as_str()).collect::<Vec<_>>(),
         keys.iter().map(|key| key.wrapped.as_slice()).collect::<Vec<_>>(),
     ];

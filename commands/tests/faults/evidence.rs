@@ -114,9 +114,8 @@ fn changes(id: Uuid, event: &Event) -> Vec<ClaimChange> {
 
 async fn read(row: &LogRow, keys: &DataKeys) -> Event {
     let statement = Statement::parse(&row.statement).expect("a statement");
-    let key_id = statement.payload.key_id.expect("it is sealed");
     let commitment = statement.payload.commitment.as_ref().expect("it is sealed");
-    let key = keys.get(key_id).await.expect("the data key");
+    let key = keys.of(&statement).await.expect("the data key").expect("it is sealed");
     let identity = EventIdentity::of(&statement);
     let body = open_payload(&key, &identity, &row.payload, &commitment.0).expect("it opens");
     Event::from_stored(&row.aggregate_type, &row.event_type, &row.event_version, &body)

@@ -1,5 +1,6 @@
 //! What is read before a batch is decided: the head, what others appended, and what the batch could collide with.
 
+use audit::postgres::ReadError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -38,7 +39,10 @@ impl Sequencer {
         };
         edge.catch_up(connection, head.size, &head.frontier).await?;
         if head.epoch != self.epoch {
-            self.erasures.learn(connection).await?;
+            self.erasures.learn(connection).await.map_err(|error| match error {
+                ReadError::Sqlx(error) => BatchError::Database(error),
+                error => BatchError::Erasures(error),
+            })?;
             let origin = self.keyring.keyring.origin().to_owned();
             let stored = audit::postgres::keyring(connection, &origin)
                 .await
