@@ -107,6 +107,27 @@ impl DataKeys {
         if let Some(key) = self.cached(subject) {
             return key.of_kind(kind).map(Some);
         }
+        self.read(subject, kind).await
+    }
+
+    /// Whether the transaction that erases a patient destroys that patient's key and nobody else's: what stands in its row,
+    /// if anything does, must open for this patient.
+    pub(crate) async fn may_be_destroyed(&self, patient: Uuid) -> Result<(), CommandError> {
+        match self.read(patient, SubjectKind::Patient).await {
+            // Nothing is there to be destroyed, or was not any more.
+            Err(
+                CommandError::Erased | CommandError::Unavailable(Unavailable::KeyMissing { .. }),
+            ) => Ok(()),
+            read => read.map(drop),
+        }
+    }
+
+    /// As the table has it, whatever is held in memory.
+    async fn read(
+        &self,
+        subject: Uuid,
+        kind: SubjectKind,
+    ) -> Result<Option<SubjectKey>, CommandError> {
         failpoint!("data-key.before");
         let mut connection = self.pool.acquire().await?;
         let sql = format!("SELECT {STORED} FROM keyring.data_keys k WHERE k.subject = $1");

@@ -54,6 +54,10 @@ impl From<CommandError> for Problem {
                 Unavailable::ClockAhead { .. } | Unavailable::ClockBehind { .. },
             ) => Self::clock_wrong(&error),
             CommandError::Unavailable(Unavailable::CommandDamaged) => Self::command_damaged(),
+            CommandError::Unavailable(Unavailable::KeyMissing { .. }) => {
+                tracing::error!(error = %super::chain(&error), "refused because a data key is gone");
+                Self::key_missing()
+            }
             CommandError::Unavailable(
                 Unavailable::LogDamaged(_) | Unavailable::LogUnread { .. },
             ) => Self::undecidable(&error),
@@ -106,6 +110,18 @@ impl Problem {
              the log, or send the request with another key; the operator must run `ledger audit verify`",
         )
         .at("Idempotency-Key")
+        .retry_after(std::time::Duration::from_secs(60))
+    }
+
+    /// 503: the key of a record is gone, and nobody has erased the record.
+    fn key_missing() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "key-missing",
+            "The key of the record is missing",
+            "nothing was done: the data key of the record is gone, although nobody has erased the record; the operator must \
+             restore the schema keyring from the backup",
+        )
         .retry_after(std::time::Duration::from_secs(60))
     }
 

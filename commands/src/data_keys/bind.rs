@@ -39,7 +39,9 @@ pub(crate) async fn bind(
         after = last.try_get(0)?;
         let subjects: Vec<Uuid> =
             rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
-        let events = reader.firsts(&mut connection, &SUBJECTS, &subjects).await?;
+        let mut events = reader.firsts(&mut connection, &SUBJECTS, &subjects).await?;
+        // Logs of before may have an id of two kinds: it is of the kind that was there first, the last one taken here.
+        events.sort_by_key(|event| std::cmp::Reverse(event.position()));
         let proved: HashMap<(Uuid, Uuid), SubjectKind> = events
             .iter()
             .filter_map(|event| {

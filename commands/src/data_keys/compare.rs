@@ -213,16 +213,20 @@ async fn compare_rows(
                 continue;
             };
             let first = Some(told.first);
-            if key_id != told.key_id {
+            let is_in_its_place = if key_id != told.key_id {
                 report.push(first, OtherKey, subject);
-            }
-            if kind != told.kind.as_str() {
+                false
+            } else if kind != told.kind.as_str() {
                 report.push(first, OtherKind, subject);
-            }
+                false
+            } else {
+                true
+            };
             match (wrapped, log.erased.contains(&subject)) {
                 (None, true) => {}
                 (None, false) => report.push(first, Emptied, subject),
                 (Some(_), true) => report.push(first, NotDestroyed, subject),
+                (Some(_), false) if !is_in_its_place => {}
                 (Some(_), false) if version != WRAP_VERSION => {
                     report.push(first, Unbound, subject);
                 }

@@ -188,8 +188,9 @@ impl Ledger {
     /// When the database fails, or what says so is not what was signed.
     pub async fn erased_among(&self, subjects: &[Uuid]) -> Result<HashSet<Uuid>, CommandError> {
         let watch = &self.inner.watch;
-        let (mut erased, unknown): (HashSet<Uuid>, Vec<Uuid>) =
-            subjects.iter().partition(|subject| watch.is_known_erased(**subject));
+        let (erased, unknown): (Vec<Uuid>, Vec<Uuid>) =
+            subjects.iter().copied().partition(|subject| watch.is_known_erased(*subject));
+        let mut erased: HashSet<Uuid> = erased.into_iter().collect();
         let mut connection = self.inner.pool.acquire().await?;
         // Whom another process has erased a moment ago. A row only says whom to ask about.
         let said: Vec<Uuid> = sqlx::query_scalar(

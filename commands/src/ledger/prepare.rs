@@ -124,7 +124,10 @@ impl Ledger {
                 version: before,
             });
             for (event, sequence) in events.iter().zip(before + 1..) {
-                prepared.append.erase = A::erases(*id, event).or(prepared.append.erase);
+                if let Some(erased) = A::erases(*id, event) {
+                    self.inner.data_keys.may_be_destroyed(erased).await?;
+                    prepared.append.erase = Some(erased);
+                }
                 for change in A::claims(*id, event) {
                     prepared.append.claims.push((*id, self.claim(change)?));
                 }

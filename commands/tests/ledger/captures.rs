@@ -3,11 +3,11 @@
 use audit::jws::parse_compact;
 use audit::statement::Statement;
 use commands::{BlobError, Blobs, Clock, Keys, Ledger, LedgerConfig};
-use domain::WoundEpisode;
+use domain::{Custody, WoundEpisode};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::clinic::{Clinic, ORIGIN, context, open_wound, scan};
+use crate::clinic::{Clinic, ORIGIN, context, erase, officer, open_wound, scan};
 
 #[sqlx::test(migrations = "../migrations")]
 async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgConnectOptions) {
@@ -45,11 +45,7 @@ async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgCo
     let gone = blobs.get(&key, &orphan).await;
     assert!(matches!(gone, Err(BlobError::NotFound { .. })));
 
-    sqlx::query("UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()")
-        .execute(&clinic.owner)
-        .await
-        .expect("destroyed");
-    clinic.ledger.forget(patient);
+    clinic.ledger.execute::<Custody>(patient, erase(), &officer()).await.expect("erased");
     assert_eq!(sweep(true).await.expect("swept"), 1, "what an erased patient left");
 }
 

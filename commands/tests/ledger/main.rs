@@ -13,6 +13,7 @@ mod forged;
 mod fork;
 mod guards;
 mod idempotence;
+mod keyring;
 mod keys;
 mod recorded;
 mod reserved;

@@ -38,6 +38,7 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("append_tiles", [true, true, false]),
     ("appended_here", [false, false, false]),
     ("begin_log", [true, false, false]),
+    ("bind_data_keys", [true, true, false]),
     ("change_claims", [true, true, false]),
     ("clear_claims", [true, true, false]),
     ("clock_bound", [false, false, false]),
@@ -237,7 +238,8 @@ async fn what_belongs_to_an_event_is_changed_only_with_one(
     );
     let destroy = format!("SELECT destroy_data_key('{id}')");
     let key = format!(
-        "SELECT insert_data_keys(ARRAY[gen_random_uuid()], ARRAY['{}'::uuid], ARRAY['k'], ARRAY['w'::bytea])",
+        "SELECT insert_data_keys(ARRAY[gen_random_uuid()], ARRAY['{}'::uuid], ARRAY['patient'], ARRAY[2::smallint], ARRAY['k'], \
+                ARRAY['w'::bytea])",
         Uuid::from_u128(5)
     );
     let tile = "SELECT append_tiles(ARRAY[0::smallint], ARRAY[0::bigint], ARRAY[decode(repeat('00', 8192), 'hex')])";
@@ -280,7 +282,9 @@ async fn what_belongs_to_an_event_is_changed_only_with_one(
     for nothing in [
         same,
         "SELECT begin_log('another')",
-        "SELECT destroy_keys_again()",
+        "SELECT destroy_keys_again(array_agg(subject)) FROM keyring.data_keys",
+        "SELECT bind_data_keys(array_agg(key_id), array_agg(kind), array_agg(wrapped), array_agg(kek_id), array_agg('mine'::bytea)) \
+           FROM keyring.data_keys",
         "SELECT rewrap_data_keys(array_agg(key_id), array_agg('guess'::bytea), 'k', array_agg('mine'::bytea)) FROM keyring.data_keys",
         "SELECT rewrap_data_keys(array_agg(key_id), array_agg(wrapped), 'k', array_agg(NULL::bytea)) FROM keyring.data_keys",
         "SELECT quarantine_stray_events() + quarantine_stray_checkpoints() + quarantine_stray_tiles()",

@@ -2,13 +2,13 @@
 
 use commands::{Actor, CommandError, Conflict, Context, DisclosureEntry, Permission, PurposeOfUse};
 use domain::account::Role;
-use domain::{AccountId, Patient, PatientId};
+use domain::{AccountId, Custody, Patient, PatientId};
 use futures::future::join_all;
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
-use crate::clinic::{Clinic, context, patient, rename};
+use crate::clinic::{Clinic, context, erase, officer, patient, rename};
 
 #[sqlx::test(migrations = "../migrations")]
 async fn the_state_after_a_command_is_the_state_after_a_reload(
@@ -180,11 +180,7 @@ async fn nothing_loads_as_nothing(_: PgPoolOptions, options: PgConnectOptions) {
 async fn a_destroyed_key_leaves_nothing_to_read(_: PgPoolOptions, options: PgConnectOptions) {
     let clinic = Clinic::open(options).await;
     let id = clinic.register("A-1").await;
-    sqlx::query("UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()")
-        .execute(&clinic.owner)
-        .await
-        .expect("destroyed");
-    clinic.ledger.forget(id);
+    clinic.ledger.execute::<Custody>(id, erase(), &officer()).await.expect("erased");
     let error = clinic.ledger.load::<Patient>(id).await.expect_err("erased");
     assert!(matches!(error, CommandError::Erased), "{error:?}");
     let error = clinic

@@ -119,6 +119,10 @@ async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: Pg
     let commands = commands.expect("readable");
     assert!(commands.is_sound(), "every command of before was proved: {:?}", commands.findings);
 
+    let keys = commands::data_keys::compare(&old.owner, &old.keys, old.origin()).await;
+    let keys = keys.expect("readable");
+    assert!(keys.is_sound(), "every key of before was bound: {:?}", keys.findings);
+
     // What is taken stays taken, what the erasure freed is free.
     let slot = |start: &'static str| Slot {
         patient: kept,
@@ -150,4 +154,56 @@ async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: Pg
     let destroyed: i64 =
         sqlx::query_scalar(destroyed).fetch_one(&old.owner).await.expect("a count");
     assert_eq!(destroyed, 1);
+}
+
+/// Wraps of before bind the id of the key alone, so rows could be exchanged: a key is bound only to whom the log names.
+#[sqlx::test(migrations = false)]
+async fn keys_of_before_that_were_exchanged_are_not_bound(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    use commands::data_keys::KeyDifference::{OtherKey, Unbound};
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = Old::restore(options, folder.path()).await;
+    let (kept, held) = (old.id("kept"), old.id("held"));
+    old.owner.execute("CREATE TABLE kept AS TABLE keyring.data_keys").await.expect("kept");
+    let both = format!("(m.subject, o.subject) IN (('{kept}', '{held}'), ('{held}', '{kept}'))");
+    for (columns, difference) in [
+        ("o.key_id, m.subject, o.kek_id, o.wrapped", OtherKey),
+        ("m.key_id, m.subject, o.kek_id, o.wrapped", Unbound),
+    ] {
+        let exchange = format!(
+            "BEGIN; DELETE FROM keyring.data_keys; INSERT INTO keyring.data_keys TABLE kept;
+             DELETE FROM keyring.data_keys WHERE subject IN ('{kept}', '{held}');
+             INSERT INTO keyring.data_keys (key_id, subject, kek_id, wrapped, kind, wrap_version)
+             SELECT {columns}, m.kind, m.wrap_version FROM kept m JOIN kept o ON {both}; COMMIT"
+        );
+        old.owner.execute(sqlx::raw_sql(&exchange)).await.expect(columns);
+        let ledger = old.open().await;
+        let unbound =
+            "SELECT count(*) FROM keyring.data_keys WHERE wrap_version = 1 AND wrapped IS NOT NULL";
+        let unbound: i64 =
+            sqlx::query_scalar(unbound).fetch_one(&old.owner).await.expect("a count");
+        assert_eq!(unbound, 2, "{columns}: all others are bound");
+        for id in [kept, held] {
+            let error = ledger.load::<Patient>(id).await.expect_err("not bound, not used");
+            assert_eq!(error.code(), "unavailable", "{columns}");
+        }
+        let report = commands::data_keys::compare(&old.owner, &old.keys, old.origin()).await;
+        let report = report.expect("readable");
+        let mut found: Vec<_> =
+            report.findings.iter().map(|found| (found.subject, found.difference)).collect();
+        found.sort();
+        let mut expected = vec![(kept, difference), (held, difference)];
+        expected.sort();
+        assert_eq!(found, expected, "{columns}");
+        ledger.close().await;
+    }
+    let put_back =
+        "BEGIN; DELETE FROM keyring.data_keys; INSERT INTO keyring.data_keys TABLE kept; COMMIT";
+    old.owner.execute(sqlx::raw_sql(put_back)).await.expect("put back");
+    let ledger = old.open().await;
+    ledger.load::<Patient>(kept).await.expect("readable").expect("there");
+    ledger.close().await;
+    old.assert_sound(157).await;
 }
