@@ -261,22 +261,23 @@ impl Cache {
             }
             Held::Entry { .. } | Held::Nothing => Ok(Lookup::Miss(ticket)),
             Held::Damaged => {
-                self.damaged(kind, "tag");
-                warn!(
-                    cache.kind = kind.as_str(),
-                    document.id = id,
-                    "an entry of the cache was not written by this ledger: removed"
-                );
+                self.damaged(kind, id, "tag");
                 self.forget(kind, id).await?;
                 Ok(Lookup::Miss(ticket))
             }
         }
     }
 
-    /// Counts what was found wrong with the cache.
-    pub(crate) fn damaged(&self, kind: CacheKind, why: &'static str) {
-        metrics::counter!("cache_damaged_total", "kind" => kind.as_str(), "why" => why)
-            .increment(1);
+    /// Counts what was found wrong with the cache, and says where. The entry itself is about a person.
+    pub(crate) fn damaged(&self, kind: CacheKind, id: &str, why: &'static str) {
+        let kind = kind.as_str();
+        metrics::counter!("cache_damaged_total", "kind" => kind, "why" => why).increment(1);
+        warn!(
+            cache.kind = kind,
+            document.id = id,
+            why,
+            "an entry of the cache is not what this ledger wrote last: it is not used"
+        );
     }
 
     fn read_entry<'a>(
@@ -365,7 +366,7 @@ impl Cache {
         let epoch = read();
         // Before there were tags, an epoch was a bare number.
         if epoch.is_none() && !text.iter().all(u8::is_ascii_digit) {
-            self.damaged(kind, "epoch");
+            self.damaged(kind, "epoch", "epoch");
         }
         epoch
     }

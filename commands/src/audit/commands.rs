@@ -1,10 +1,9 @@
 //! What is on record of commands, against the signed log.
 
-use audit::postgres::ReadError;
 use sqlx::PgPool;
 
-use super::altered;
 use super::compared::Comparison;
+use super::unread;
 use crate::keys::Keys;
 use crate::recorded::{CommandDifference, CommandFinding, CommandsReport, compare as replay};
 
@@ -37,16 +36,8 @@ pub(super) async fn compare(
     origin: &str,
     sound: bool,
 ) -> Result<Comparison, sqlx::Error> {
-    let error = match replay(pool, keys, origin).await {
-        Ok(report) => return Ok(report.into()),
-        Err(ReadError::Sqlx(error)) => return altered("rows of commands", error),
-        Err(error) => error,
-    };
-    let mut comparison = Comparison::none("rows of commands", error.to_string());
-    // Where the log is damaged, that is the finding, and this only follows from it.
-    if sound {
-        let position = error.damage().map(|damage| damage.position);
-        comparison.push(position, "unreadable", "the log", error.to_string());
+    match replay(pool, keys, origin).await {
+        Ok(report) => Ok(report.into()),
+        Err(error) => unread("rows of commands", error, sound),
     }
-    Ok(comparison)
 }

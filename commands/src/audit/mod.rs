@@ -3,7 +3,7 @@
 //! * `moment`: sessions that see the database as it was at one moment;
 //! * `compared`: what a comparison says, whatever it compares;
 //! * `catalog`: tables, triggers, functions, rights and roles against a reviewed list;
-//! * `claims`, `commands`, `snapshots`, `strays`: rows beside the log, each against the log.
+//! * `claims`, `commands`, `keys`, `snapshots`, `strays`: rows beside the log, each against the log.
 //!
 //! `compare_all` is the list of what is compared. Whatever has a comparison of its own gets a line there and an
 //! `impl From<…> for Comparison`.
@@ -12,11 +12,12 @@ pub mod catalog;
 mod claims;
 mod commands;
 mod compared;
+mod keys;
 mod moment;
 mod snapshots;
 mod strays;
 
-use audit::postgres::{DataKeys, DatabaseError, Progress, verify_snapshot};
+use audit::postgres::{DataKeys, DatabaseError, Progress, ReadError, verify_snapshot};
 use audit::verify::{Options, Report, Trust};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -142,7 +143,7 @@ async fn compare_all(
             .await?,
     ];
     let Some(keys) = keys else {
-        for what in ["claims", "rows of commands"] {
+        for what in ["claims", "rows of commands", "data keys"] {
             all.push(Comparison::none(what, "no keys are at hand"));
         }
         return Ok(all);
@@ -150,6 +151,7 @@ async fn compare_all(
     // What replays the log. Each sees the moment's database through the moment's pool.
     all.push(claims::compare(moment.pool(), keys, origin, sound).await?);
     all.push(commands::compare(moment.pool(), keys, origin, sound).await?);
+    all.push(self::keys::compare(moment.pool(), keys, origin, sound).await?);
     Ok(all)
 }
 
@@ -179,5 +181,20 @@ fn altered(what: &'static str, error: sqlx::Error) -> Result<Comparison, sqlx::E
     let mut comparison = Comparison::none(what, "the tables cannot be read");
     let detail = format!("the tables are not as they were made ({code})");
     comparison.push(None, "unreadable", what, detail);
+    Ok(comparison)
+}
+
+/// What to say where a comparison could not read the log.
+fn unread(what: &'static str, error: ReadError, sound: bool) -> Result<Comparison, sqlx::Error> {
+    let error = match error {
+        ReadError::Sqlx(error) => return altered(what, error),
+        error => error,
+    };
+    let mut comparison = Comparison::none(what, error.to_string());
+    // Where the log is damaged, that is the finding, and this only follows from it.
+    if sound {
+        let position = error.damage().map(|damage| damage.position);
+        comparison.push(position, "unreadable", "the log", error.to_string());
+    }
     Ok(comparison)
 }

@@ -293,7 +293,9 @@ impl ReadModels {
                         // What is there may be the newest, but that is not certain: the store decides.
                         (None, _) => {}
                         (Some(Damage::Older | Damage::Erased), _) => outdated = Some(position),
-                        (Some(doubt), _) => cache.damaged(V::CACHE, doubt.as_str()),
+                        (Some(doubt), _) => {
+                            cache.damaged(V::CACHE, &id.to_string(), doubt.as_str())
+                        }
                     }
                     ticket = Some((cache, granted));
                 }
@@ -313,7 +315,7 @@ impl ReadModels {
             && kept.position() < store.reached().await?
         {
             // The projector has replaced the entry, and it is there again: a write was lost, or somebody put it back.
-            cache.damaged(V::CACHE, Damage::Older.as_str());
+            cache.damaged(V::CACHE, &id.to_string(), Damage::Older.as_str());
         }
         let document = match kept {
             None => return Ok(None),
