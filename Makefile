@@ -1,7 +1,7 @@
 # Everything a developer or an operator of one machine needs. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test torture drain slow-clients mutations clock bench mutants check fmt stop clean-local
+.PHONY: help run test attack torture drain slow-clients mutations clock bench mutants check fmt stop clean-local
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ torture: ## 100,000 commands under kill -9, Postgres restarts, a full disk and f
 
 drain: ## one worker before 1,000 queued scans: time, memory, nothing twice (ARGS=SCANS)
 	@scripts/drain.sh $(ARGS)
+
+attack: ## everything that somebody with every right on every store, and no key, can do to a live clinic (ARGS=SEED)
+	@scripts/attack.sh $(ARGS)
 
 mutations: ## exports of 300, 2,500 and 70,000 events damaged in more than 2,000 ways; both verifiers must name the place (ARGS=SEED)
 	@scripts/mutations.sh $(ARGS)

@@ -2,6 +2,7 @@
 //!
 //! One program for all of them, because linking it takes longer than most of what it does.
 
+mod attack;
 mod audit;
 mod captures;
 mod claims;

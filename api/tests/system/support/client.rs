@@ -82,6 +82,36 @@ impl Client {
         Client { http: http.expect("a client"), ..self.clone() }
     }
 
+    /// The same person at another server.
+    pub(crate) fn at(&self, port: u16) -> Client {
+        Client { url: format!("http://127.0.0.1:{port}"), ..self.reconnected() }
+    }
+
+    /// Sends once, and takes whatever comes of it: a status and a body, or no answer.
+    pub(crate) async fn once(
+        &self,
+        method: Method,
+        path: &str,
+        key: Option<Uuid>,
+        content: &Content<'_>,
+    ) -> Result<(u16, Value), reqwest::Error> {
+        self.attempt(method, path, key, content).await
+    }
+
+    /// Whether the server answers at all.
+    pub(crate) async fn get_live(&self) -> bool {
+        let asked = self.http.get(format!("{}/health/live", self.url)).send().await;
+        asked.is_ok_and(|response| response.status().is_success())
+    }
+
+    /// What the process has counted; nothing if it does not say.
+    pub(crate) async fn figures(&self) -> String {
+        match self.http.get(format!("{}/metrics", self.url)).send().await {
+            Ok(response) => response.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
     /// Whether the server is ready.
     pub(crate) async fn ready(&self) -> bool {
         let asked = self.http.get(format!("{}/health/ready", self.url)).send().await;

@@ -25,7 +25,7 @@ pub(crate) const ORIGIN: &str = "ledger.example.org/system-test";
 pub(crate) struct Instance {
     folder: TempDir,
     name: String,
-    maintenance: String,
+    pub(crate) maintenance: String,
     /// The owner's, as `ledger migrate` has it.
     pub(crate) url: String,
     /// Those of the product, in the order of [`Login::ALL`].
@@ -216,8 +216,14 @@ impl Instance {
 
     /// The log, for readers.
     pub(crate) fn log(&self) -> EventLog {
+        self.log_of(&self.pool)
+    }
+
+    /// The log in a copy of the database, for readers.
+    pub(crate) fn log_of(&self, pool: &PgPool) -> EventLog {
         let reader = LogReader::new(ORIGIN, log_policy());
-        EventLog::new(self.pool.clone(), self.data_keys(), reader)
+        let keys = DataKeys::new(pool.clone(), self.keys.key_wrap());
+        EventLog::new(pool.clone(), keys, reader)
     }
 
     /// What an auditor finds.
@@ -235,7 +241,7 @@ impl Instance {
     }
 }
 
-async fn execute(url: &str, sql: &str) {
+pub(crate) async fn execute(url: &str, sql: &str) {
     let pool =
         PgPoolOptions::new().max_connections(1).connect(url).await.expect("Postgres answers");
     // A template that another test is copying from at the moment refuses: try again.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, Content};
 pub(crate) use clinic::{Clinic, phantom};
 pub(crate) use instance::{Instance, below};
 pub(crate) use process::{Process, free_port, until};
