@@ -228,7 +228,7 @@ pub(crate) fn changes(scene: &Scene, tables: &[Table], seed: u64) -> Vec<Change>
 
 /// Repeatable, and another one for each row.
 fn choose_bit(row: &Row) -> u64 {
-    row.ctid.bytes().fold(7, |bit, byte| bit * 31 + u64::from(byte))
+    row.ctid.bytes().fold(7, |bit, byte| (bit * 31 + u64::from(byte)) % 1_000_003)
 }
 
 /// A row by its key, as people say it.

@@ -1,21 +1,37 @@
 //! One attack: made on a copy, with a server that runs meanwhile and one that starts afterwards.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use commands::database::Login;
 use serde_json::Value;
 use sqlx::{Executor as _, PgConnection, PgPool};
 
 use super::changes::{Change, Made, make};
-use super::lane::Lane;
+use super::lane::{Lane, Server};
 use super::questions::{Answer, Answers, Question, believed};
 use super::report::Tally;
 
-/// How everything is answered while nobody attacks: by the server that runs, then by the one that starts after it.
+/// How everything is answered while nobody attacks, and whose records are looked at by that.
 pub(crate) struct Honest {
-    pub(crate) running: Answers,
-    pub(crate) started: Answers,
+    pub(crate) answers: Answers,
     looks: BTreeMap<String, i64>,
+}
+
+/// What is asked, what the honest answers are, and those to whoever asks it all for the second time.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) questions: &'a [Question],
+    pub(crate) honest: &'a Honest,
+    pub(crate) later: &'a Honest,
+}
+
+/// Who is asked: a server that was running during the attack, one that starts after it, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Servers {
+    Both,
+    Running,
+    Started,
 }
 
 /// What came of an attack.
@@ -28,6 +44,23 @@ pub(crate) struct Outcome {
     pub(crate) stopped: usize,
     /// What the audit said first.
     pub(crate) said: String,
+}
+
+/// How long each part of an attack takes, for `ATTACK_TIMES`.
+struct Clock {
+    since: Instant,
+    said: String,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { since: Instant::now(), said: String::new() }
+    }
+
+    fn tick(&mut self, what: &str) {
+        self.said += &format!("{what} {:.1?} ", self.since.elapsed());
+        self.since = Instant::now();
+    }
 }
 
 /// How often whose record was looked at, as far as the log can be asked.
@@ -47,65 +80,76 @@ fn since(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTree
 }
 
 impl Lane<'_> {
-    /// Asks everything of a copy that nobody has touched, and makes sure that it is worth asking.
-    pub(crate) async fn honest(&mut self, questions: &[Question], tally: &Tally) -> Honest {
+    /// Asks everything twice of a copy that nobody has touched, and makes sure that it is worth asking.
+    pub(crate) async fn honest(
+        &mut self,
+        questions: &[Question],
+        tally: &Tally,
+    ) -> (Honest, Honest) {
         self.reset().await;
         let (status, report) = self.verify().await;
         assert_eq!(status, 0, "the scene is not sound: {report}");
         let pool = self.pool().await;
-        let before = looks(&pool).await;
-        let running = self.serve().await;
-        let answers = self.scene.ask(questions, running.port).await;
-        let looks = since(&before, &looks(&pool).await);
-        let started = self.serve().await;
-        let later = self.scene.ask(questions, started.port).await;
-        let counted = self.counted(running.port).await + &self.counted(started.port).await;
-        drop((running, started));
-        let honest = Honest { running: answers, started: later, looks };
+        let mut twice = Vec::new();
+        let mut servers = Vec::new();
+        for _ in 0..2 {
+            let before = looks(&pool).await;
+            let server = self.serve().await;
+            let answers = self.scene.ask(questions, server.port).await;
+            let looks = since(&before, &looks(&pool).await);
+            assert_eq!(looks.len(), 4, "each patient who can be looked at was: {looks:?}");
+            let counted = self.counted(server.port).await;
+            assert_eq!(counted, "", "something is damaged and nobody did it");
+            twice.push(Honest { answers, looks });
+            servers.push(server);
+        }
+        drop(servers);
         for question in questions {
-            for answers in [&honest.running, &honest.started] {
-                let answer = &answers[question.name];
+            for honest in &twice {
+                let answer = &honest.answers[question.name];
                 let as_meant = match answer {
                     Answer::Said(status, _) => question.is_wish == (400..500).contains(status),
                     Answer::Stopped(_) => false,
                 };
-                // What was erased is told by 410.
-                let is_erased = question.name == "erased patient";
                 if question.is_wish && !as_meant {
-                    tally.wrong(format!(
-                        "granted without any attack: {}: {answer:?}",
-                        question.name
-                    ));
+                    let name = question.name;
+                    tally.wrong(format!("granted without any attack: {name}: {answer:?}"));
                     continue;
                 }
+                // What was erased is told by 410.
+                let is_erased = question.name == "erased patient";
                 assert!(as_meant || is_erased, "{}: {answer:?}", question.name);
             }
         }
-        assert_eq!(
-            honest.looks.len(),
-            5 - 1,
-            "each patient who can be looked at was: {:?}",
-            honest.looks
-        );
-        assert_eq!(counted.lines().filter(|line| !line.ends_with(" 0")).count(), 0, "{counted}");
         let (status, report) = self.verify().await;
         assert_eq!(status, 0, "what was asked left something unsound: {report}");
-        honest
+        pool.close().await;
+        let later = twice.pop().expect("two");
+        (twice.pop().expect("two"), later)
     }
 
     /// Makes one change and looks what comes of it.
     pub(crate) async fn attack(
         &mut self,
         change: &Change,
-        questions: &[Question],
-        honest: &Honest,
+        asked: &Asked<'_>,
+        who: Servers,
     ) -> Outcome {
+        let mut clock = Clock::start();
         self.reset().await;
-        let running = self.serve().await;
-        // What leaves no look behind, so that there is something in memory.
-        let known: Vec<&str> = vec!["account", "disabled account", "custody", "models"];
-        let before = self.scene.ask_some(questions, running.port, &known).await;
-        assert!(before.values().all(|answer| matches!(answer, Answer::Said(200, _))), "{before:?}");
+        clock.tick("copied");
+        let running = match who {
+            Servers::Started => None,
+            Servers::Both | Servers::Running => Some(self.serve().await),
+        };
+        if let Some(running) = &running {
+            // What leaves no look behind, so that there is something in memory.
+            let known = ["account", "disabled account", "custody", "models"];
+            let before = self.scene.ask_some(asked.questions, running.port, &known).await;
+            let is_known = |answer: &Answer| matches!(answer, Answer::Said(200, _));
+            assert!(before.values().all(is_known), "{before:?}");
+        }
+        clock.tick("serves");
         let pool = self.pool().await;
         let mut own = None;
         let made = match change.login {
@@ -119,43 +163,69 @@ impl Lane<'_> {
         if made != Made::Done {
             return Outcome { said: format!("{made:?}"), ..Outcome::default() };
         }
+        // Before anybody can have put right what is derived.
         let (status, report) = self.verify().await;
-        let seen = looks(&pool).await;
-        let answers = self.scene.ask(questions, running.port).await;
-        let mut wrong = believed(&honest.running, &answers);
-        let looked = since(&seen, &looks(&pool).await);
+        clock.tick("verified");
+        let mut outcome = Outcome {
+            made: true,
+            noticed: status != 0,
+            named: status != 0 && change.place.is_named(&report),
+            said: said(status, &report),
+            ..Outcome::default()
+        };
+        if let Some(running) = &running {
+            self.judge(change, asked, running, &pool, &mut outcome).await;
+            clock.tick("asked");
+        }
+        if who != Servers::Running {
+            let started = self.serve().await;
+            if started.refused() {
+                outcome.stopped += asked.questions.len();
+            } else {
+                let later = match running {
+                    // Asked for the second time here.
+                    Some(_) => Asked { honest: asked.later, ..*asked },
+                    None => *asked,
+                };
+                self.judge(change, &later, &started, &pool, &mut outcome).await;
+            }
+            clock.tick("asked a server that started");
+        }
+        drop((running, own));
+        pool.close().await;
+        if std::env::var_os("ATTACK_TIMES").is_some() {
+            eprintln!("attack: {}: {}", change.name, clock.said);
+        }
+        outcome
+    }
+
+    /// Asks everything, and compares.
+    async fn judge(
+        &self,
+        change: &Change,
+        asked: &Asked<'_>,
+        server: &Server,
+        pool: &PgPool,
+        outcome: &mut Outcome,
+    ) {
+        let seen = looks(pool).await;
+        let answers = self.scene.ask(asked.questions, server.port).await;
+        outcome.believed.extend(believed(&asked.honest.answers, &answers));
+        let looked = since(&seen, &looks(pool).await);
+        let usual = &asked.honest.looks;
         for (subject, count) in &looked {
-            let usual = honest.looks.get(subject).copied().unwrap_or_default();
+            let usual = usual.get(subject).copied().unwrap_or_default();
             if *count > usual {
-                wrong.push(format!("looks at {subject}: {count} instead of {usual}"));
+                outcome.believed.push(format!("looks at {subject}: {count} instead of {usual}"));
             }
         }
         let is_stop = |answer: &&Answer| matches!(answer, Answer::Stopped(_));
-        let mut stopped = answers.values().filter(is_stop).count();
-        if stopped == 0 && looked != honest.looks && !change.sql.contains("public.events") {
-            wrong.push(format!("looks: {looked:?} instead of {:?}", honest.looks));
+        let stopped = answers.values().filter(is_stop).count();
+        if stopped == 0 && looked != *usual && !change.sql.contains("public.events") {
+            outcome.believed.push(format!("looks: {looked:?} instead of {usual:?}"));
         }
-        let mut counted = self.counted(running.port).await;
-        let started = self.serve().await;
-        if started.refused() {
-            stopped += questions.len();
-        } else {
-            let answers = self.scene.ask(questions, started.port).await;
-            stopped += answers.values().filter(is_stop).count();
-            let later = believed(&honest.started, &answers);
-            wrong.extend(later.into_iter().map(|wrong| format!("after a start: {wrong}")));
-            counted += &self.counted(started.port).await;
-        }
-        drop((running, started, own));
-        pool.close().await;
-        Outcome {
-            made: true,
-            believed: wrong,
-            noticed: status != 0 || !counted.is_empty(),
-            named: status != 0 && change.place.is_named(&report),
-            stopped,
-            said: said(status, &report),
-        }
+        outcome.stopped += stopped;
+        outcome.noticed |= !self.counted(server.port).await.is_empty();
     }
 
     /// Does it by a login of the product, and stays connected.

@@ -13,7 +13,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use super::scene::{Scene, serve};
 use super::stock;
 use crate::support::instance::{execute, with_database};
-use crate::support::{Client, Process};
+use crate::support::{Client, Process, free_port};
 
 /// How long a server may take to answer at all.
 const START: Duration = Duration::from_secs(60);
@@ -132,6 +132,16 @@ impl<'a> Lane<'a> {
         }
     }
 
+    /// A worker, and where it tells what it has counted.
+    pub(crate) fn work(&self) -> Server {
+        let port = free_port();
+        let mut command = self.command(&["worker"]);
+        command.env("LEDGER_METRICS_LISTEN", format!("127.0.0.1:{port}")).env("RUST_LOG", "warn");
+        let log = format!("{}-worker", self.name);
+        let process = Process::spawn(&self.scene.instance, command, &log);
+        Server { process: Some(process), port }
+    }
+
     /// Every right there is.
     pub(crate) async fn pool(&self) -> PgPool {
         let url = self.url(&self.scene.instance.url);
@@ -155,7 +165,7 @@ impl<'a> Lane<'a> {
     /// Of the process's counters, those of damage, together.
     pub(crate) async fn counted(&self, port: u16) -> String {
         let text = Client::anonymous(port).figures().await;
-        let told = ["damaged", "differs", "stray", "foreign"];
+        let told = ["damaged", "differs", "stray", "foreign", "forged"];
         let lines = text.lines().filter(|line| {
             !line.starts_with('#')
                 && !line.ends_with(" 0")

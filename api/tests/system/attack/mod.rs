@@ -28,9 +28,8 @@ use futures::future::join_all;
 use sqlx::{Connection as _, Executor as _};
 
 use changes::Change;
-use judge::Honest;
+use judge::{Asked, Servers};
 use lane::Lane;
-use questions::Question;
 use report::Tally;
 use scene::{Scene, Who};
 
@@ -61,6 +60,19 @@ impl Settings {
             seed: number("ATTACK_SEED").unwrap_or(13),
             only: std::env::var("ATTACK_ONLY").ok().filter(|only| !only.is_empty()),
             sample: Duration::from_secs(seconds),
+        }
+    }
+
+    /// In short each change is seen by one server, in full by both.
+    fn servers(&self, change: &Change) -> Servers {
+        let number = change
+            .name
+            .bytes()
+            .fold(self.seed, |sum, byte| sum.wrapping_mul(3).wrapping_add(u64::from(byte)));
+        match (self.full || self.only.is_some(), number % 2) {
+            (true, _) => Servers::Both,
+            (false, 0) => Servers::Running,
+            (false, _) => Servers::Started,
         }
     }
 
@@ -95,23 +107,25 @@ async fn whoever_writes_to_the_stores_is_not_believed_and_noticed() {
 
     let asked = questions::questions(&scene.ids);
     let mut first = Lane::new(&scene, 0).await;
-    let honest = first.honest(&asked, &tally).await;
+    let (honest, later) = first.honest(&asked, &tally).await;
     tally.say(&format!("{} questions are answered as meant", asked.len()));
+    let asked = Asked { questions: &asked, honest: &honest, later: &later };
 
     let plots = settings.chosen(plots::plots(&scene), |change| &change.name);
     let mut lanes = vec![first];
     for number in 1..LANES {
         lanes.push(Lane::new(&scene, number).await);
     }
-    run(&mut lanes, plots, &asked, &honest, &tally, None).await;
+    run(&mut lanes, plots, &asked, &settings, &tally, None).await;
     let changes = settings.chosen(all, |change| &change.name);
     let until =
         (!settings.full && settings.only.is_none()).then(|| Instant::now() + settings.sample);
-    run(&mut lanes, changes, &asked, &honest, &tally, until).await;
+    run(&mut lanes, changes, &asked, &settings, &tally, until).await;
     let Some(lane) = lanes.first_mut() else { return };
-    logins(lane, &asked, &honest, &settings, &tally).await;
-    ids_of_others(lane, &asked, &honest, &settings, &tally).await;
-    stores::attack(lane, &asked, &settings, &tally).await;
+    logins(lane, &asked, &settings, &tally).await;
+    ids_of_others(lane, &asked, &settings, &tally).await;
+    stores::attack(lane, asked.questions, &settings, &tally).await;
+    stores::projectors(lane, &settings, &tally).await;
     for lane in lanes {
         lane.remove().await;
     }
@@ -154,8 +168,8 @@ fn covers_everything(scene: &Scene, tables: &[catalog::Table], changes: &[Change
 async fn run(
     lanes: &mut [Lane<'_>],
     changes: Vec<Change>,
-    questions: &[Question],
-    honest: &Honest,
+    asked: &Asked<'_>,
+    settings: &Settings,
     tally: &Tally,
     until: Option<Instant>,
 ) {
@@ -168,7 +182,7 @@ async fn run(
     let work = lanes.iter_mut().map(|lane| async move {
         while let Some(change) = next() {
             let begin = Instant::now();
-            let outcome = lane.attack(&change, questions, honest).await;
+            let outcome = lane.attack(&change, asked, settings.servers(&change)).await;
             tally.note(&change.name, change.harmless, &outcome, begin.elapsed());
         }
     });
@@ -177,13 +191,7 @@ async fn run(
 
 /// A patient registered under the id of an account, and an account under that of a patient, and each erased: nothing becomes of
 /// the other.
-async fn ids_of_others(
-    lane: &mut Lane<'_>,
-    questions: &[Question],
-    honest: &Honest,
-    settings: &Settings,
-    tally: &Tally,
-) {
+async fn ids_of_others(lane: &mut Lane<'_>, asked: &Asked<'_>, settings: &Settings, tally: &Tally) {
     let name = "plot ids of others";
     if settings.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
         return;
@@ -210,8 +218,8 @@ async fn ids_of_others(
     admin.post("/v1/accounts", &account).await;
     for server in [&running, &lane.serve().await] {
         let names = ["log-in", "account", "custody", "held patient", "log in as the administrator"];
-        let answers = scene.ask_some(questions, server.port, &names).await;
-        for wrong in questions::believed(&honest.running, &answers) {
+        let answers = scene.ask_some(asked.questions, server.port, &names).await;
+        for wrong in questions::believed(&asked.honest.answers, &answers) {
             tally.wrong(format!("ATTACK_ONLY='{name}': taken: {taken:?}: {wrong}"));
         }
         for (name, answer) in answers {
@@ -223,13 +231,7 @@ async fn ids_of_others(
 }
 
 /// What the product's logins may not do they do not do, and what they tried has changed nothing.
-async fn logins(
-    lane: &mut Lane<'_>,
-    questions: &[Question],
-    honest: &Honest,
-    settings: &Settings,
-    tally: &Tally,
-) {
+async fn logins(lane: &mut Lane<'_>, asked: &Asked<'_>, settings: &Settings, tally: &Tally) {
     if settings.only.as_ref().is_some_and(|only| !"logins".contains(only.as_str())) {
         return;
     }
@@ -247,8 +249,8 @@ async fn logins(
     }
     let (status, report) = lane.verify().await;
     assert_eq!(status, 0, "{report}");
-    let answers = lane.scene.ask(questions, running.port).await;
+    let answers = lane.scene.ask(asked.questions, running.port).await;
     for (name, answer) in &answers {
-        assert_eq!(answer, &honest.running[name], "{name}");
+        assert_eq!(answer, &asked.honest.answers[name], "{name}");
     }
 }

@@ -1,7 +1,7 @@
 //! MongoDB and Redis: every field of every document and entry changed, exchanged, removed; whole ones removed, doubled, put
 //! back older. What is derived is made again from the log, so here a metric, the log of the process, or the comparison tells.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mongodb::Collection;
 use mongodb::bson::spec::BinarySubtype;
@@ -61,6 +61,51 @@ pub(crate) async fn attack(
         let outcome = lane.spoil(&attack, questions, &honest, &server).await;
         tally.note(&attack.name, attack.harmless, &outcome, started.elapsed());
     }
+}
+
+/// The checkpoints of the projectors that only a worker reads: moved forward, so that events would be left out.
+pub(crate) async fn projectors(lane: &mut Lane<'_>, settings: &Settings, tally: &Tally) {
+    const NAME: &str = "mongodb checkpoints of the worker's own moved";
+    if settings.only.as_ref().is_some_and(|only| !NAME.contains(only.as_str())) {
+        return;
+    }
+    lane.reset().await;
+    let mut moved = Vec::new();
+    let of: Collection<RawDocumentBuf> = lane.mongodb.collection("projector_checkpoints");
+    for (collection, raw) in &lane.scene.documents {
+        if collection == "projector_checkpoints" {
+            let mut checkpoint = readable(raw);
+            checkpoint.insert("position", 1_000_000_000_i64);
+            let checkpoint = serialize_to_raw_document_buf(&checkpoint).expect("BSON");
+            let replaced = of.replace_one(doc! { "_id": id_of(raw) }, checkpoint).await;
+            replaced.expect("MongoDB answers");
+            moved.push(id_of(raw));
+        }
+    }
+    assert!(moved.len() > ReadModel::ALL.len(), "{moved:?}");
+    let begin = Instant::now();
+    let worker = lane.work();
+    loop {
+        let counted = lane.counted(worker.port).await;
+        let unseen = |id: &&String| {
+            let named = format!("projector=\"{id}\"");
+            let told = |line: &str| {
+                line.starts_with("projector_checkpoint_damaged_total") && line.contains(&named)
+            };
+            !counted.lines().any(told)
+        };
+        let unseen: Vec<&String> = moved.iter().filter(unseen).collect();
+        if unseen.is_empty() {
+            break;
+        }
+        if begin.elapsed() > Duration::from_secs(60) {
+            tally.wrong(format!("ATTACK_ONLY=\"{NAME}\": nobody noticed {unseen:?}"));
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let outcome = Outcome { made: true, noticed: true, named: true, ..Outcome::default() };
+    tally.note(NAME, None, &outcome, begin.elapsed());
 }
 
 fn id_of(document: &RawDocumentBuf) -> String {
