@@ -219,7 +219,7 @@ async fn ids_of_others(lane: &mut Lane<'_>, asked: &Asked<'_>, settings: &Settin
     for server in [&running, &lane.serve().await] {
         let names = ["log-in", "account", "custody", "held patient", "log in as the administrator"];
         let answers = scene.ask_some(asked.questions, server.port, &names).await;
-        for wrong in questions::believed(&asked.honest.answers, &answers) {
+        for wrong in questions::believed(&asked.honest.answers, &answers).0 {
             tally.wrong(format!("ATTACK_ONLY='{name}': taken: {taken:?}: {wrong}"));
         }
         for (name, answer) in answers {

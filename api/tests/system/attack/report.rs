@@ -20,6 +20,8 @@ struct Counts {
     noticed: usize,
     named: usize,
     harmless: Vec<(String, &'static str)>,
+    /// Attacks that hid something from a list until it was noticed.
+    lacking: Vec<String>,
     /// Attacks that were believed, not noticed, or not named, each with how to repeat it.
     wrong: Vec<String>,
 }
@@ -70,6 +72,9 @@ impl Tally {
         counts.noticed += usize::from(outcome.noticed);
         counts.named += usize::from(outcome.named);
         let mut wrong = outcome.believed.clone();
+        if !outcome.lacking.is_empty() {
+            counts.lacking.push(format!("{name}: {}", outcome.lacking.join(", ")));
+        }
         match harmless {
             Some(reason) if outcome.believed.is_empty() => {
                 if !outcome.named {
@@ -100,15 +105,20 @@ impl Tally {
         let believed = counts.wrong.iter().filter(|line| line.contains(" instead of ")).count();
         self.say(&format!(
             "{} attacks in {took:.0?}: {believed} believed, {} noticed, {} named, {} without meaning; {} stopped something; \
-             {} not taken by a store, {} refused to a login",
+             {} hid something from a list; {} not taken by a store, {} refused to a login",
             counts.made,
             counts.noticed,
             counts.named,
             counts.harmless.len(),
             counts.stopped,
+            counts.lacking.len(),
             counts.not_taken,
             counts.refused
         ));
+        // Not believed, and not stopped either: said apart, so that nobody takes it for nothing.
+        for line in &counts.lacking {
+            self.say(&format!("hidden from a list until it was noticed: {line}"));
+        }
         for (name, reason) in &counts.harmless {
             self.say(&format!("without meaning: {name}: {reason}"));
         }

@@ -51,6 +51,7 @@ pub(crate) struct Ids {
     pub(crate) long: String,
     pub(crate) visit: String,
     pub(crate) other_visit: String,
+    pub(crate) erased_visit: String,
     pub(crate) wound: String,
     /// The key under which the visit was booked, and where that stands.
     pub(crate) booking_key: Uuid,
@@ -177,6 +178,7 @@ async fn people(clinic: &Clinic) -> (Ids, BTreeMap<&'static str, Client>) {
         long: String::new(),
         visit: String::new(),
         other_visit: String::new(),
+        erased_visit: String::new(),
         wound: String::new(),
         booking_key: Uuid::now_v7(),
         booked_at: 0,
@@ -203,7 +205,7 @@ async fn records(clinic: &Clinic, ids: &mut Ids, clients: &BTreeMap<&'static str
     let visit = booking(&ids.other, PRACTITIONER, "2031-03-03T10:00");
     ids.other_visit = desk.post("/v1/appointments", &visit).await.done().stream();
     let visit = booking(&ids.erased, PRACTITIONER, "2031-03-03T11:00");
-    desk.post("/v1/appointments", &visit).await.done();
+    ids.erased_visit = desk.post("/v1/appointments", &visit).await.done().stream();
     let opening = json!({ "patient_id": ids.patient, "site": "heel", "laterality": "left",
                           "etiology": "diabetic-foot-ulcer" });
     ids.wound = clinician.post("/v1/wounds", &opening).await.done().stream();

@@ -90,10 +90,12 @@ pub(crate) async fn cached(url: &str, prefix: &str) -> Vec<Cached> {
                 let text = redis::cmd("GET").arg(&key).query_async(&mut connection).await;
                 Held::Text(text.expect("a text"))
             }
-            _ => {
+            "hash" => {
                 let fields = redis::cmd("HGETALL").arg(&key).query_async(&mut connection).await;
                 Held::Fields(fields.expect("fields"))
             }
+            // None of ours; it has a key all the same.
+            other => Held::Text(other.as_bytes().to_vec()),
         };
         let key = key.strip_prefix(&format!("{prefix}:")).expect("the prefix").to_owned();
         found.push(Cached { key, value });

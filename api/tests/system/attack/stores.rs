@@ -32,6 +32,9 @@ struct Attack {
     harmless: Option<&'static str>,
 }
 
+/// The id of a second copy of a document.
+const DOUBLE: u128 = 0xd0b1e;
+
 const GONE: &str = "a miss: what is not cached is read from the store";
 const EARLIER: &str = "what was written before there were tags counts as a miss";
 const LIFE: &str = "how long an entry lives decides nothing";
@@ -199,11 +202,12 @@ fn documents(lane: &Lane<'_>) -> Vec<Attack> {
         }
         let mut more = whole.clone();
         more.insert("mine", true);
-        add("field added".to_owned(), vec![more], None);
+        let unread = "nobody reads the field; it is gone when the projector moves on";
+        add("field added".to_owned(), vec![more], is_checkpoint.then_some(unread));
         let again = "the projector reads the log again, which changes nothing that is right";
         add("deleted".to_owned(), Vec::new(), is_checkpoint.then_some(again));
         let mut double = whole.clone();
-        double.insert("_id", Uuid::from_u128(0xd0b1e).to_string());
+        double.insert("_id", Uuid::from_u128(DOUBLE).to_string());
         if !is_checkpoint {
             add("doubled".to_owned(), vec![whole.clone(), double], None);
         }
@@ -368,20 +372,27 @@ impl Lane<'_> {
             answers.values().filter(|answer| matches!(answer, Answer::Stopped(_))).count();
         let told = read().get(said_before..).unwrap_or_default().to_owned();
         let counted = self.counted(server.port).await;
-        let mut noticed = counted != counted_before;
-        let mut named = told.contains(&attack.id) || noticed && counted.contains(&attack.id);
-        let mut said = format!("counted: {}", counted.lines().last().unwrap_or("nothing"));
+        let news: Vec<&str> = counted
+            .lines()
+            .filter(|line| !counted_before.lines().any(|before| before == *line))
+            .collect();
+        let mut noticed = !news.is_empty();
+        let double = Uuid::from_u128(DOUBLE).to_string();
+        let ids = [attack.id.as_str(), double.as_str()];
+        let names = |text: &str| ids.iter().any(|id| text.contains(id));
+        let mut named = names(&told) || news.iter().any(|line| names(line));
+        let mut said = format!("counted: {}", news.join(" "));
         if let Deed::Documents { collection, .. } = &attack.deed
             && !named
         {
             let compared = self.compared(collection, &attack.id).await;
             noticed |= !compared.is_empty();
-            named = compared.contains(&attack.id)
-                || compared.contains(&Uuid::from_u128(0xd0b1e).to_string());
+            named = names(&compared);
             said = format!("{said}; compared: {compared}");
         }
         self.restock().await;
-        Outcome { made: true, believed: believed(honest, &answers), noticed, named, stopped, said }
+        let (believed, lacking) = believed(honest, &answers);
+        Outcome { made: true, believed, lacking, noticed, named, stopped, said }
     }
 
     /// What the comparison with the log finds, as the worker makes it.
