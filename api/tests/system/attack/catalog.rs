@@ -10,6 +10,8 @@ use sqlx::PgPool;
 pub(crate) struct Row {
     pub(crate) table: String,
     pub(crate) ctid: String,
+    /// The how manieth of its table, which is the same in each run.
+    pub(crate) ordinal: usize,
     pub(crate) columns: BTreeMap<String, Value>,
 }
 
@@ -68,9 +70,9 @@ pub(crate) async fn rows(pool: &PgPool) -> Vec<Row> {
         let sql = format!("SELECT ctid::text, to_jsonb(t) FROM {} t ORDER BY ctid", table.name);
         let found: Vec<(String, Value)> =
             sqlx::query_as(&sql).fetch_all(pool).await.expect("the rows");
-        for (ctid, columns) in found {
+        for (ordinal, (ctid, columns)) in found.into_iter().enumerate() {
             let columns = serde_json::from_value(columns).expect("a row is an object");
-            rows.push(Row { table: table.name.clone(), ctid, columns });
+            rows.push(Row { table: table.name.clone(), ctid, ordinal, columns });
         }
     }
     rows

@@ -22,6 +22,8 @@ pub(crate) struct Change {
     pub(crate) place: Place,
     /// Why it need not be noticed, where it means nothing.
     pub(crate) harmless: Option<&'static str>,
+    /// Changes what the database is and not what it holds.
+    pub(crate) of_catalog: bool,
 }
 
 /// Where something is wrong: at one of these positions, or at an object that is called one of `words`, and by one of its `ids`
@@ -109,13 +111,8 @@ fn place(row: &Row) -> Place {
     place
 }
 
-/// Values of a column's type that are not its own, each as SQL. `other` is another row's value.
-fn values(
-    kind: &str,
-    column: &str,
-    other: Option<&Value>,
-    bit: u64,
-) -> Vec<(&'static str, String)> {
+/// Values of a column's type that are not its own, each as SQL.
+fn values(kind: &str, column: &str, bit: u64) -> Vec<(&'static str, String)> {
     let column = format!("\"{column}\"");
     let mut values = match kind {
         "bytea" => vec![
@@ -159,14 +156,6 @@ fn values(
         _ => Vec::new(),
     };
     values.push(("null", format!("NULL::{kind}")));
-    if let Some(other) = other {
-        let other = match other {
-            Value::Null => "NULL".to_owned(),
-            Value::String(text) => literal(text),
-            other => other.to_string(),
-        };
-        values.push(("another's", format!("{other}::{kind}")));
-    }
     values
 }
 
@@ -206,18 +195,17 @@ pub(crate) fn changes(scene: &Scene, tables: &[Table], seed: u64) -> Vec<Change>
         let candidates = telling(scene, &rows);
         for (column, kind) in &table.columns {
             let any = choose(&rows);
-            for (what, value) in values(kind, column, any.columns.get(column), choose_bit(&any)) {
-                let row = choose(&candidates);
-                changes.push(Change {
-                    name: format!("{}.{column} {what} @{}", table.name, called(table, &row)),
-                    sql: format!(
-                        "UPDATE {} SET \"{column}\" = {value} WHERE ctid = '{}' AND \"{column}\" IS DISTINCT FROM {value}",
-                        table.name, row.ctid
-                    ),
-                    login: None,
-                    place: place(&row),
-                    harmless: harmless(&table.name, column, what),
-                });
+            for (what, value) in values(kind, column, choose_bit(&any)) {
+                changes.push(of_value(table, (column, what, &value), &choose(&candidates)));
+            }
+            let row = choose(&candidates);
+            let own = row.columns.get(column);
+            // Of those that are another value, one from the middle.
+            let others = rows.iter().filter_map(|other| other.columns.get(column));
+            let others: Vec<&Value> = others.filter(|other| Some(*other) != own).collect();
+            if let Some(other) = others.get(others.len() / 2) {
+                let value = literally(other, kind);
+                changes.push(of_value(table, (column, "another's", &value), &row));
             }
         }
         let (one, two) = (choose(&candidates), choose(&rows));
@@ -226,28 +214,44 @@ pub(crate) fn changes(scene: &Scene, tables: &[Table], seed: u64) -> Vec<Change>
     changes
 }
 
+/// Another value in one column of one row.
+fn of_value(table: &Table, (column, what, value): (&str, &str, &str), row: &Row) -> Change {
+    Change {
+        name: format!("{}.{column} {what} @{}", table.name, row.ordinal),
+        sql: format!(
+            "UPDATE {} SET \"{column}\" = {value} WHERE ctid = '{}' AND \"{column}\" IS DISTINCT FROM {value}",
+            table.name, row.ctid
+        ),
+        login: None,
+        place: place(row),
+        harmless: harmless(&table.name, column, what),
+        of_catalog: false,
+    }
+}
+
+/// A stored value as SQL.
+fn literally(value: &Value, kind: &str) -> String {
+    let value = match value {
+        Value::Null => "NULL".to_owned(),
+        Value::String(text) => literal(text),
+        other => other.to_string(),
+    };
+    format!("{value}::{kind}")
+}
+
 /// Repeatable, and another one for each row.
 fn choose_bit(row: &Row) -> u64 {
     row.ctid.bytes().fold(7, |bit, byte| (bit * 31 + u64::from(byte)) % 1_000_003)
 }
 
-/// A row by its key, as people say it.
-fn called(table: &Table, row: &Row) -> String {
-    let key = table.key.iter().filter_map(|column| row.columns.get(column));
-    let key: Vec<String> =
-        key.map(|value| value.to_string().trim_matches('"').to_owned()).collect();
-    let mut key = if key.is_empty() { row.ctid.clone() } else { key.join(",") };
-    key.truncate(60);
-    key
-}
-
 fn change(table: &Table, what: &str, row: &Row, sql: String, place: Place) -> Change {
     Change {
-        name: format!("{} {what} @{}", table.name, called(table, row)),
+        name: format!("{} {what} @{}", table.name, row.ordinal),
         sql,
         login: None,
         place,
         harmless: harmless(&table.name, "", what),
+        of_catalog: false,
     }
 }
 
@@ -370,6 +374,7 @@ fn invented(scene: &Scene, table: &Table) -> Option<Change> {
         login: None,
         place,
         harmless: None,
+        of_catalog: false,
     })
 }
 
@@ -382,6 +387,9 @@ fn harmless(table: &str, column: &str, what: &str) -> Option<&'static str> {
         ("ledger_head", "epoch", _) => Some(
             "a hint: a process that sees another epoch reads again what the log says of erasures and keys",
         ),
+        ("claims_buckets", "size", _) => {
+            Some("a hint: from where another process reads on; what it has then must fit the seal")
+        }
         ("ledger_head", "singleton", _) => Some("says nothing: there is one row"),
         ("claims_seal", "singleton", _) => Some("says nothing: there is one row"),
         ("snapshots", "", "deleted" | "emptied") => {

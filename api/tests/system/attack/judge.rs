@@ -26,12 +26,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) later: &'a Honest,
 }
 
-/// Who is asked: a server that was running during the attack, one that starts after it, or both.
+/// Who is asked: a server that was running during the attack, one that starts after it, both, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Servers {
     Both,
     Running,
     Started,
+    /// Nobody: only the audit.
+    Nobody,
 }
 
 /// What came of an attack.
@@ -141,7 +143,7 @@ impl Lane<'_> {
         self.reset().await;
         clock.tick("copied");
         let running = match who {
-            Servers::Started => None,
+            Servers::Started | Servers::Nobody => None,
             Servers::Both | Servers::Running => Some(self.serve().await),
         };
         if let Some(running) = &running {
@@ -179,7 +181,7 @@ impl Lane<'_> {
             self.judge(change, asked, running, &pool, &mut outcome).await;
             clock.tick("asked");
         }
-        if who != Servers::Running {
+        if matches!(who, Servers::Both | Servers::Started) {
             let started = self.serve().await;
             if started.refused() {
                 outcome.stopped += asked.questions.len();

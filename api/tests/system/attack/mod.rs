@@ -54,7 +54,7 @@ struct Settings {
 impl Settings {
     fn read() -> Settings {
         let number = |name: &str| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
-        let seconds = number("ATTACK_SECONDS").unwrap_or(20);
+        let seconds = number("ATTACK_SECONDS").unwrap_or(15);
         Settings {
             full: std::env::var("ATTACK").is_ok_and(|how| how == "full"),
             seed: number("ATTACK_SEED").unwrap_or(13),
@@ -71,6 +71,7 @@ impl Settings {
             .fold(self.seed, |sum, byte| sum.wrapping_mul(3).wrapping_add(u64::from(byte)));
         match (self.full || self.only.is_some(), number % 2) {
             (true, _) => Servers::Both,
+            _ if change.of_catalog => Servers::Nobody,
             (false, 0) => Servers::Running,
             (false, _) => Servers::Started,
         }

@@ -27,7 +27,7 @@ pub(crate) fn plots(scene: &Scene) -> Vec<Change> {
 
 fn plot(name: &str, sql: impl Into<String>, place: Place) -> Change {
     let name = format!("plot {name}");
-    Change { name, sql: sql.into(), login: None, place, harmless: None }
+    Change { name, sql: sql.into(), login: None, place, harmless: None, of_catalog: false }
 }
 
 fn snapshots(scene: &Scene, plots: &mut Vec<Change>) {
@@ -241,7 +241,7 @@ fn catalog(plots: &mut Vec<Change>) {
         ("constraint dropped", "ALTER TABLE public.events DROP CONSTRAINT events_pkey CASCADE", &["events_pkey", "constraint"]),
         ("index dropped", "DROP INDEX public.events_subject", &["events_subject", "index"]),
     ] {
-        plots.push(plot(name, sql, named(words)));
+        plots.push(Change { of_catalog: true, ..plot(name, sql, named(words)) });
     }
 }
 

@@ -129,6 +129,24 @@ impl Scene {
         }
     }
 
+    /// What an id is called here, the same in each run.
+    pub(crate) fn called(&self, id: &str) -> String {
+        let ids = &self.ids;
+        let known = [
+            (&ids.patient, "patient"),
+            (&ids.other, "other"),
+            (&ids.held, "held"),
+            (&ids.erased, "erased"),
+            (&ids.long, "long"),
+            (&ids.visit, "visit"),
+            (&ids.other_visit, "other visit"),
+            (&ids.erased_visit, "erased visit"),
+            (&ids.wound, "wound"),
+        ];
+        let found = known.iter().find(|(known, _)| *known == id);
+        found.map_or(id, |(_, name)| name).to_owned()
+    }
+
     /// Somebody, at the server on this port.
     pub(crate) fn client(&self, who: Who, port: u16) -> Client {
         let name = match who {
@@ -211,8 +229,9 @@ async fn records(clinic: &Clinic, ids: &mut Ids, clients: &BTreeMap<&'static str
     ids.wound = clinician.post("/v1/wounds", &opening).await.done().stream();
     let wound = format!("/v1/wounds/{}", ids.wound);
     let scans = format!("{wound}/scans");
-    let sent = clinician.capture(Uuid::now_v7(), &scans, &phantom(5)).await.done();
-    clinic.answered(&wound, sent.position(), PATIENCE).await;
+    clinician.capture(Uuid::now_v7(), &scans, &phantom(5)).await.done();
+    // Asked of the log: a look would be recorded each time.
+    until("the scan is answered", PATIENCE, || async { clinic.answers().await == 1 }).await;
     edits(desk, &ids.long).await;
     let snapshots = "SELECT count(*) FROM snapshots";
     until("a snapshot was written", PATIENCE, || async {

@@ -176,7 +176,7 @@ fn documents(lane: &Lane<'_>) -> Vec<Attack> {
         let other = other.map(|(_, one)| one).next();
         let mut add = |what: String, put: Vec<Document>, harmless: Option<&'static str>| {
             attacks.push(Attack {
-                name: format!("mongodb {collection} {what} @{id}"),
+                name: format!("mongodb {collection} {what} @{}", scene.called(&id)),
                 deed: Deed::Documents { collection: collection.clone(), remove: id.clone(), put },
                 id: id.clone(),
                 harmless,
@@ -239,7 +239,7 @@ fn entries(lane: &Lane<'_>) -> Vec<Attack> {
             let words =
                 words.iter().map(|words| words.iter().map(|&word| word.to_owned()).collect());
             attacks.push(Attack {
-                name: format!("redis {kind} {what} @{id}"),
+                name: format!("redis {kind} {what} @{}", scene.called(id)),
                 deed: Deed::Entries { remove: entry.key.clone(), put, words: words.collect() },
                 id: id.to_owned(),
                 harmless,
