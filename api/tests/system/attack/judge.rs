@@ -67,6 +67,10 @@ impl Clock {
     }
 }
 
+fn is_stop(answer: &Answer) -> bool {
+    matches!(answer, Answer::Stopped(_))
+}
+
 /// How often whose record was looked at, as far as the log can be asked.
 async fn looks(pool: &PgPool) -> BTreeMap<String, i64> {
     let sql = "SELECT coalesce(subject::text, ''), count(*) FROM public.events
@@ -90,24 +94,13 @@ impl Lane<'_> {
         questions: &[Question],
         tally: &Tally,
     ) -> (Honest, Honest) {
-        self.reset().await;
-        let (status, report) = self.verify().await;
-        assert_eq!(status, 0, "the scene is not sound: {report}");
-        let pool = self.pool().await;
-        let mut twice = Vec::new();
-        let mut servers = Vec::new();
-        for _ in 0..2 {
-            let before = looks(&pool).await;
-            let server = self.serve().await;
-            let answers = self.scene.ask(questions, server.port).await;
-            let looks = since(&before, &looks(&pool).await);
-            assert_eq!(looks.len(), 4, "each patient who can be looked at was: {looks:?}");
-            let counted = self.counted(server.port).await;
-            assert_eq!(counted, "", "something is damaged and nobody did it");
-            twice.push(Honest { answers, looks });
-            servers.push(server);
+        let mut tries = 0;
+        let mut twice = self.ask_twice(questions).await;
+        // A machine that is busy with something else may have let somebody wait too long.
+        while tries < 3 && twice.iter().any(|honest| honest.answers.values().any(is_stop)) {
+            tries += 1;
+            twice = self.ask_twice(questions).await;
         }
-        drop(servers);
         for question in questions {
             for honest in &twice {
                 let answer = &honest.answers[question.name];
@@ -127,9 +120,34 @@ impl Lane<'_> {
         }
         let (status, report) = self.verify().await;
         assert_eq!(status, 0, "what was asked left something unsound: {report}");
-        pool.close().await;
+        for honest in &twice {
+            let looks = &honest.looks;
+            assert_eq!(looks.len(), 4, "each patient who can be looked at was: {looks:?}");
+        }
         let later = twice.pop().expect("two");
         (twice.pop().expect("two"), later)
+    }
+
+    /// Everything, on a new copy, at two servers, one after the other.
+    async fn ask_twice(&mut self, questions: &[Question]) -> Vec<Honest> {
+        self.reset().await;
+        let (status, report) = self.verify().await;
+        assert_eq!(status, 0, "the scene is not sound: {report}");
+        let pool = self.pool().await;
+        let mut twice = Vec::new();
+        let mut servers = Vec::new();
+        for _ in 0..2 {
+            let before = looks(&pool).await;
+            let server = self.serve().await;
+            let answers = self.scene.ask(questions, server.port).await;
+            let looks = since(&before, &looks(&pool).await);
+            let counted = self.counted(server.port).await;
+            assert_eq!(counted, "", "something is damaged and nobody did it");
+            twice.push(Honest { answers, looks });
+            servers.push(server);
+        }
+        pool.close().await;
+        twice
     }
 
     /// Makes one change and looks what comes of it.
@@ -149,7 +167,10 @@ impl Lane<'_> {
         if let Some(running) = &running {
             // What leaves no look behind, so that there is something in memory.
             let known = ["account", "disabled account", "custody", "models"];
-            let before = self.scene.ask_some(asked.questions, running.port, &known).await;
+            let mut before = self.scene.ask_some(asked.questions, running.port, &known).await;
+            if before.values().any(is_stop) {
+                before = self.scene.ask_some(asked.questions, running.port, &known).await;
+            }
             let is_known = |answer: &Answer| matches!(answer, Answer::Said(200, _));
             assert!(before.values().all(is_known), "{before:?}");
         }
@@ -226,8 +247,7 @@ impl Lane<'_> {
                 outcome.believed.push(format!("looks at {subject}: {count} instead of {usual}"));
             }
         }
-        let is_stop = |answer: &&Answer| matches!(answer, Answer::Stopped(_));
-        let stopped = answers.values().filter(is_stop).count();
+        let stopped = answers.values().filter(|answer| is_stop(answer)).count();
         if stopped == 0 && looked != *usual && !change.sql.contains("public.events") {
             outcome.believed.push(format!("looks: {looked:?} instead of {usual:?}"));
         }

@@ -6,7 +6,7 @@
 //! metric, tells where.
 //!
 //! `make test` runs all plots and a sample of the changes; `make attack` runs everything. `ATTACK_SEED` chooses rows and order,
-//! `ATTACK_ONLY` the attacks whose name contains it, `ATTACK_SECONDS` how long the sample takes.
+//! `ATTACK_ONLY` the attacks whose name contains it, `ATTACK_SECONDS` how long the sample takes; `ATTACK_TIMES` prints what takes how long.
 
 mod catalog;
 mod changes;
