@@ -45,24 +45,24 @@ impl Place {
         Place { positions: positions.into_iter().collect(), ..Place::default() }
     }
 
-    /// Whether what the audit printed says so.
+    /// Whether what the audit printed says so, of the log or of what lies beside it.
     pub(crate) fn is_named(&self, report: &Value) -> bool {
-        let said = |text: &str| {
-            let text = text.to_lowercase();
-            self.words.iter().any(|word| text.contains(word))
-                && (self.ids.is_empty() || self.ids.iter().any(|id| text.contains(id.as_str())))
-        };
-        match report["findings"].as_array() {
-            Some(findings) => findings.iter().any(|finding| {
-                let position = finding["position"].as_u64();
-                position.is_some_and(|position| self.positions.contains(&position))
-                    || said(&finding.to_string())
-            }),
-            None => {
-                let text = report.to_string().to_lowercase();
-                self.words.iter().any(|word| text.contains(word))
-            }
+        if !report.is_object() || report["findings"].is_null() {
+            // It could not be read to its end: then the reason must name the object.
+            return self.says(&report.to_string(), true);
         }
+        findings(report).any(|(of, finding)| {
+            let position = finding["position"].as_u64();
+            position.is_some_and(|position| self.positions.contains(&position))
+                || self.says(&format!("{of} {finding}"), false)
+        })
+    }
+
+    fn says(&self, text: &str, whoever: bool) -> bool {
+        let text = text.to_lowercase();
+        let is_of_one = || self.ids.iter().any(|id| text.contains(id.as_str()));
+        self.words.iter().any(|word| text.contains(word))
+            && (whoever || self.ids.is_empty() || is_of_one())
     }
 
     fn also(mut self, other: Place) -> Place {
@@ -70,6 +70,16 @@ impl Place {
         self.ids.extend(other.ids);
         self
     }
+}
+
+/// What the audit has found: in the log, and in each part of what lies beside it, with the name of the part.
+pub(crate) fn findings(report: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let of_log = report["findings"].as_array().into_iter().flatten();
+    let beside = report["beside"].as_array().into_iter().flatten().flat_map(|part| {
+        let what = part["what"].as_str().unwrap_or_default();
+        part["findings"].as_array().into_iter().flatten().map(move |finding| (what, finding))
+    });
+    of_log.map(|finding| ("", finding)).chain(beside)
 }
 
 /// What the audit calls the objects of a table.

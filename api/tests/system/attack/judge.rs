@@ -7,7 +7,7 @@ use commands::database::Login;
 use serde_json::Value;
 use sqlx::{Executor as _, PgConnection, PgPool};
 
-use super::changes::{Change, Made, make};
+use super::changes::{Change, Made, findings, make};
 use super::lane::{Lane, Server};
 use super::questions::{Answer, Answers, Question, believed};
 use super::report::Tally;
@@ -48,6 +48,8 @@ pub(crate) struct Outcome {
     pub(crate) stopped: usize,
     /// What the audit said first.
     pub(crate) said: String,
+    /// How long each part took.
+    pub(crate) times: String,
 }
 
 /// How long each part of an attack takes, for `ATTACK_TIMES`.
@@ -218,9 +220,7 @@ impl Lane<'_> {
         }
         drop((running, own));
         pool.close().await;
-        if std::env::var_os("ATTACK_TIMES").is_some() {
-            eprintln!("attack: {}: {}", change.name, clock.said);
-        }
+        outcome.times = clock.said;
         outcome
     }
 
@@ -269,13 +269,11 @@ impl Lane<'_> {
 
 /// The first thing that the audit said, in short.
 fn said(status: i32, report: &Value) -> String {
-    let findings = report["findings"].as_array();
-    let text = match findings {
-        Some(findings) => {
-            let first: Vec<String> = findings.iter().take(3).map(Value::to_string).collect();
-            format!("{} findings: {}", findings.len(), first.join(" "))
-        }
-        None => report.to_string(),
+    let told: Vec<String> =
+        findings(report).map(|(of, finding)| format!("{of} {finding}")).collect();
+    let text = match told.len() {
+        0 => report.to_string(),
+        count => format!("{count} findings: {}", told[..count.min(3)].join(" ")),
     };
     format!("verify {status}: {}", text.chars().take(600).collect::<String>())
 }

@@ -76,14 +76,16 @@ impl Tally {
             counts.lacking.push(format!("{name}: {}", outcome.lacking.join(", ")));
         }
         match harmless {
-            Some(reason) if outcome.believed.is_empty() => {
-                if !outcome.named {
-                    counts.harmless.push((name.to_owned(), reason));
-                }
+            Some(reason) if !outcome.named && outcome.believed.is_empty() => {
+                counts.harmless.push((name.to_owned(), reason));
             }
-            _ if !outcome.noticed => wrong.push("not noticed".to_owned()),
-            _ if !outcome.named => wrong.push("not named at its place".to_owned()),
-            _ => {}
+            Some(_) => {}
+            None if !outcome.noticed => wrong.push("not noticed".to_owned()),
+            None if !outcome.named => wrong.push("not named at its place".to_owned()),
+            None => {}
+        }
+        if std::env::var_os("ATTACK_TIMES").is_some() {
+            self.say(&format!("{name}: {}", outcome.times));
         }
         if !wrong.is_empty() {
             let seed = self.seed;

@@ -392,7 +392,16 @@ impl Lane<'_> {
         }
         self.restock().await;
         let (believed, lacking) = believed(honest, &answers);
-        Outcome { made: true, believed, lacking, noticed, named, stopped, said }
+        Outcome {
+            made: true,
+            believed,
+            lacking,
+            noticed,
+            named,
+            stopped,
+            said,
+            ..Outcome::default()
+        }
     }
 
     /// What the comparison with the log finds, as the worker makes it.
