@@ -45,7 +45,9 @@ async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgCo
     let gone = blobs.get(&key, &orphan).await;
     assert!(matches!(gone, Err(BlobError::NotFound { .. })));
 
+    hands.set(Timestamp::now());
     clinic.ledger.execute::<Custody>(patient, erase(), &officer()).await.expect("erased");
+    hands.set(now + SignedDuration::from_hours(3));
     assert_eq!(sweep(true).await.expect("swept"), 1, "what an erased patient left");
 }
 

@@ -50,7 +50,7 @@ impl Attacked {
             .replace("{one}", &self.one.to_string())
             .replace("{two}", &self.two.to_string())
             .replace("{staff}", &self.staff.to_string());
-        let script = format!("BEGIN; {sql}; COMMIT");
+        let script = format!("BEGIN; SET LOCAL session_replication_role = replica; {sql}; COMMIT");
         let written = self.clinic.owner.execute(sqlx::raw_sql(&script)).await;
         written.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
@@ -147,13 +147,13 @@ async fn no_key_opens_in_another_place(_: PgPoolOptions, options: PgConnectOptio
     let elsewhere = Binding { origin: "ledger.example.org/other", ..here };
     for (keys, binding) in [(Keys::ephemeral(), here), (own, elsewhere)] {
         let made = keys.wrap(&binding, [1; 12], &DataKey::from_bytes([2; 32])).expect("wrapped");
-        sqlx::query("UPDATE keyring.data_keys SET wrapped = $2, kek_id = $3 WHERE subject = $1")
-            .bind(attacked.one)
-            .bind(made.bytes)
-            .bind(made.kek_id)
-            .execute(&attacked.clinic.owner)
-            .await
-            .expect("written");
+        let hex: String = made.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        attacked
+            .write(&format!(
+                "UPDATE keyring.data_keys SET wrapped = '\\x{hex}', kek_id = '{}' WHERE subject = '{{one}}'",
+                made.kek_id
+            ))
+            .await;
         assert_eq!(attacked.found().await, [(ONE, Unopened)]);
         let fresh = attacked.fresh().await;
         let error = fresh.ledger.load::<Patient>(attacked.one).await.expect_err("not ours");

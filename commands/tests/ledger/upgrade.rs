@@ -173,7 +173,8 @@ async fn keys_of_before_that_were_exchanged_are_not_bound(
         ("m.key_id, m.subject, o.kek_id, o.wrapped", Unbound),
     ] {
         let exchange = format!(
-            "BEGIN; DELETE FROM keyring.data_keys; INSERT INTO keyring.data_keys TABLE kept;
+            "BEGIN; SET LOCAL session_replication_role = replica;
+             DELETE FROM keyring.data_keys; INSERT INTO keyring.data_keys TABLE kept;
              DELETE FROM keyring.data_keys WHERE subject IN ('{kept}', '{held}');
              INSERT INTO keyring.data_keys (key_id, subject, kek_id, wrapped, kind, wrap_version)
              SELECT {columns}, m.kind, m.wrap_version FROM kept m JOIN kept o ON {both}; COMMIT"
@@ -199,8 +200,7 @@ async fn keys_of_before_that_were_exchanged_are_not_bound(
         assert_eq!(found, expected, "{columns}");
         ledger.close().await;
     }
-    let put_back =
-        "BEGIN; DELETE FROM keyring.data_keys; INSERT INTO keyring.data_keys TABLE kept; COMMIT";
+    let put_back = "BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM keyring.data_keys; INSERT INTO keyring.data_keys TABLE kept; COMMIT";
     old.owner.execute(sqlx::raw_sql(put_back)).await.expect("put back");
     let ledger = old.open().await;
     ledger.load::<Patient>(kept).await.expect("readable").expect("there");
