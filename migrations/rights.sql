@@ -118,14 +118,15 @@ GRANT EXECUTE ON FUNCTION
 -- The auditor reads the wraps as well: with the key-encryption key at hand `ledger audit verify` opens every payload and
 -- compares it with its commitment. Without that key they tell nothing.
 GRANT USAGE ON SCHEMA keyring TO ledger_serve, ledger_worker, ledger_auditor;
-GRANT SELECT ON keyring.data_keys TO ledger_serve, ledger_worker, ledger_auditor;
-GRANT EXECUTE ON FUNCTION destroy_keys_again(uuid[]), hold_data_key(uuid),
-    bind_data_keys(uuid[], text[], bytea[], text[], bytea[])
+GRANT SELECT ON keyring.data_keys, keyring.key_encryption, keyring.holders TO ledger_serve, ledger_worker, ledger_auditor;
+GRANT EXECUTE ON FUNCTION
+    destroy_keys_again(uuid[]), hold_data_key(uuid), bind_data_keys(uuid[], text[], bytea[], text[], bytea[]),
+    begin_key_encryption(text), tell_held_keys(uuid, text, text[]), forget_held_keys(uuid)
     TO ledger_serve, ledger_worker;
 -- The worker makes, destroys and wraps none.
 GRANT EXECUTE ON FUNCTION
     insert_data_keys(uuid[], uuid[], text[], smallint[], text[], bytea[]), destroy_data_key(uuid),
-    rewrap_data_keys(uuid[], bytea[], text, bytea[])
+    rewrap_data_keys(uuid[], bytea[], text, bytea[]), change_key_encryption(text, text)
     TO ledger_serve;
 
 -- --- Snapshots -------------------------------------------------------------------------------------------------------

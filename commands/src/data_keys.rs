@@ -209,8 +209,7 @@ impl DataKeys {
         let origin = self.watch.reader().origin();
         let binding = Binding { origin, kind, subject: *subject, key_id: *key_id };
         let wrapped = wrapped.as_deref().unwrap_or_default();
-        let key =
-            self.wrap.unwrap(kek_id, &binding, wrapped).map_err(|error| failed(error.into()))?;
+        let key = self.wrap.unwrap(kek_id, &binding, wrapped).map_err(Unavailable::from)?;
         let key = SubjectKey { id: *key_id, kind, key };
         self.remember(*subject, key.clone());
         Ok(key)
@@ -225,10 +224,8 @@ impl DataKeys {
         let id = Uuid::new_v8(random::bytes());
         let key = DataKey::from_bytes(random::bytes());
         let binding = Binding { origin: self.watch.reader().origin(), kind, subject, key_id: id };
-        let Wrapped { kek_id, bytes } = self
-            .wrap
-            .wrap(&binding, random::bytes(), &key)
-            .map_err(|error| Unavailable::Keys(Box::new(error)))?;
+        let Wrapped { kek_id, bytes } =
+            self.wrap.wrap(&binding, random::bytes(), &key).map_err(Unavailable::from)?;
         let new = NewKey { key_id: id, subject, kind, kek_id, wrapped: bytes };
         Ok((SubjectKey { id, kind, key }, new))
     }

@@ -1,6 +1,7 @@
 //! Why a command was not done.
 
 use audit::postgres::{Damage, ReadError};
+use audit::seal::SealError;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -99,6 +100,7 @@ impl CommandError {
             CommandError::Unavailable(Unavailable::KeyMissing { .. }) => "key-missing",
             CommandError::Unavailable(Unavailable::LogDamaged(_)) => "log-damaged",
             CommandError::Unavailable(Unavailable::LogUnread { .. }) => "log-unread",
+            CommandError::Unavailable(Unavailable::KeyNotAtHand { .. }) => "key-not-at-hand",
             CommandError::Unavailable(_) => "unavailable",
             CommandError::Damaged(_) => "log-damaged",
         }
@@ -193,6 +195,15 @@ pub enum Unavailable {
         /// Whose key.
         subject: Uuid,
     },
+    /// The key-encryption key that wraps, or that has wrapped the data key, is not at hand. Nothing was done.
+    #[error(
+        "the key-encryption key {kek_id} is not at hand: add its line to `key-encryption.key` in LEDGER_KEYS_DIR; no restart is \
+         needed"
+    )]
+    KeyNotAtHand {
+        /// Its id, as `ledger keys status` shows it.
+        kek_id: String,
+    },
     /// What is stored of the claims it needs is not what was granted, so nobody can tell what is free. Nothing was done.
     #[error("the stored claims are not those that were granted: run `ledger claims rebuild`")]
     ClaimsDamaged,
@@ -208,6 +219,15 @@ pub enum Unavailable {
     /// A statement or a checkpoint could not be made.
     #[error("cannot seal the event")]
     Seal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<SealError> for Unavailable {
+    fn from(cause: SealError) -> Self {
+        match cause {
+            SealError::UnknownKek { kek_id } => Unavailable::KeyNotAtHand { kek_id },
+            other => Unavailable::Keys(Box::new(other)),
+        }
+    }
 }
 
 impl From<Unavailable> for CommandError {

@@ -26,6 +26,7 @@ pub mod data_keys;
 pub mod database;
 pub mod error;
 pub mod failpoints;
+mod key_encryption;
 pub mod keys;
 mod ledger;
 mod memory;
@@ -52,6 +53,7 @@ pub use config::{LedgerConfig, SeenElsewhere};
 pub use context::{Context, PurposeOfUse};
 pub use data_keys::SubjectKey;
 pub use error::{CommandError, Conflict, OpenError, Unavailable};
+pub use key_encryption::{KeyEncryptionState, KeyHolder, WrapsOfKey};
 pub use keys::{Keys, KeysError};
 #[cfg(feature = "bench")]
 pub use ledger::Sealed;

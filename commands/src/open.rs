@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::LedgerConfig;
 use crate::data_keys::bind;
 use crate::error::OpenError;
+use crate::key_encryption::KeyEncryption;
 use crate::keys::Keys;
 use crate::random;
 use crate::recorded::CommandTags;
@@ -88,6 +89,8 @@ pub(crate) async fn open(
         return Err(OpenError::ForeignKey(reason.into()));
     }
     drop(connection);
+    // What is bound is wrapped anew, by the key that wraps now.
+    KeyEncryption::new(pool.clone(), keys.clone()).learn().await?;
     // Before the claims: to make them again, keys of before must open.
     proved(bind(pool, &reader, &*keys.key_wrap()).await, "data keys of before")?;
     let claims = claims(pool, keys, &origin).await?;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use clap::{Subcommand, ValueEnum};
 use commands::keys::{KeyFolder, SecretName};
-use commands::{Actor, Context, Ledger, PurposeOfUse, RetirementReason, SigningKeyState};
+use commands::{
+    Actor, Context, KeyEncryptionState, Ledger, PurposeOfUse, RetirementReason, SigningKeyState,
+};
 use serde::Serialize;
 
 use super::Verdict;
@@ -28,8 +30,8 @@ pub(super) enum Keys {
     },
     /// Put a new key in front of the others in its file; the older ones stay
     ///
-    /// A new signing key signs nothing until `ledger keys activate`; a new key-encryption key wraps the
-    /// data keys of new patients at once, and `ledger keys rewrap` gives it the others.
+    /// A new signing key signs nothing until `ledger keys activate`; a new key-encryption key wraps nothing
+    /// until `ledger keys rewrap`, which waits until every process holds it.
     Add {
         /// Which key
         #[arg(value_enum)]
@@ -59,7 +61,14 @@ pub(super) enum Keys {
         #[arg(long, value_enum, default_value = "superseded")]
         reason: Reason,
     },
-    /// Wrap every patient's data key by the newest key-encryption key; no event is touched
+    /// Show which key-encryption key wraps, how many data keys each wraps, and which process holds which
+    Status {
+        #[command(flatten)]
+        log: Log,
+    },
+    /// Have the newest key-encryption key wrap from now on, and wrap every data key by it; no event is touched
+    ///
+    /// Refuses, and changes nothing, while a running process does not hold that key yet.
     Rewrap {
         #[command(flatten)]
         log: Log,
@@ -153,6 +162,13 @@ impl Keys {
                 let done = ledger.retire_key(&kid, reason.into(), &operator()).await;
                 recorded(ledger, done, output).await?;
             }
+            Keys::Status { log } => {
+                let ledger = log.open().await?;
+                let state = ledger.key_encryption().await;
+                ledger.close().await;
+                let state = state?;
+                output.result(&state, |output| show_encryption(&state, output))?;
+            }
             Keys::Rewrap { log } => {
                 let ledger = log.open().await?;
                 let bar = output.progress("Wrapping data keys", 0);
@@ -163,10 +179,22 @@ impl Keys {
                 let done = done?;
                 output.result(&done, |output| {
                     output.line(format!(
-                        "{} data keys are wrapped by the newest key now; {} were before.",
-                        done.rewrapped, done.current
+                        "{} data keys are wrapped by {} now; {} were before.",
+                        done.rewrapped, done.kek_id, done.current
                     ));
+                    for holder in &done.waits_for {
+                        output
+                            .line(format!("{} ({}) does not hold it.", holder.name, holder.login));
+                    }
+                    output.line(if done.is_done() {
+                        "done: the old key may be removed from the files"
+                    } else {
+                        "not done: keep the old key, and run this again"
+                    });
                 })?;
+                if !done.is_done() {
+                    return Ok(Verdict::Findings);
+                }
             }
         }
         Ok(Verdict::InOrder)
@@ -202,6 +230,35 @@ fn show(key: &SigningKeyState, output: &Output) {
         (false, false) => "",
     };
     output.line(format!("{}  {period}{held}", key.kid));
+}
+
+fn show_encryption(state: &KeyEncryptionState, output: &Output) {
+    let held = |at_hand| if at_hand { "at hand" } else { "not at hand" };
+    output.line(format!(
+        "{} wraps since {} (epoch {}), {}",
+        state.kek_id,
+        state.since,
+        state.epoch,
+        held(state.at_hand)
+    ));
+    for key in &state.wraps {
+        output.line(format!(
+            "{}  wraps {} data keys, {}",
+            key.kek_id,
+            key.wraps,
+            held(key.at_hand)
+        ));
+    }
+    for holder in &state.holders {
+        let live = if holder.live { "" } else { ", counts as ended" };
+        output.line(format!(
+            "{} ({}) holds {}; heard of {} s ago{live}",
+            holder.name,
+            holder.login,
+            holder.kek_ids.join(" "),
+            holder.silent_seconds
+        ));
+    }
 }
 
 async fn recorded(

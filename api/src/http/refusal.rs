@@ -53,6 +53,9 @@ impl From<CommandError> for Problem {
             CommandError::Unavailable(
                 Unavailable::ClockAhead { .. } | Unavailable::ClockBehind { .. },
             ) => Self::clock_wrong(&error),
+            CommandError::Unavailable(Unavailable::KeyNotAtHand { .. }) => {
+                Self::key_not_at_hand(&error)
+            }
             CommandError::Unavailable(Unavailable::CommandDamaged) => Self::command_damaged(),
             CommandError::Unavailable(Unavailable::KeyMissing { .. }) => {
                 tracing::error!(error = %super::chain(&error), "refused because a data key is gone");
@@ -97,6 +100,18 @@ impl Problem {
             other => other.to_string(),
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "The clock is wrong", detail)
+            .retry_after(std::time::Duration::from_secs(30))
+    }
+
+    /// 503: a key-encryption key is not in the key files of this server: sending it again does not help.
+    fn key_not_at_hand(error: &CommandError) -> Self {
+        let chain = super::chain(error);
+        tracing::error!(error = %chain, "refused because a key-encryption key is not at hand");
+        let detail = match error {
+            CommandError::Unavailable(fault) => format!("nothing was done: {fault}"),
+            other => other.to_string(),
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "A key is not at hand", detail)
             .retry_after(std::time::Duration::from_secs(30))
     }
 

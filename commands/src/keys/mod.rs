@@ -81,12 +81,15 @@ pub struct Keys(Arc<Inner>);
 struct Inner {
     source: Box<dyn KeySource>,
     held: RwLock<Arc<Secrets>>,
+    /// Which key-encryption key wraps, as the database says; before it has said so, the newest.
+    wraps: RwLock<Option<String>>,
 }
 
 struct Secrets {
     event_signing: Vec<Seed>,
     token_signing: Vec<Seed>,
-    key_encryption: LocalKeks,
+    /// Each by itself, the newest first; at least one.
+    key_encryption: Arc<[LocalKeks]>,
     index: Seed,
 }
 
@@ -104,8 +107,6 @@ impl Secrets {
             };
             parse(&source.read(name)?).ok_or_else(malformed)
         };
-        let mut encryption = keys(SecretName::KeyEncryption)?.into_iter();
-        let newest = encryption.next().unwrap_or_default();
         let mut index = keys(SecretName::Index)?;
         if index.len() > 1 {
             return Err(KeysError::IndexChanged);
@@ -113,9 +114,18 @@ impl Secrets {
         Ok(Secrets {
             event_signing: keys(SecretName::EventSigning)?,
             token_signing: keys(SecretName::TokenSigning)?,
-            key_encryption: LocalKeks::new(*newest, encryption.map(|older| *older)),
+            key_encryption: Secrets::key_encryption(&keys(SecretName::KeyEncryption)?),
             index: index.pop().unwrap_or_default(),
         })
+    }
+
+    fn key_encryption(seeds: &[Seed]) -> Arc<[LocalKeks]> {
+        seeds.iter().map(|seed| LocalKeks::new(**seed, [])).collect()
+    }
+
+    fn kek(&self, kek_id: &str) -> Result<&LocalKeks, SealError> {
+        let found = self.key_encryption.iter().find(|kek| kek.kek_id() == kek_id);
+        found.ok_or_else(|| SealError::UnknownKek { kek_id: kek_id.to_owned() })
     }
 }
 
@@ -126,7 +136,7 @@ impl Keys {
     /// When one is missing or malformed.
     pub fn from_source(source: impl KeySource + 'static) -> Result<Keys, KeysError> {
         let held = RwLock::new(Arc::new(Secrets::read(&source)?));
-        Ok(Keys(Arc::new(Inner { source: Box::new(source), held })))
+        Ok(Keys(Arc::new(Inner { source: Box::new(source), held, wraps: RwLock::default() })))
     }
 
     /// Reads the keys of a folder.
@@ -162,6 +172,49 @@ impl Keys {
         }
         *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
+    }
+
+    /// Reads the key-encryption keys again, and nothing else: a key of another kind is used when the operator says so.
+    ///
+    /// # Errors
+    /// When they cannot be read; then the keys stay as they were.
+    pub fn refresh_key_encryption(&self) -> Result<(), KeysError> {
+        let name = SecretName::KeyEncryption;
+        let malformed =
+            || KeysError::Malformed { origin: format!("{} ({})", name.file(), name.variable()) };
+        let seeds = parse(&self.0.source.read(name)?).ok_or_else(malformed)?;
+        let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
+        let fresh = Secrets {
+            event_signing: held.event_signing.clone(),
+            token_signing: held.token_signing.clone(),
+            key_encryption: Secrets::key_encryption(&seeds),
+            index: held.index.clone(),
+        };
+        *held = Arc::new(fresh);
+        Ok(())
+    }
+
+    /// The ids of the key-encryption keys at hand, the newest first.
+    pub fn kek_ids(&self) -> Vec<String> {
+        self.held().key_encryption.iter().map(KeyWrap::kek_id).collect()
+    }
+
+    /// The id of the newest key-encryption key at hand.
+    pub fn newest_kek_id(&self) -> String {
+        self.held().key_encryption[0].kek_id()
+    }
+
+    /// Whether a key-encryption key is at hand.
+    pub fn holds(&self, kek_id: &str) -> bool {
+        self.held().kek(kek_id).is_ok()
+    }
+
+    /// From now on this key wraps, and none if it is not at hand.
+    pub(crate) fn wrap_with(&self, kek_id: &str) {
+        let mut wraps = self.0.wraps.write().unwrap_or_else(PoisonError::into_inner);
+        if wraps.as_deref() != Some(kek_id) {
+            *wraps = Some(kek_id.to_owned());
+        }
     }
 
     fn held(&self) -> Arc<Secrets> {
@@ -219,9 +272,21 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Reads the key-encryption keys again if this one is not at hand: it may have been added since the ledger started.
+    fn look_for(&self, kek_id: &str) {
+        if !self.holds(kek_id)
+            && let Err(error) = self.refresh_key_encryption()
+        {
+            tracing::warn!(%error, "the key-encryption keys cannot be read again");
+        }
+    }
+}
+
 impl KeyWrap for Keys {
     fn kek_id(&self) -> String {
-        self.held().key_encryption.kek_id()
+        let wraps = self.0.wraps.read().unwrap_or_else(PoisonError::into_inner).clone();
+        wraps.unwrap_or_else(|| self.newest_kek_id())
     }
 
     fn wrap(
@@ -230,31 +295,24 @@ impl KeyWrap for Keys {
         nonce: [u8; 12],
         key: &DataKey,
     ) -> Result<Wrapped, SealError> {
-        self.held().key_encryption.wrap(binding, nonce, key)
+        let kek_id = self.kek_id();
+        self.look_for(&kek_id);
+        self.held().kek(&kek_id)?.wrap(binding, nonce, key)
     }
 
-    /// A key-encryption key that is not at hand may have been added since the ledger started.
     fn unwrap(
         &self,
         kek_id: &str,
         binding: &Binding<'_>,
         wrapped: &[u8],
     ) -> Result<DataKey, SealError> {
-        match self.held().key_encryption.unwrap(kek_id, binding, wrapped) {
-            Err(SealError::UnknownKek { .. }) if self.refresh().is_ok() => {
-                self.held().key_encryption.unwrap(kek_id, binding, wrapped)
-            }
-            unwrapped => unwrapped,
-        }
+        self.look_for(kek_id);
+        self.held().kek(kek_id)?.unwrap(kek_id, binding, wrapped)
     }
 
     fn unwrap_v1(&self, kek_id: &str, key_id: Uuid, wrapped: &[u8]) -> Result<DataKey, SealError> {
-        match self.held().key_encryption.unwrap_v1(kek_id, key_id, wrapped) {
-            Err(SealError::UnknownKek { .. }) if self.refresh().is_ok() => {
-                self.held().key_encryption.unwrap_v1(kek_id, key_id, wrapped)
-            }
-            unwrapped => unwrapped,
-        }
+        self.look_for(kek_id);
+        self.held().kek(kek_id)?.unwrap_v1(kek_id, key_id, wrapped)
     }
 }
 
@@ -324,6 +382,7 @@ mod tests {
                 assert_eq!(opened.expect("opens").expose(), data_key.expose());
             }
         }
+        keys.refresh().expect("read again");
         assert_eq!(keys.event_signing_seeds().len(), 2);
         let unknown = keys.unwrap("local-0", &binding, &before.bytes);
         assert!(matches!(unknown, Err(SealError::UnknownKek { .. })));

@@ -1,14 +1,11 @@
-//! The log's own events about keys, and the wrapping of data keys anew.
+//! The log's own events about keys.
 
 use audit::keyring::KeyPeriod;
 use audit::postgres::{DatabaseError, StoredKeyring, keyring};
-use audit::seal::{Binding, SealError, SubjectKind};
 use audit::statement;
 use audit::system::{self, KeyActivatedPayload, KeyRetiredPayload, SystemContext, SystemEvent};
 use domain::account::Role;
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
-use uuid::Uuid;
 
 use super::done::{Tries, key_of};
 use super::prepare::{Answer, Prepared};
@@ -21,9 +18,6 @@ use crate::receipt::{self, Receipt};
 use crate::seal::sign;
 use crate::sequencer::{Append, Expected};
 use crate::signing::SigningKey;
-
-/// How many data keys are wrapped anew in one transaction.
-const REWRAP_PAGE: i64 = 500;
 
 /// A signing key and how it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,15 +55,6 @@ impl RetirementReason {
             RetirementReason::CessationOfOperation => "cessation-of-operation",
         }
     }
-}
-
-/// What wrapping the data keys anew has come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Rewrapped {
-    /// Data keys that the newest key-encryption key wraps since.
-    pub rewrapped: u64,
-    /// Data keys that were under it before.
-    pub current: u64,
 }
 
 impl Ledger {
@@ -253,65 +238,6 @@ impl Ledger {
             Ok(None) => Err(CommandError::Damaged("the log has no genesis".into())),
             Err(DatabaseError::Sqlx(error)) => Err(error.into()),
             Err(error) => Err(CommandError::Damaged(Box::new(error))),
-        }
-    }
-
-    /// Wraps every data key that an older key-encryption key wraps by the newest one. No event is
-    /// touched, and what is cut short goes on where it was.
-    ///
-    /// # Errors
-    /// When the actor may not, the database fails, or a data key does not unwrap.
-    pub async fn rewrap_data_keys(
-        &self,
-        context: &Context,
-        mut progress: impl FnMut(u64),
-    ) -> Result<Rewrapped, CommandError> {
-        authorise(&context.actor, Permission::ManageKeys)?;
-        self.inner.keys.refresh().map_err(|error| Unavailable::Keys(Box::new(error)))?;
-        let wrap = self.inner.keys.key_wrap();
-        let newest = wrap.kek_id();
-        let current: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM keyring.data_keys WHERE kek_id = $1 AND wrapped IS NOT NULL",
-        )
-        .bind(&newest)
-        .fetch_one(&self.inner.pool)
-        .await?;
-        let mut done = Rewrapped { rewrapped: 0, current: u64::try_from(current).unwrap_or(0) };
-        loop {
-            let rows = sqlx::query(
-                "SELECT key_id, kek_id, wrapped, subject, kind FROM keyring.data_keys
-                  WHERE kek_id <> $1 AND wrapped IS NOT NULL AND wrap_version = 2 ORDER BY key_id LIMIT $2",
-            )
-            .bind(&newest)
-            .bind(REWRAP_PAGE)
-            .fetch_all(&self.inner.pool)
-            .await?;
-            if rows.is_empty() {
-                return Ok(done);
-            }
-            let failed = |error| CommandError::from(Unavailable::Keys(Box::new(error)));
-            let (mut ids, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
-            for row in &rows {
-                let (key_id, wrapped): (Uuid, &[u8]) = (row.try_get(0)?, row.try_get(2)?);
-                let kind = SubjectKind::parse(row.try_get(4)?);
-                let kind = kind.ok_or_else(|| failed(SealError::Refused))?;
-                let binding =
-                    Binding { origin: self.origin(), kind, subject: row.try_get(3)?, key_id };
-                let key = wrap.unwrap(row.try_get(1)?, &binding, wrapped).map_err(failed)?;
-                ids.push(key_id);
-                before.push(wrapped);
-                after.push(wrap.wrap(&binding, random::bytes(), &key).map_err(failed)?.bytes);
-            }
-            // What was erased or wrapped anew meanwhile is not the wrap it was, and is left alone.
-            let rewrapped: i64 = sqlx::query_scalar("SELECT rewrap_data_keys($1, $2, $3, $4)")
-                .bind(&ids)
-                .bind(&before)
-                .bind(&newest)
-                .bind(&after)
-                .fetch_one(&self.inner.pool)
-                .await?;
-            done.rewrapped += u64::try_from(rewrapped).unwrap_or(0);
-            progress(done.rewrapped);
         }
     }
 }

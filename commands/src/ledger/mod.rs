@@ -5,6 +5,7 @@ mod holder;
 mod keys;
 mod load;
 mod prepare;
+mod rewrap;
 #[cfg(feature = "bench")]
 mod sealed;
 
@@ -33,6 +34,7 @@ use crate::config::LedgerConfig;
 use crate::context::Context;
 use crate::data_keys::{DataKeys, SubjectKey};
 use crate::error::{CommandError, OpenError};
+use crate::key_encryption::KeyEncryption;
 use crate::keys::Keys;
 use crate::memory::Memory;
 use crate::policy::{Authorised, Permission, authorise};
@@ -47,9 +49,10 @@ use crate::sweep::SweepError;
 use crate::time::LogTime;
 
 use done::{Tries, key_of};
-pub use keys::{RetirementReason, Rewrapped, SigningKeyState};
+pub use keys::{RetirementReason, SigningKeyState};
 pub(crate) use load::{Cached, unreadable};
 use prepare::{Again, Answer};
+pub use rewrap::Rewrapped;
 #[cfg(feature = "bench")]
 pub use sealed::Sealed;
 
@@ -80,6 +83,8 @@ pub(crate) struct Inner {
     pub(crate) suspicion: Arc<Notify>,
     pub(crate) keys: Keys,
     pub(crate) data_keys: Arc<DataKeys>,
+    pub(crate) key_encryption: Arc<KeyEncryption>,
+    pub(crate) telling: Mutex<Option<JoinHandle<()>>>,
     pub(crate) sealer: Sealer,
     pub(crate) clock: Clock,
     pub(crate) time: Arc<LogTime>,
@@ -142,6 +147,8 @@ impl Ledger {
         let watch = LogWatch::new(reader);
         let time = Arc::new(LogTime::new(clock.clone(), config.clock_skew_max, watch.clone()));
         time.measure(&pool).await?;
+        let key_encryption = Arc::new(KeyEncryption::new(pool.clone(), keys.clone()));
+        key_encryption.join().await?;
         let data_keys = Arc::new(DataKeys::new(pool.clone(), keys.key_wrap(), watch.clone()));
         let aggregates = Arc::new(Cache::new(AGGREGATES_HALF));
         let memory = Memory { data_keys: data_keys.clone(), aggregates: aggregates.clone() };
@@ -169,6 +176,7 @@ impl Ledger {
         };
         let watcher = crate::watch::start(driver, watching.clone());
         let comparing = crate::time::keep(Arc::clone(&time), pool.clone(), watching.clone());
+        let telling = crate::key_encryption::keep(Arc::clone(&key_encryption), watching.clone());
         let snapshots = Arc::new(Snapshots::new(
             pool.clone(),
             data_keys.clone(),
@@ -184,6 +192,8 @@ impl Ledger {
             suspicion,
             keys,
             data_keys,
+            key_encryption,
+            telling: Mutex::new(Some(telling)),
             sealer: opened.sealer,
             clock,
             time,
@@ -504,8 +514,8 @@ impl Ledger {
     pub async fn close(self) {
         self.inner.sequencer.close();
         self.inner.closing.cancel();
-        let Inner { task, keeper, watcher, comparing, .. } = &*self.inner;
-        for task in [task, keeper, watcher, comparing] {
+        let Inner { task, keeper, watcher, comparing, telling, .. } = &*self.inner;
+        for task in [task, keeper, watcher, comparing, telling] {
             let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(task) = task
                 && let Err(error) = task.await
@@ -514,6 +524,7 @@ impl Ledger {
             }
         }
         self.inner.snapshots.finish().await;
+        self.inner.key_encryption.forget().await;
     }
 }
 

@@ -262,6 +262,10 @@ impl Ledger {
                 Ok(Answer::Again(Again::Keys))
             }
             Err(Rejection::KeyNotActive) => Ok(Answer::Again(Again::Keys)),
+            Err(Rejection::WrapNotCurrent) => {
+                self.inner.key_encryption.learn().await?;
+                Ok(Answer::Again(Again::Keys))
+            }
             Err(Rejection::Stale) => Ok(Answer::Again(Again::Time)),
             Err(Rejection::Ahead) => {
                 self.inner.time.measure(&self.inner.pool).await?;

@@ -152,6 +152,8 @@ pub(crate) enum Rejection {
     Ahead,
     /// The key that signed it may not sign any more: seal again.
     KeyNotActive,
+    /// Another key-encryption key wraps by now: wrap again, with that.
+    WrapNotCurrent,
     /// The key it was sealed with is destroyed.
     Erased,
     /// The database failed, or the outcome is unknown.
@@ -172,6 +174,7 @@ impl Rejection {
             Rejection::Stale => "stale",
             Rejection::Ahead => "clock-ahead",
             Rejection::KeyNotActive => "key-not-active",
+            Rejection::WrapNotCurrent => "wrap-not-current",
             Rejection::Erased => "erased",
             Rejection::Failed(_) => "failed",
         }

@@ -43,16 +43,22 @@ impl BatchError {
     /// of the batch is to blame, and the others can be tried without it.
     pub(super) fn is_about_the_data(&self) -> bool {
         let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
-        // Data exception, constraint violation, program limit exceeded.
-        error
-            .code()
-            .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+        // Data exception, constraint violation, program limit exceeded, and an older wrap.
+        error.code().is_some_and(|code| {
+            ["22", "23", "54", "KE"].iter().any(|class| code.starts_with(class))
+        })
     }
 
     /// Whether an event is later than the database's clock says, by more than is borne.
     pub(super) fn is_about_the_clock(&self) -> bool {
         let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
         error.code().as_deref() == Some("22008")
+    }
+
+    /// Whether a data key is wrapped by another key-encryption key than the current one.
+    pub(super) fn is_about_a_wrap(&self) -> bool {
+        let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().as_deref() == Some("KE001")
     }
 
     /// Whether a claim was written that the database has no room for. Under the lock that cannot be, with what was

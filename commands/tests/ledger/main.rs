@@ -18,6 +18,7 @@ mod keys;
 mod recorded;
 mod reserved;
 mod rights;
+mod rotation;
 mod several;
 mod snapshots;
 mod streams;

@@ -14,6 +14,8 @@ use crate::clinic::{Clinic, context, owner, rename, serve};
 /// What the server, the worker and the auditor may do with each table: select, insert, update, delete.
 const TABLES: &[(&str, [&str; 3])] = &[
     ("keyring.data_keys", ["s", "s", "s"]),
+    ("keyring.holders", ["s", "s", "s"]),
+    ("keyring.key_encryption", ["s", "s", "s"]),
     ("public._sqlx_migrations", ["", "", ""]),
     ("public.checkpoints", ["s", "s", "s"]),
     ("public.claims_buckets", ["s", "s", "s"]),
@@ -37,14 +39,18 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("append_events", [true, true, false]),
     ("append_tiles", [true, true, false]),
     ("appended_here", [false, false, false]),
+    ("begin_key_encryption", [true, true, false]),
     ("begin_log", [true, false, false]),
     ("bind_data_keys", [true, true, false]),
     ("change_claims", [true, true, false]),
+    ("change_key_encryption", [true, false, false]),
     ("clear_claims", [true, true, false]),
     ("clock_bound", [false, false, false]),
     ("destroy_data_key", [true, false, false]),
     ("destroy_keys_again", [true, true, false]),
+    ("forget_held_keys", [true, true, false]),
     ("hold_data_key", [true, true, false]),
+    ("holder_bound", [false, false, false]),
     ("insert_data_keys", [true, false, false]),
     ("is_complete_tile", [false, false, false]),
     ("lock_ledger_head", [true, true, false]),
@@ -57,12 +63,14 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("refuse_removal", [false, false, false]),
     ("require_appended", [false, false, false]),
     ("require_begun_log", [false, false, false]),
+    ("require_current_wrap", [false, false, false]),
     ("require_erasure", [false, false, false]),
     ("require_moved_head", [false, false, false]),
     ("restore_claims", [true, true, false]),
     ("rewrap_data_keys", [true, false, false]),
     ("seal_claims", [true, true, false]),
     ("tag_commands", [true, true, false]),
+    ("tell_held_keys", [true, true, false]),
 ];
 
 /// Everything that is no part of PostgreSQL or of an extension.

@@ -34,6 +34,11 @@ impl Sequencer {
                     Box::pin(self.complete(vec![queued])).await;
                 }
             }
+            Err(error) if error.is_about_a_wrap() => {
+                for queued in batch {
+                    reject(queued, Rejection::WrapNotCurrent);
+                }
+            }
             Err(error) if error.is_about_a_claim() => {
                 tracing::error!(
                     error = error.chain(),
