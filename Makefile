@@ -1,7 +1,7 @@
 # Everything a developer or an operator of one machine needs. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test attack torture drain slow-clients mutations clock bench mutants check fmt stop clean-local
+.PHONY: help run test attack torture drain drills slow-clients mutations clock bench mutants check fmt stop clean-local
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ slow-clients: ## 600 slow bodies, 2,000 half heads and 60 held captures at once,
 
 clock: ## servers a quarter of an hour, a day and a year ahead and behind, beside a right one under load (ARGS="+15m -1d")
 	@scripts/clock.sh $(if $(ARGS),"$(ARGS)")
+
+drills: ## ten rotations of the key-encryption key under load, as documented; then every record is read (ARGS=ROTATIONS)
+	@scripts/drills.sh $(ARGS)
 
 bench: ## the append path beside stock postgres-es and bare inserts; writes target/bench/summary.json
 	@scripts/bench.sh $(ARGS)

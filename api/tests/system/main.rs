@@ -10,6 +10,7 @@ mod clock;
 mod contention;
 mod crash;
 mod drain;
+mod drill;
 mod erasure;
 mod fork;
 mod import_appointments;
