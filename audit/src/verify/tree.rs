@@ -158,3 +158,42 @@ fn combine(blocks: &[Hash], tail: Option<&CompactRange>) -> Hash {
 pub(crate) fn next_level(hashes: &[Hash]) -> Vec<Hash> {
     hashes.chunks_exact(TILE_WIDTH).filter_map(perfect_root).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Blocks, Truth, combine, perfect_root};
+    use crate::merkle::Hash;
+    use crate::tiles::TILE_WIDTH;
+
+    /// Four blocks, of which each telling is wrong in one: only what two tellings agree on leads to the root.
+    #[test]
+    fn two_of_three_tellings_are_believed() {
+        let leaves = |block: u8| -> Vec<Hash> { vec![Hash([block; 32]); TILE_WIDTH] };
+        let wrong = Hash([99; 32]);
+        let mut blocks = Blocks::default();
+        for block in 0..4 {
+            let mut entries: Vec<_> = leaves(block).into_iter().map(Some).collect();
+            let mut tile = leaves(block);
+            match block {
+                0 => entries[9] = Some(wrong),
+                1 => tile[7] = wrong,
+                _ => {}
+            }
+            blocks.push(TILE_WIDTH, &entries, Some(&tile));
+        }
+        let roots: Vec<Hash> =
+            (0..4).map(|block| perfect_root(&leaves(block)).expect("perfect")).collect();
+        let mut above = roots.clone();
+        above[2] = wrong;
+        blocks.above(0, &above);
+        let (chosen, truths) =
+            blocks.resolve(&combine(&roots, None)).expect("it leads to the root");
+        assert_eq!(chosen, roots);
+        let entries = |tile| Truth::Entries { tile };
+        let expected =
+            [Truth::Tile { leaf: 9 }, entries(Some(Some(7))), entries(None), entries(None)];
+        assert_eq!(truths, expected);
+        assert_eq!(blocks.first_difference(), Some(9));
+        assert!(blocks.resolve(&wrong).is_none());
+    }
+}

@@ -1,6 +1,7 @@
 //! Evidence, tested: published vectors, other implementations, our own vectors, and tampering.
 
 mod cases;
+mod edges;
 mod exports;
 mod independent;
 #[path = "../mutations/layout.rs"]
@@ -15,6 +16,8 @@ mod reader;
 #[cfg(feature = "postgres")]
 mod served;
 mod snapshots;
+#[cfg(feature = "postgres")]
+mod stored;
 mod tampering;
 mod vectors;
 mod witness;

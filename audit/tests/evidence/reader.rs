@@ -16,7 +16,7 @@ pub(crate) fn policy() -> LogPolicy {
     LogPolicy { sealed: vec!["patient"], ..LogPolicy::default() }
 }
 
-fn reader() -> LogReader {
+pub(crate) fn reader() -> LogReader {
     LogReader::new(ORIGIN, policy())
 }
 
@@ -31,7 +31,11 @@ pub(crate) async fn change(connection: &mut PgConnection, sql: &str) {
 }
 
 /// Puts an entry where another one stands, with the leaf hash that fits it.
-async fn replace(connection: &mut PgConnection, position: u64, by: &audit::verify::LogEntry) {
+pub(crate) async fn replace(
+    connection: &mut PgConnection,
+    position: u64,
+    by: &audit::verify::LogEntry,
+) {
     sqlx::query("SET LOCAL session_replication_role = replica")
         .execute(&mut *connection)
         .await
@@ -70,7 +74,7 @@ fn positions_of(world: &World, stream: Uuid) -> Vec<u64> {
 }
 
 #[track_caller]
-fn damaged<T: std::fmt::Debug>(
+pub(crate) fn damaged<T: std::fmt::Debug>(
     result: Result<T, ReadError>,
     position: u64,
     kind: FindingKind,
@@ -201,7 +205,7 @@ async fn no_changed_column_is_read(pool: PgPool) {
 }
 
 /// The statement at a position with a change, signed by a key.
-fn forged(
+pub(crate) fn forged(
     world: &World,
     position: u64,
     seed: &[u8; 32],
