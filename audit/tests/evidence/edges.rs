@@ -252,3 +252,43 @@ fn upper_tiles_of_a_tree_that_is_not_known_are_no_strangers() {
         assert!(!named, "{finding}");
     }
 }
+
+#[test]
+fn what_is_missing_to_the_end_of_an_export_is_a_span() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&world(300), folder.path());
+    for name in ["tile/0/001.p/44", "tile/entries/001.p/44"] {
+        fs::remove_file(folder.path().join(name)).expect("removable");
+    }
+    let report = verify_folder(folder.path());
+    let missing: Vec<_> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.kind == FindingKind::Missing)
+        .map(|finding| (finding.position, finding.last))
+        .collect();
+    assert_eq!(missing, [(256, Some(299))]);
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_counted_as_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = world(12);
+    write(&world, folder.path());
+    let bundle = folder.path().join("tile/entries/000.p/12");
+    let mut bytes = fs::read(&bundle).expect("readable");
+    let genesis = usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
+    bytes[2 + genesis + 2] = 0xFF;
+    fs::write(&bundle, bytes).expect("writable");
+    let report = verify_folder(folder.path());
+    let first = report.first_damage().map(|finding| finding.position);
+    assert_eq!((report.events, first), (12, Some(1)));
+}
+
+#[test]
+fn a_capture_of_the_largest_size_is_opened() {
+    let key = audit::seal::DataKey::from_bytes([1; 32]);
+    let longest = vec![0; audit::seal::MAX_BLOB + 28];
+    let refused = audit::seal::open_blob(&key, id(7, 1), &longest).err();
+    assert_eq!(refused, Some(audit::seal::SealError::Refused), "not for its size");
+}

@@ -1,15 +1,16 @@
 //! What the reader and the watch do at their edges: a checkpoint of any size, a log that grew in the midst of a tile.
 
+use audit::checkpoint::Checkpoint;
 use audit::jws;
 use audit::merkle::{CompactRange, Hash};
-use audit::postgres::{AppendedEvent, LogReader, LogWatch};
+use audit::postgres::{AppendedEvent, LogReader, LogWatch, Progress, verify_database};
 use audit::statement::Statement;
-use audit::verify::FindingKind;
+use audit::verify::{FindingKind, Options, Report};
 use sqlx::{Connection as _, PgPool};
 
 use crate::postgres::store;
 use crate::reader::{change, damaged, forged, policy, reader, replace};
-use crate::world::{ORIGIN, SEEDS, World, id, world};
+use crate::world::{ORIGIN, SEEDS, World, id, keys, trust, world};
 
 const SIZE: u64 = 300;
 
@@ -89,4 +90,115 @@ async fn who_appends_nothing_tells_nobody(pool: PgPool) {
     let event = watch.appended_event(("patient", id(2, 1), 99), "PatientEdited", Hash([7; 32]));
     watch.appended(&before, &grown.to_bytes(), &[event]);
     assert!(changes.has_changed().expect("the watch lives"));
+}
+
+/// A page of a range ends with what its checkpoint proves, and not with what happens to be read along.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_range_ends_where_its_checkpoint_does(pool: PgPool) {
+    let world = world(60);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    for from in 1..55 {
+        let events = reader().verify_range(&mut connection, from, from + 5).await.expect("proved");
+        let sizes = world.checkpoints.iter().map(|(size, _)| *size);
+        let covered = sizes.filter(|size| (from + 1..=from + 5).contains(size)).max();
+        assert_eq!(from + events.len() as u64, covered.unwrap_or(from + 5), "from {from}");
+    }
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_log_that_has_grown_is_looked_at_again(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let (smaller, note) = &world.checkpoints[world.checkpoints.len() - 2];
+    let known = reader();
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let quoted = hex::encode(note);
+    let sql = format!("UPDATE ledger_head SET size = {smaller}, checkpoint = '\\x{quoted}'");
+    change(&mut transaction, &sql).await;
+    assert_eq!(known.head(&mut transaction).await.expect("signed").size, *smaller);
+    transaction.rollback().await.expect("rolled back");
+    let last = &world.statements[SIZE as usize - 1];
+    let stream = (&*last.stream_type, last.stream_id);
+    let newest = known.stream(&mut connection, stream, last.sequence - 1, 9).await.expect("proved");
+    assert_eq!(newest.iter().map(|event| event.position()).collect::<Vec<_>>(), [SIZE - 1]);
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn another_root_of_the_same_size_is_damage(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let watch = LogWatch::new(reader());
+    while watch.follow(&mut connection).await.expect("sound") {}
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let other = Checkpoint { origin: ORIGIN.to_owned(), size: SIZE, root: Hash([7; 32]) };
+    let quoted = hex::encode(other.to_note(&keys(&SEEDS[1]).notes).expect("signed"));
+    change(&mut transaction, &format!("UPDATE ledger_head SET checkpoint = '\\x{quoted}'")).await;
+    let followed = watch.follow(&mut transaction).await;
+    damaged(followed, SIZE - 1, FindingKind::Root, "not the log that was read before");
+    transaction.rollback().await.expect("rolled back");
+
+    // A second look notices that the last row is gone.
+    let watch = LogWatch::new(reader());
+    while watch.follow(&mut connection).await.expect("sound") {}
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "DELETE FROM events WHERE position = 299").await;
+    let mut reread = watch.reread();
+    let mut found = Ok(true);
+    for _ in 0..9 {
+        found = watch.look_again(&mut transaction, &mut reread).await;
+        if found.is_err() {
+            break;
+        }
+    }
+    damaged(found, SIZE - 1, FindingKind::Missing, "the last row");
+}
+
+/// Changes the tables, verifies them and gives back the report.
+async fn changed(pool: &PgPool, statements: &[&str]) -> Report {
+    let mut transaction = pool.begin().await.expect("a transaction");
+    for sql in statements {
+        change(&mut transaction, sql).await;
+    }
+    transaction.commit().await.expect("committed");
+    verify_database(pool, &trust(), Options::default(), None, |_| ()).await.expect("readable")
+}
+
+fn found(report: &Report, kind: FindingKind) -> Vec<u64> {
+    let of_kind = report.findings.iter().filter(|finding| finding.kind == kind);
+    of_kind.map(|finding| finding.position).collect()
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_gap_excuses_no_other_damage(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut told = Vec::new();
+    let tell = |progress: Progress| told.push((progress.done, progress.total));
+    let report = verify_database(&pool, &trust(), Options::default(), None, tell).await;
+    assert!(report.expect("readable").is_sound());
+    assert_eq!(told, [(256, SIZE), (SIZE, SIZE)]);
+
+    let first = (120..).find(|at| at % 2 == 0 && world.statements[*at as usize].subject.is_some());
+    let first = first.expect("a command");
+    let sql = format!("UPDATE commands SET event_count = 9 WHERE first_position = {first}");
+    let statements = ["DELETE FROM events WHERE position = 200", &sql];
+    let report = changed(&pool, &statements).await;
+    assert!(found(&report, FindingKind::Missing).contains(&200));
+    assert!(found(&report, FindingKind::Command).contains(&first), "{:?}", report.findings);
+    // The tiles are those of the log that was; nobody blames them for the row that is gone.
+    assert_eq!(found(&report, FindingKind::Tile), [0; 0]);
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_checkpoint_beyond_the_end_and_a_tile_that_is_gone_are_named(pool: PgPool) {
+    store(&pool, &world(600)).await;
+    let beyond = "INSERT INTO checkpoints SELECT 700, note FROM checkpoints WHERE size = 600";
+    let report = changed(&pool, &[beyond]).await;
+    assert_eq!(found(&report, FindingKind::Checkpoint), [600]);
+    let gone = "DELETE FROM tiles WHERE level = 0 AND index = 1";
+    let report = changed(&pool, &["DELETE FROM checkpoints WHERE size = 700", gone]).await;
+    assert_eq!(found(&report, FindingKind::Tile), [256]);
 }
