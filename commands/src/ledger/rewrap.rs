@@ -1,4 +1,5 @@
-//! One key-encryption key takes the place of another: first for what is wrapped from now on, then for what was wrapped before.
+//! One key-encryption key takes the place of another: first for what is wrapped from now on, then for what was wrapped
+//! before.
 
 use audit::seal::{Binding, SealError, SubjectKind};
 use serde::Serialize;
