@@ -10,7 +10,7 @@ use sqlx::{Connection as _, PgPool};
 
 use crate::postgres::store;
 use crate::reader::{change, damaged, forged, policy, reader, replace};
-use crate::world::{ORIGIN, SEEDS, World, id, keys, trust, world};
+use crate::world::{ORIGIN, SEEDS, World, id, keys, recorded_at, trust, world};
 
 const SIZE: u64 = 300;
 
@@ -46,7 +46,8 @@ fn take_in(watch: &LogWatch, world: &World, size: u64) {
     let leaves: Vec<Hash> = world.leaves()[..size as usize].to_vec();
     let event = |(statement, leaf): (&Statement, &Hash)| -> AppendedEvent {
         let stream = (&*statement.stream_type, statement.stream_id, statement.sequence);
-        watch.appended_event(stream, &statement.event_type, *leaf)
+        let by = (statement.actor.id, statement.command_id, statement.recorded_at);
+        watch.appended_event(stream, &statement.event_type, by, *leaf)
     };
     let events: Vec<AppendedEvent> = world.statements.iter().zip(&leaves).map(event).collect();
     tree.append(&leaves);
@@ -87,7 +88,9 @@ async fn who_appends_nothing_tells_nobody(pool: PgPool) {
     assert!(!changes.has_changed().expect("the watch lives"));
     let mut grown = world.tree.clone();
     grown.append(&[Hash([7; 32])]);
-    let event = watch.appended_event(("patient", id(2, 1), 99), "PatientEdited", Hash([7; 32]));
+    let by = (id(3, 1), id(4, 999), recorded_at(999));
+    let stream = ("patient", id(2, 1), 99);
+    let event = watch.appended_event(stream, "PatientEdited", by, Hash([7; 32]));
     watch.appended(&before, &grown.to_bytes(), &[event]);
     assert!(changes.has_changed().expect("the watch lives"));
 }
