@@ -7,7 +7,7 @@ use audit::postgres::{
     self, DataKeyError, DataKeys, DatabaseError, consistency, export_database, inclusion,
     verify_database,
 };
-use audit::seal::{Binding, LocalKeks, SubjectKind};
+use audit::seal::{Binding, KeyWrap as _, LocalKeks, SubjectKind};
 use audit::verify::{FindingKind, Options, Report};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -364,6 +364,11 @@ fn bound(subject: u64) -> Binding<'static> {
 async fn data_keys_are_wrapped_cached_and_destroyed(pool: PgPool) {
     store(&pool, &world(30)).await;
     let kek = || Arc::new(LocalKeks::new([5; 32], []));
+    sqlx::query("INSERT INTO keyring.key_encryption (kek_id, epoch) VALUES ($1, 0)")
+        .bind(kek().kek_id())
+        .execute(&pool)
+        .await
+        .expect("the current key");
     let keys = DataKeys::new(pool.clone(), kek());
     for subject in 0..7u64 {
         let (key, nonce) = (data_key(subject), [subject as u8; 12]);

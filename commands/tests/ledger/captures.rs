@@ -57,8 +57,9 @@ async fn a_capture_that_another_process_has_just_recorded_is_kept(
     options: PgConnectOptions,
 ) {
     let now = Timestamp::now();
+    let clinic = Clinic::open(options).await;
+    // It sweeps as of three hours later, and records nothing.
     let (clock, hands) = Clock::manual(now);
-    let clinic = Clinic::open_with(options, Keys::ephemeral(), clock.clone()).await;
     let config = LedgerConfig::new(ORIGIN);
     let sweeping = Ledger::open(clinic.pool.clone(), clinic.keys.clone(), clock, config);
     let sweeping = sweeping.await.expect("a second process opens the ledger");
