@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::seal::{Binding, DataKey, KeyWrap, SealError, SubjectKind, WRAP_VERSION, Wrapped};
@@ -88,18 +88,20 @@ impl DataKeys {
             let same = cached.origin == origin && (cached.kind, cached.subject) == (kind, subject);
             return if same { Ok(cached.key) } else { Err(DataKeyError::OtherSubject { key_id }) };
         }
-        let row: Option<(Uuid, String, i16, String, Option<Vec<u8>>)> = sqlx::query_as(
+        let row = sqlx::query(
             "SELECT subject, kind, wrap_version, kek_id, wrapped FROM keyring.data_keys
               WHERE key_id = $1",
         )
         .bind(key_id)
         .fetch_optional(&self.pool)
-        .await?;
-        let (of, kind_of, version, kek_id, wrapped) =
-            row.ok_or(DataKeyError::Unknown { key_id })?;
+        .await?
+        .ok_or(DataKeyError::Unknown { key_id })?;
+        let (of, kind_of): (Uuid, String) = (row.try_get(0)?, row.try_get(1)?);
         if of != subject || kind_of != kind.as_str() {
             return Err(DataKeyError::OtherSubject { key_id });
         }
+        let (version, kek_id): (i16, String) = (row.try_get(2)?, row.try_get(3)?);
+        let wrapped: Option<Vec<u8>> = row.try_get(4)?;
         let wrapped = wrapped.ok_or(DataKeyError::Destroyed { key_id })?;
         // Of before a ledger has bound it: the statement, which names subject and key, is the proof.
         let unwrapped = if version == 1 {

@@ -294,7 +294,7 @@ impl ReadModels {
                         (None, _) => {}
                         (Some(Damage::Older | Damage::Erased), _) => outdated = Some(position),
                         (Some(doubt), _) => {
-                            cache.damaged(V::CACHE, &id.to_string(), doubt.as_str())
+                            cache.damaged(V::CACHE, &id.to_string(), doubt.as_str());
                         }
                     }
                     ticket = Some((cache, granted));
