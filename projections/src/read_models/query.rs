@@ -243,6 +243,13 @@ impl ReadModels {
         let store = self.store::<V>();
         let known = &store.source.known;
         let streams = known.streams_of(subject, V::STREAM).await.map_err(ReadError::Log)?;
+        if known.erased(&[subject]).await.map_err(ReadError::Log)?.contains(&subject) {
+            // What somebody has put back is replaced, though nobody is shown it.
+            for id in streams {
+                store.checked(id).await?;
+            }
+            return Ok(Vec::new());
+        }
         let mut all = Vec::with_capacity(streams.len());
         for ids in streams.chunks(IDS_PER_FIND) {
             let texts: Vec<String> = ids.iter().map(Uuid::to_string).collect();

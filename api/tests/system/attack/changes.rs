@@ -88,7 +88,7 @@ fn words(table: &str) -> &'static [&'static str] {
         "claims_unique" | "claims_busy" | "claims_buckets" | "claims_seal" => &["claim"],
         "commands" => &["command"],
         "checkpoints" => &["checkpoint"],
-        "data_keys" => &["key"],
+        "data_keys" | "holders" | "key_encryption" => &["key"],
         "ledger_head" => &["head", "right edge"],
         "snapshots" => &["snapshot"],
         "stray_checkpoints" | "stray_events" | "stray_tiles" => &["stray"],
@@ -393,6 +393,12 @@ fn harmless(table: &str, column: &str, what: &str) -> Option<&'static str> {
     match (table.rsplit('.').next().unwrap_or_default(), column, what) {
         ("_sqlx_migrations", _, _) => Some(
             "only `ledger migrate` reads it, as the owner: at worst it refuses or runs again what refuses",
+        ),
+        ("holders", _, _) => Some(
+            "what processes say of themselves: at worst `keys rewrap` waits for nobody, or for somebody who is gone",
+        ),
+        ("key_encryption", _, _) => Some(
+            "which key wraps from now on: one that the process holds, or nothing new is sealed; `keys status` shows it",
         ),
         ("ledger_head", "epoch", _) => Some(
             "a hint: a process that sees another epoch reads again what the log says of erasures and keys",
