@@ -121,7 +121,7 @@ GRANT USAGE ON SCHEMA keyring TO ledger_serve, ledger_worker, ledger_auditor;
 GRANT SELECT ON keyring.data_keys, keyring.key_encryption, keyring.holders TO ledger_serve, ledger_worker, ledger_auditor;
 GRANT EXECUTE ON FUNCTION
     destroy_keys_again(uuid[]), hold_data_key(uuid), bind_data_keys(uuid[], text[], bytea[], text[], bytea[]),
-    begin_key_encryption(text), tell_held_keys(uuid, text, text[]), forget_held_keys(uuid)
+    begin_key_encryption(text), tell_held_keys(uuid, text, text[]), forget_held_keys(uuid), holder_bound()
     TO ledger_serve, ledger_worker;
 -- The worker makes, destroys and wraps none.
 GRANT EXECUTE ON FUNCTION

@@ -132,7 +132,7 @@ impl KeyEncryption {
     pub(crate) async fn holders(&self) -> Result<Vec<KeyHolder>, CommandError> {
         let rows = sqlx::query(
             "SELECT process, name, login, kek_ids, extract(epoch FROM clock_timestamp() - heartbeat)::bigint,
-                    heartbeat > clock_timestamp() - interval '30 seconds'
+                    heartbeat > clock_timestamp() - holder_bound()
                FROM keyring.holders ORDER BY name, process",
         )
         .fetch_all(&self.pool)

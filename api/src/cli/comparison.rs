@@ -1,8 +1,9 @@
-//! The worker's slow comparison of stored claims, and of what is on record of commands, with the log.
+//! The worker's slow comparison of what lies beside the log with the log: claims, what is on record of commands, data keys.
 
 use std::time::{Duration, Instant};
 
 use commands::Ledger;
+use commands::audit::Replayed;
 use tokio_util::sync::CancellationToken;
 
 /// When a worker compares first, so that one which is restarted again and again does little else.
@@ -15,62 +16,57 @@ const PAUSE: Duration = Duration::from_secs(300);
 const PAUSES: u32 = 20;
 
 /// Compares again and again until it is asked to stop. Findings are logged and counted; nothing is changed: what differs is refused where
-/// it is needed, and a person runs `ledger claims rebuild`.
-pub(super) async fn compare_claims(ledger: Ledger, shutdown: CancellationToken) {
+/// it is needed, and a person puts it right.
+pub(super) async fn compare_with_log(ledger: Ledger, shutdown: CancellationToken) {
     let mut pause = FIRST;
     while tokio::time::timeout(pause, shutdown.cancelled()).await.is_err() {
         let started = Instant::now();
-        let compared = tokio::select! {
-            compared = ledger.compare_claims() => compared,
-            () = shutdown.cancelled() => return,
-        };
-        match compared {
-            Ok(report) if report.is_sound() => {
-                tracing::debug!(
-                    size = report.size,
-                    claims = report.claims,
-                    "the claims are as the log makes them"
-                );
+        for part in Replayed::ALL {
+            tokio::select! {
+                () = compare(&ledger, part) => {}
+                () = shutdown.cancelled() => return,
             }
-            // Each finding was logged by itself.
-            Ok(report) => {
-                let findings = report.findings.len() as u64 + report.more;
-                tracing::error!(
-                    findings,
-                    "stored claims differ from the log: run `ledger claims rebuild`"
-                );
-            }
-            Err(error) => {
-                metrics::counter!("ledger_claims_compare_failures_total").increment(1);
-                let error = crate::http::chain(&error);
-                tracing::error!(error, "the claims cannot be compared with the log");
-            }
-        }
-        tokio::select! {
-            () = compare_commands(&ledger) => {}
-            () = shutdown.cancelled() => return,
         }
         pause = PAUSE.max(started.elapsed() * PAUSES);
     }
 }
 
-async fn compare_commands(ledger: &Ledger) {
-    match ledger.compare_commands().await {
+async fn compare(ledger: &Ledger, part: Replayed) {
+    let what = part.what();
+    match ledger.compare(part).await {
+        Ok(compared) if compared.is_sound() => {
+            tracing::debug!(what, compared = compared.compared, "as the log has them");
+        }
         // Each finding was logged by itself.
-        Ok(report) if report.is_sound() => {
-            tracing::debug!(
-                size = report.size,
-                "what is on record of commands is as the log tells it"
+        Ok(compared) => {
+            let findings = compared.findings.len() as u64 + compared.more;
+            tracing::error!(
+                what,
+                findings,
+                "what is stored differs from the log: {}",
+                remedy(part)
             );
         }
-        Ok(report) => {
-            let findings = report.findings.len() as u64 + report.more;
-            tracing::error!(findings, "what is on record of commands differs from the log");
-        }
         Err(error) => {
-            metrics::counter!("ledger_commands_compare_failures_total").increment(1);
+            metrics::counter!(failures(part)).increment(1);
             let error = crate::http::chain(&error);
-            tracing::error!(error, "what is on record of commands cannot be compared with the log");
+            tracing::error!(what, error, "what is stored cannot be compared with the log");
         }
+    }
+}
+
+fn remedy(part: Replayed) -> &'static str {
+    match part {
+        Replayed::Claims => "run `ledger claims rebuild`",
+        Replayed::Commands => "run `ledger audit verify`",
+        Replayed::DataKeys => "restore the schema `keyring` from the backup",
+    }
+}
+
+fn failures(part: Replayed) -> &'static str {
+    match part {
+        Replayed::Claims => "ledger_claims_compare_failures_total",
+        Replayed::Commands => "ledger_commands_compare_failures_total",
+        Replayed::DataKeys => "ledger_data_keys_compare_failures_total",
     }
 }

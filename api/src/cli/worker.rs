@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Verdict;
-use super::comparison::compare_claims;
+use super::comparison::compare_with_log;
 use super::serve::stopped;
 use super::setup::{load_keys, open_log, read_models};
 use crate::config::{Identity, Stores};
@@ -146,7 +146,7 @@ async fn run(
     }
     let stopping = shutdown.clone();
     tasks.spawn(async move {
-        compare_claims(ledger, stopping).await;
+        compare_with_log(ledger, stopping).await;
         Ok(())
     });
     let stopping = shutdown.clone();

@@ -1,11 +1,7 @@
 //! What is on record of commands, against the signed log.
 
-use sqlx::PgPool;
-
 use super::compared::Comparison;
-use super::unread;
-use crate::keys::Keys;
-use crate::recorded::{CommandDifference, CommandFinding, CommandsReport, compare as replay};
+use crate::recorded::{CommandDifference, CommandFinding, CommandsReport};
 
 impl From<CommandsReport> for Comparison {
     fn from(report: CommandsReport) -> Comparison {
@@ -27,17 +23,5 @@ fn said(difference: CommandDifference) -> &'static str {
         CommandDifference::Changed => "the row says that it has other events than the log",
         CommandDifference::Tag => "the row's tag is not the one that this ledger gave it",
         CommandDifference::DoneTwice => "the log holds its events in two places",
-    }
-}
-
-pub(super) async fn compare(
-    pool: &PgPool,
-    keys: &Keys,
-    origin: &str,
-    sound: bool,
-) -> Result<Comparison, sqlx::Error> {
-    match replay(pool, keys, origin).await {
-        Ok(report) => Ok(report.into()),
-        Err(error) => unread("rows of commands", error, sound),
     }
 }

@@ -1,11 +1,7 @@
 //! Data keys, against the signed log.
 
-use sqlx::PgPool;
-
 use super::compared::Comparison;
-use super::unread;
-use crate::data_keys::{KeyDifference, KeyFinding, KeysReport, compare as replay};
-use crate::keys::Keys;
+use crate::data_keys::{KeyDifference, KeyFinding, KeysReport};
 
 impl From<KeysReport> for Comparison {
     fn from(report: KeysReport) -> Comparison {
@@ -31,17 +27,5 @@ fn said(difference: KeyDifference) -> &'static str {
         KeyDifference::Unopened => "the wrap does not open for this subject",
         KeyDifference::Foreign => "the log holds nothing that it sealed",
         KeyDifference::NamedTwice => "the log itself names two keys for the subject",
-    }
-}
-
-pub(super) async fn compare(
-    pool: &PgPool,
-    keys: &Keys,
-    origin: &str,
-    sound: bool,
-) -> Result<Comparison, sqlx::Error> {
-    match replay(pool, keys, origin).await {
-        Ok(report) => Ok(report.into()),
-        Err(error) => unread("data keys", error, sound),
     }
 }

@@ -3,10 +3,11 @@
 //! * `moment`: sessions that see the database as it was at one moment;
 //! * `compared`: what a comparison says, whatever it compares;
 //! * `catalog`: tables, triggers, functions, rights and roles against a reviewed list;
-//! * `claims`, `commands`, `keys`, `snapshots`, `strays`: rows beside the log, each against the log.
+//! * `claims`, `commands`, `keys`, `snapshots`, `strays`: rows beside the log, each against the log;
+//! * `replayed`: the list of those that follow from a replay.
 //!
-//! `compare_all` is the list of what is compared. Whatever has a comparison of its own gets a line there and an
-//! `impl From<…> for Comparison`.
+//! `compare_all` is the list of what is compared; what a replay of the log is compared with stands in [`Replayed`], and is what the
+//! worker compares too.
 
 pub mod catalog;
 mod claims;
@@ -14,6 +15,7 @@ mod commands;
 mod compared;
 mod keys;
 mod moment;
+mod replayed;
 mod snapshots;
 mod strays;
 
@@ -24,6 +26,7 @@ use sqlx::{PgConnection, PgPool};
 
 pub use compared::{Comparison, Difference};
 pub use moment::Moment;
+pub use replayed::Replayed;
 
 use crate::claims::ClaimsError;
 use crate::keys::Keys;
@@ -46,6 +49,9 @@ pub enum AuditError {
     /// The database failed.
     #[error("the database failed while it was audited")]
     Database(#[from] sqlx::Error),
+    /// The log was not what a comparison needs.
+    #[error("the log could not be compared with")]
+    Read(#[from] ReadError),
     /// The claims could not be made from the log for a reason that is no damage.
     #[error("the claims could not be compared")]
     Claims(#[from] ClaimsError),
@@ -142,16 +148,13 @@ async fn compare_all(
         guarded(holder, "snapshots", async |holder| snapshots::compare(holder, keys, origin).await)
             .await?,
     ];
-    let Some(keys) = keys else {
-        for what in ["claims", "rows of commands", "data keys"] {
-            all.push(Comparison::none(what, "no keys are at hand"));
-        }
-        return Ok(all);
-    };
-    // What replays the log. Each sees the moment's database through the moment's pool.
-    all.push(claims::compare(moment.pool(), keys, origin, sound).await?);
-    all.push(commands::compare(moment.pool(), keys, origin, sound).await?);
-    all.push(self::keys::compare(moment.pool(), keys, origin, sound).await?);
+    // Each sees the moment's database through the moment's pool.
+    for part in Replayed::ALL {
+        all.push(match keys {
+            Some(keys) => part.compare(moment.pool(), keys, origin, sound).await?,
+            None => Comparison::none(part.what(), "no keys are at hand"),
+        });
+    }
     Ok(all)
 }
 
@@ -181,20 +184,5 @@ fn altered(what: &'static str, error: sqlx::Error) -> Result<Comparison, sqlx::E
     let mut comparison = Comparison::none(what, "the tables cannot be read");
     let detail = format!("the tables are not as they were made ({code})");
     comparison.push(None, "unreadable", what, detail);
-    Ok(comparison)
-}
-
-/// What to say where a comparison could not read the log.
-fn unread(what: &'static str, error: ReadError, sound: bool) -> Result<Comparison, sqlx::Error> {
-    let error = match error {
-        ReadError::Sqlx(error) => return altered(what, error),
-        error => error,
-    };
-    let mut comparison = Comparison::none(what, error.to_string());
-    // Where the log is damaged, that is the finding, and this only follows from it.
-    if sound {
-        let position = error.damage().map(|damage| damage.position);
-        comparison.push(position, "unreadable", "the log", error.to_string());
-    }
     Ok(comparison)
 }

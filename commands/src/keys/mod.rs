@@ -209,6 +209,16 @@ impl Keys {
         self.held().kek(kek_id).is_ok()
     }
 
+    /// The secrets; if this key-encryption key is not among them, as the source has them now: it may have been added since.
+    fn with_kek(&self, kek_id: &str) -> Arc<Secrets> {
+        if !self.holds(kek_id)
+            && let Err(error) = self.refresh_key_encryption()
+        {
+            tracing::warn!(%error, "the key-encryption keys cannot be read again");
+        }
+        self.held()
+    }
+
     /// From now on this key wraps, and none if it is not at hand.
     pub(crate) fn wrap_with(&self, kek_id: &str) {
         let mut wraps = self.0.wraps.write().unwrap_or_else(PoisonError::into_inner);
@@ -272,17 +282,6 @@ impl Keys {
     }
 }
 
-impl Keys {
-    /// Reads the key-encryption keys again if this one is not at hand: it may have been added since the ledger started.
-    fn look_for(&self, kek_id: &str) {
-        if !self.holds(kek_id)
-            && let Err(error) = self.refresh_key_encryption()
-        {
-            tracing::warn!(%error, "the key-encryption keys cannot be read again");
-        }
-    }
-}
-
 impl KeyWrap for Keys {
     fn kek_id(&self) -> String {
         let wraps = self.0.wraps.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -296,8 +295,7 @@ impl KeyWrap for Keys {
         key: &DataKey,
     ) -> Result<Wrapped, SealError> {
         let kek_id = self.kek_id();
-        self.look_for(&kek_id);
-        self.held().kek(&kek_id)?.wrap(binding, nonce, key)
+        self.with_kek(&kek_id).kek(&kek_id)?.wrap(binding, nonce, key)
     }
 
     fn unwrap(
@@ -306,13 +304,11 @@ impl KeyWrap for Keys {
         binding: &Binding<'_>,
         wrapped: &[u8],
     ) -> Result<DataKey, SealError> {
-        self.look_for(kek_id);
-        self.held().kek(kek_id)?.unwrap(kek_id, binding, wrapped)
+        self.with_kek(kek_id).kek(kek_id)?.unwrap(kek_id, binding, wrapped)
     }
 
     fn unwrap_v1(&self, kek_id: &str, key_id: Uuid, wrapped: &[u8]) -> Result<DataKey, SealError> {
-        self.look_for(kek_id);
-        self.held().kek(kek_id)?.unwrap_v1(kek_id, key_id, wrapped)
+        self.with_kek(kek_id).kek(kek_id)?.unwrap_v1(kek_id, key_id, wrapped)
     }
 }
 

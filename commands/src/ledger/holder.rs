@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::Ledger;
+use crate::audit::{AuditError, Comparison, Replayed};
 use crate::claims::{
     ClaimRow, ClaimsError, ClaimsReport, Proof, ROW_COLUMNS, SealedHead, claim_key, compare,
     damaged, read_row,
@@ -90,5 +91,23 @@ impl Ledger {
         metrics::counter!("ledger_claims_compared_total").increment(report.claims);
         report.log();
         Ok(report)
+    }
+
+    /// Compares one part of what lies beside the log with it; counts and logs what differs. Changes nothing.
+    ///
+    /// # Errors
+    /// When the database fails, or the log is not what its keys signed.
+    pub async fn compare(&self, part: Replayed) -> Result<Comparison, AuditError> {
+        Ok(match part {
+            Replayed::Claims => self.compare_claims().await?.into(),
+            Replayed::Commands => self.compare_commands().await?.into(),
+            Replayed::DataKeys => {
+                let (pool, keys) = (&self.inner.pool, &self.inner.keys);
+                let report = crate::data_keys::compare(pool, keys, self.origin()).await?;
+                metrics::counter!("ledger_data_keys_compared_total").increment(report.subjects);
+                report.log();
+                report.into()
+            }
+        })
     }
 }

@@ -50,7 +50,7 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("destroy_keys_again", [true, true, false]),
     ("forget_held_keys", [true, true, false]),
     ("hold_data_key", [true, true, false]),
-    ("holder_bound", [false, false, false]),
+    ("holder_bound", [true, true, false]),
     ("insert_data_keys", [true, false, false]),
     ("is_complete_tile", [false, false, false]),
     ("lock_ledger_head", [true, true, false]),
