@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make bench`: the benchmark of the append path, then that of a rebuild's read path, against databases of its own, with
-# fsync on. Arguments go to both; what asks for a part of the first leaves out the second.
+# fsync on. Arguments go to both; what asks for a part of the first leaves out the second. With --quick, whose figures mean
+# nothing, it is built as the tests are, which saves an optimised build of everything.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -21,8 +22,16 @@ trap finish EXIT
 trap 'exit 130' INT TERM HUP
 
 scripts/services.sh remove bench 8>&-
+append=(--locked -p commands --features bench --bench append)
+rebuild=(--locked -p projections --bench rebuild)
+case " $* " in
+    *" --quick "*)
+        append=(--locked --profile dev --workspace --all-features --bench append)
+        rebuild=(--locked --profile dev --workspace --all-features --bench rebuild)
+        ;;
+esac
 say "Building the benchmark"
-cargo bench --locked -p commands --features bench --bench append --no-run 8>&-
+cargo bench "${append[@]}" --no-run 8>&-
 if have npm && have node; then
     peer=$local_dir/emmett
     mkdir -p "$peer"
@@ -42,8 +51,8 @@ eval "$(scripts/services.sh env bench)"
 mkdir -p "${CARGO_TARGET_DIR:-target}/bench"
 CARGO_TARGET_DIR=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 export CARGO_TARGET_DIR
-cargo bench --locked -p commands --features bench --bench append -- "$@" 8>&-
+cargo bench "${append[@]}" -- "$@" 8>&-
 case " $* " in
     *" --contenders "* | *" --append "* | *" --pace "*) ;;
-    *) cargo bench --locked -p projections --bench rebuild -- "$@" 8>&- ;;
+    *) cargo bench "${rebuild[@]}" -- "$@" 8>&- ;;
 esac

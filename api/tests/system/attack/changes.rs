@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use commands::database::Login;
 use serde_json::{Value, json};
+use sqlx::postgres::PgDatabaseError;
 use sqlx::{Executor as _, PgPool};
 
 use super::catalog::{Row, Table, insertion, literal};
@@ -445,10 +446,10 @@ pub(crate) async fn make(pool: &PgPool, change: &Change) -> Made {
         }
     };
     let done = match attempt(String::new()).await {
-        Err(error) if is_constraint(&error) => {
-            let table = change.name.split(['.', ' ']).take(2).collect::<Vec<_>>().join(".");
-            attempt(loosened(&table)).await
-        }
+        Err(error) => match constrained(&error) {
+            Some(table) => attempt(loosened(&table)).await,
+            None => Err(error),
+        },
         done => done,
     };
     match done {
@@ -458,9 +459,11 @@ pub(crate) async fn make(pool: &PgPool, change: &Change) -> Made {
     }
 }
 
-fn is_constraint(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.starts_with("23"))
+/// The table whose constraint is in the way.
+fn constrained(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+    let table = format!("{}.{}", error.schema()?, error.table()?);
+    error.code().starts_with("23").then_some(table)
 }
 
 /// What takes every constraint off a table.

@@ -247,6 +247,12 @@ async fn logins(lane: &mut Lane<'_>, asked: &Asked<'_>, settings: &Settings, tal
             connection.close().await.expect("Postgres answers");
             tally.refused();
         }
+        for sql in plots::WITHOUT_EFFECT {
+            let mut connection = lane.login(login).await;
+            // With an error or without one: what is asked below is whether it was done.
+            let _answer = connection.execute(*sql).await;
+            connection.close().await.expect("Postgres answers");
+        }
     }
     let (status, report) = lane.verify().await;
     assert_eq!(status, 0, "{report}");

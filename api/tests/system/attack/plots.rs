@@ -452,12 +452,15 @@ fn logins(scene: &Scene, plots: &mut Vec<Change>) {
         );
         add(
             "keys destroyed again",
-            "SELECT destroy_keys_again()",
+            "SELECT destroy_keys_again(array_agg(subject)) FROM keyring.data_keys",
             Place::default(),
             Some("destroys only what the log says is erased"),
         );
     }
-    let rewrap = "SELECT rewrap_data_keys(array_agg(key_id), array_agg(wrapped), 'attacker', array_agg(wrapped))
+    // Nobody lives who could object, and the key that wraps is one that nobody has.
+    let rewrap = "SELECT forget_held_keys(process) FROM keyring.holders;
+                  SELECT change_key_encryption(kek_id, 'attacker') FROM keyring.key_encryption;
+                  SELECT rewrap_data_keys(array_agg(key_id), array_agg(wrapped), 'attacker', array_agg(wrapped))
                     FROM keyring.data_keys WHERE wrapped IS NOT NULL";
     let mut made = plot(
         "keys wrapped for nobody by the server's login",
@@ -517,7 +520,6 @@ pub(crate) const REFUSED: &[&str] = &[
     "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1",
     "CREATE OR REPLACE FUNCTION lock_ledger_head() RETURNS int LANGUAGE sql RETURN 1",
     "ALTER FUNCTION lock_ledger_head() OWNER TO CURRENT_USER",
-    "GRANT ALL ON events TO PUBLIC",
     "CREATE ROLE mine",
     "CREATE DATABASE mine",
     "CREATE EXTENSION pg_trgm",
@@ -525,4 +527,11 @@ pub(crate) const REFUSED: &[&str] = &[
     "ALTER SYSTEM SET fsync = off",
     "SELECT lo_import('/etc/passwd')",
     "SELECT dblink('', 'SELECT 1')",
+];
+
+/// What the database answers with a warning, and does not do.
+pub(crate) const WITHOUT_EFFECT: &[&str] = &[
+    "GRANT ALL ON events TO PUBLIC",
+    "GRANT ALL ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC",
+    "REVOKE ALL ON events FROM ledger_auditor",
 ];
