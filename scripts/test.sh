@@ -35,8 +35,7 @@ eval "$(scripts/services.sh env test)"
 
 log=$local_dir/log/test.log
 scope=("$@")
-# The attacker has a target of its own: `make attack`.
-((${#scope[@]})) || scope=(--workspace -- --skip attack::)
+((${#scope[@]})) || scope=(--workspace)
 status=0
 # A process group of its own, so that an interrupt ends the tests as a whole before the databases go.
 # shellcheck disable=SC2016

@@ -195,15 +195,36 @@ impl CompactRange {
 
     /// Appends one leaf hash.
     pub fn push(&mut self, leaf: Hash) {
-        let mut node = leaf;
-        // One merge for every trailing one bit of the size, as in a binary counter.
-        for _ in 0..self.size.trailing_ones() {
+        self.merge(0, leaf);
+    }
+
+    /// Appends the root of a perfect subtree of `2^height` leaves.
+    ///
+    /// # Errors
+    /// Where the tree does not end at the beginning of such a subtree, or would grow beyond [`MAX_SIZE`].
+    pub fn push_subtree(&mut self, height: u8, root: Hash) -> Result<(), MerkleError> {
+        let width = 1u64.checked_shl(u32::from(height)).filter(|width| *width <= MAX_SIZE);
+        let width = width.ok_or(MerkleError::TooLarge(u64::MAX))?;
+        if !self.size.is_multiple_of(width) {
+            return Err(MerkleError::OutOfRange { index: self.size, size: width });
+        }
+        match self.size.checked_add(width) {
+            Some(size) if size <= MAX_SIZE => self.merge(height, root),
+            _ => return Err(MerkleError::TooLarge(u64::MAX)),
+        }
+        Ok(())
+    }
+
+    /// One merge for every trailing one bit of the size above that height, as in a binary counter.
+    fn merge(&mut self, height: u8, root: Hash) {
+        let mut node = root;
+        for _ in 0..(self.size >> height).trailing_ones() {
             if let Some(left) = self.nodes.pop() {
                 node = node_hash(&left, &node);
             }
         }
         self.nodes.push(node);
-        self.size += 1;
+        self.size += 1 << height;
     }
 
     /// The root of the tree.

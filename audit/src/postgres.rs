@@ -20,6 +20,7 @@ mod keys;
 mod proofs;
 mod range;
 mod reader;
+mod served;
 mod verification;
 mod watch;
 
@@ -30,7 +31,7 @@ pub use index::StreamSeen;
 pub use keyring::{StoredKeyring, keyring};
 #[cfg(feature = "seal")]
 pub use keys::{DataKeyError, DataKeys};
-pub use proofs::{consistency, entry_bundle, export_database, hash_tile, inclusion, root};
+pub use proofs::{consistency, export_database, inclusion, root};
 pub use reader::{LogReader, VerifiedEvent, VerifiedHead};
 pub use verification::{Progress, verify_database, verify_snapshot};
 pub use watch::{AppendedEvent, LogHealth, LogWatch, Reread};

@@ -82,7 +82,7 @@ impl Migrate {
         let keys = load_keys(&self.identity)?;
         let pool = database::connect_as_owner(owner).await?;
         let (ledger, _) = open_log(&pool, &keys, Clock::system(), &self.identity).await?;
-        let checkpoint = ledger.checkpoint().await;
+        let checkpoint = ledger.checkpoint().await?;
         ledger.close().await;
         let said = serde_json::json!({ "origin": self.identity.origin, "checkpoint": checkpoint });
         output.result(&said, |output| {

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{RawPathParams, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use commands::CommandError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -32,10 +33,10 @@ const JWKS: HeaderValue = HeaderValue::from_static("application/jwk-set+json");
          content_type = "text/plain"),
     )
 )]
-pub(super) async fn checkpoint(State(state): State<AppState>) -> Response {
-    let note = state.witnesses.cosigned(state.ledger.checkpoint().await);
+pub(super) async fn checkpoint(State(state): State<AppState>) -> Result<Response, Problem> {
+    let note = state.witnesses.cosigned(state.ledger.checkpoint().await?);
     let headers = [(header::CONTENT_TYPE, PLAIN), (header::CACHE_CONTROL, FOR_A_MOMENT)];
-    (headers, note).into_response()
+    Ok((headers, note).into_response())
 }
 
 /// All public keys the log ever had, in the order of their activation, as a JWK Set.
@@ -48,10 +49,9 @@ pub(super) async fn checkpoint(State(state): State<AppState>) -> Response {
 )]
 pub(super) async fn keys(State(state): State<AppState>) -> Result<Response, Problem> {
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
-    let stored = postgres::keyring(&mut connection, state.ledger.origin()).await?;
-    let keyring = stored.ok_or(DatabaseError::Empty)?.keyring;
+    let stored = state.ledger.watch().reader().keys(&mut connection).await?;
     let headers = [(header::CONTENT_TYPE, JWKS), (header::CACHE_CONTROL, FOR_A_MOMENT)];
-    Ok((headers, Json(keyring.to_jwks()).into_response().into_body()).into_response())
+    Ok((headers, Json(stored.keyring.to_jwks()).into_response().into_body()).into_response())
 }
 
 /// Proves that a position is in the log: a C2SP tlog-proof file, whose leaf is the event's compact JWS.
@@ -69,19 +69,21 @@ pub(super) async fn inclusion(
     let position: u64 = required(&query, "position")?;
     let size: Option<u64> = query.get("size")?;
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
-    let head = postgres::head(&mut connection).await?.ok_or(DatabaseError::Empty)?;
+    let reader = state.ledger.watch().reader();
+    let head = reader.head(&mut connection).await?;
     let size = size.unwrap_or(head.size);
     if size > head.size {
         return Err(beyond("size"));
     }
-    let checkpoint = postgres::checkpoint(&mut connection, size).await?.ok_or_else(|| {
+    // Where there is one, it is proved below.
+    if postgres::checkpoint(&mut connection, size).await?.is_none() {
         let detail = "the log signed no checkpoint of this size; leave it out for the newest";
-        Problem::unprocessable("no-such-checkpoint", detail).at("size")
-    })?;
+        return Err(Problem::unprocessable("no-such-checkpoint", detail).at("size"));
+    }
     if position >= size {
         return Err(beyond("position"));
     }
-    let hashes = postgres::inclusion(&mut connection, position, size).await?;
+    let (hashes, checkpoint) = reader.inclusion(&mut connection, position, size).await?;
     let proof = TlogProof { extra: None, index: position, hashes, checkpoint };
     Ok(([(header::CONTENT_TYPE, PLAIN)], proof.to_text()).into_response())
 }
@@ -111,7 +113,8 @@ pub(super) async fn consistency(
     let old: u64 = required(&query, "old")?;
     let new: Option<u64> = query.get("new")?;
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
-    let head = postgres::head(&mut connection).await?.ok_or(DatabaseError::Empty)?;
+    let reader = state.ledger.watch().reader();
+    let head = reader.head(&mut connection).await?;
     let new = new.unwrap_or(head.size);
     if new > head.size {
         return Err(beyond("new"));
@@ -120,7 +123,7 @@ pub(super) async fn consistency(
         let detail = "give a size of at least 1 and at most the newer one";
         return Err(Problem::unprocessable("invalid-parameter", detail).at("old"));
     }
-    let proof = postgres::consistency(&mut connection, old, new).await?;
+    let proof = reader.consistency(&mut connection, old, new).await?;
     Ok(Json(ConsistencyProof { old, new, proof }).into_response())
 }
 
@@ -145,12 +148,13 @@ pub(super) async fn tile(
     };
     let (index, width) = parse_tile_index(index).ok_or_else(no_such_tile)?;
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
+    let reader = state.ledger.watch().reader();
     let bytes = match level {
-        "entries" => postgres::entry_bundle(&mut connection, index, width).await?,
+        "entries" => reader.entry_bundle(&mut connection, index, width).await?,
         level => {
             let known = (0..MAX_LEVELS).find(|known| known.to_string() == level);
             let level = known.ok_or_else(no_such_tile)?;
-            postgres::hash_tile(&mut connection, level, index, width).await?
+            reader.hash_tile(&mut connection, level, index, width).await?
         }
     };
     let bytes = bytes.ok_or_else(|| {
@@ -184,6 +188,12 @@ fn required<T: std::str::FromStr>(query: &Query, name: &str) -> Result<T, Proble
 fn beyond(name: &'static str) -> Problem {
     let detail = "the log does not reach that far; the checkpoint says its size";
     Problem::unprocessable("beyond-the-log", detail).at(name)
+}
+
+impl From<postgres::ReadError> for Problem {
+    fn from(error: postgres::ReadError) -> Self {
+        CommandError::from(error).into()
+    }
 }
 
 impl From<DatabaseError> for Problem {

@@ -72,7 +72,7 @@ impl From<CommandError> for Problem {
             }
             CommandError::Damaged(_) => {
                 tracing::error!(error = %super::chain(&error), "the log is damaged");
-                Self::internal()
+                Self::undecidable(&error)
             }
         }
     }

@@ -204,7 +204,14 @@ impl Witnesses {
     pub async fn run(self, ledger: Ledger, pool: PgPool) {
         let mut done: BTreeMap<String, u64> = BTreeMap::new();
         while !self.list.is_empty() {
-            let note = ledger.checkpoint().await;
+            let note = match ledger.checkpoint().await {
+                Ok(note) => note,
+                Err(error) => {
+                    tracing::error!(%error, "there is no checkpoint that a witness could be shown");
+                    tokio::time::sleep(INTERVAL).await;
+                    continue;
+                }
+            };
             let size = Checkpoint::peek(&note).map_or(0, |checkpoint| checkpoint.size);
             for witness in self.list.iter() {
                 let name = witness.verifier.name();

@@ -112,9 +112,9 @@ async fn a_witness_answers_as_the_protocol_says_and_never_for_two_histories() {
     let instance = Instance::new().await;
     let ledger = instance.ledger().await;
     register(&ledger, 5).await;
-    let early = ledger.checkpoint().await;
+    let early = ledger.checkpoint().await.expect("a checkpoint");
     register(&ledger, 5).await;
-    let late = ledger.checkpoint().await;
+    let late = ledger.checkpoint().await.expect("a checkpoint");
     ledger.close().await;
     let mut connection = instance.pool.acquire().await.expect("a connection");
     let proof = consistency(&mut connection, 6, 11).await.expect("a proof");
@@ -284,9 +284,9 @@ async fn the_served_checkpoint_is_cosigned_and_a_dead_witness_stops_nobody() {
 async fn the_witness_of_the_binary_keeps_its_key_and_its_word_through_a_crash() {
     let instance = Instance::new().await;
     let ledger = instance.ledger().await;
-    let early = ledger.checkpoint().await;
+    let early = ledger.checkpoint().await.expect("a checkpoint");
     register(&ledger, 2).await;
-    let late = ledger.checkpoint().await;
+    let late = ledger.checkpoint().await.expect("a checkpoint");
     ledger.close().await;
     let port = free_port();
     let (key, state) = (instance.verifier_key(), instance.path("witness"));

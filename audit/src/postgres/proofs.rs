@@ -1,5 +1,5 @@
-//! Proofs for any position and size, tiles and bundles as they are served, read from stored tiles; and the
-//! export of a database.
+//! Proofs for any position and size, tiles and bundles, as the tables have them, for which nobody vouches: whoever
+//! serves them proves them first ([`super::served`]). And the export of a database.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,11 +7,14 @@ use std::path::Path;
 
 use sqlx::PgConnection;
 
-use super::{DatabaseError, head, leaf_hashes, rows, signed, tile_roots, tiles};
+use super::damage::{Damage, ReadError};
+use super::range::missing;
+use super::{DatabaseError, head, leaf_hashes, rows, signed, tile_roots, tiles, unsigned};
 use crate::export::ExportWriter;
 use crate::jws;
 use crate::merkle::{self, Hash, MerkleError, Node};
-use crate::tiles::{TILE_WIDTH, hashes_to_bytes};
+use crate::tiles::TILE_WIDTH;
+use crate::verify::FindingKind;
 
 /// The inclusion proof of a position in the tree of `size` leaves, which must not be larger than
 /// the log.
@@ -43,19 +46,16 @@ pub async fn root(connection: &mut PgConnection, size: u64) -> Result<Hash, Data
     Ok(merkle::tree_root(size, &nodes)?)
 }
 
-/// A hash tile of the log as it stands, complete or cut to `width` hashes; `None` where the log does
-/// not reach that far.
-pub async fn hash_tile(
+/// The hashes `first..end` of a level, which lie in one tile.
+pub(super) async fn hash_tile(
     connection: &mut PgConnection,
     level: u8,
-    index: u64,
-    width: usize,
-) -> Result<Option<Vec<u8>>, DatabaseError> {
-    let Some((first, end)) = within(connection, level, index, width).await? else {
-        return Ok(None);
-    };
-    let stored = tiles(connection, level, index, index + 1).await?.pop();
-    let hashes = match stored {
+    first: u64,
+    end: u64,
+) -> Result<Vec<Hash>, DatabaseError> {
+    let index = first / TILE_WIDTH as u64;
+    let width = usize::try_from(end - first).unwrap_or_default();
+    let hashes = match tiles(connection, level, index, index + 1).await?.pop() {
         Some(tile) => tile.hashes[..width].to_vec(),
         None if level == 0 => leaf_hashes(connection, first, end).await?,
         None => tile_roots(connection, level - 1, first, end).await?,
@@ -63,58 +63,49 @@ pub async fn hash_tile(
     if hashes.len() != width {
         return Err(MerkleError::MissingNode { level: 8 * level, index: first }.into());
     }
-    Ok(Some(hashes_to_bytes(&hashes)))
+    Ok(hashes)
 }
 
-/// A bundle of `width` entries of the log as it stands; `None` where the log does not reach that far.
-pub async fn entry_bundle(
+/// The entries `first..end` of the log.
+pub(super) async fn entries(
     connection: &mut PgConnection,
-    index: u64,
-    width: usize,
-) -> Result<Option<Vec<u8>>, DatabaseError> {
-    let Some((first, end)) = within(connection, 0, index, width).await? else { return Ok(None) };
-    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(
-        "SELECT header, statement, signature FROM events WHERE position >= $1 AND position < $2 \
-         ORDER BY position",
+    first: u64,
+    end: u64,
+) -> Result<Vec<String>, ReadError> {
+    let rows: Vec<(i64, Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+        "SELECT position, header, statement, signature FROM events
+          WHERE position >= $1 AND position < $2 ORDER BY position",
     )
     .bind(signed(first))
     .bind(signed(end))
     .fetch_all(connection)
     .await?;
-    if rows.len() != width {
-        let index = first + rows.len() as u64;
-        return Err(MerkleError::MissingNode { level: 0, index }.into());
+    let mut entries = Vec::with_capacity(rows.len());
+    for (position, (stored, header, statement, signature)) in (first..).zip(rows) {
+        if unsigned(stored) != position {
+            return Err(missing(position).into());
+        }
+        let signature = signature.as_slice().try_into().map_err(|_| {
+            Damage::new(position, FindingKind::Signature, "the signature has not 64 bytes")
+        })?;
+        entries.push(jws::compact(&header, &statement, signature));
     }
-    let malformed = || DatabaseError::Malformed { what: "entry" };
-    let mut bundle = Vec::new();
-    for (header, statement, signature) in rows {
-        let signature = signature.as_slice().try_into().map_err(|_| malformed())?;
-        let entry = jws::compact(&header, &statement, signature);
-        let length = u16::try_from(entry.len()).map_err(|_| malformed())?;
-        bundle.extend_from_slice(&length.to_be_bytes());
-        bundle.extend_from_slice(entry.as_bytes());
+    match first + entries.len() as u64 {
+        next if next < end => Err(missing(next).into()),
+        _ => Ok(entries),
     }
-    Ok(Some(bundle))
 }
 
-/// The range of hashes of that level which a tile holds, if the log has all of them.
-async fn within(
-    connection: &mut PgConnection,
-    level: u8,
-    index: u64,
-    width: usize,
-) -> Result<Option<(u64, u64)>, DatabaseError> {
-    let size = head(connection).await?.ok_or(DatabaseError::Empty)?.size;
+/// The range of hashes of that level which a tile holds, if a log of this size has all of them.
+pub(super) fn within(size: u64, level: u8, index: u64, width: usize) -> Option<(u64, u64)> {
     let hashes = 256u64.checked_pow(u32::from(level)).map_or(0, |span| size / span);
-    let range = index.checked_mul(TILE_WIDTH as u64).and_then(|first| {
-        let end = first.checked_add(width as u64)?;
-        ((1..=TILE_WIDTH).contains(&width) && end <= hashes).then_some((first, end))
-    });
-    Ok(range)
+    let first = index.checked_mul(TILE_WIDTH as u64)?;
+    let end = first.checked_add(width as u64)?;
+    ((1..=TILE_WIDTH).contains(&width) && end <= hashes).then_some((first, end))
 }
 
 /// Reads the perfect subtrees that make up the ranges: one tile serves many of them.
-async fn read_nodes(
+pub(super) async fn read_nodes(
     connection: &mut PgConnection,
     ranges: &[(u64, u64)],
 ) -> Result<BTreeMap<Node, Hash>, DatabaseError> {

@@ -1,13 +1,14 @@
 //! Tiles, bundles, roots and keys as they are served from the tables, at every edge of a tile.
 
-use audit::merkle::{self, MerkleError};
-use audit::postgres::{self, DatabaseError, entry_bundle, hash_tile};
+use audit::merkle::{self, verify_consistency, verify_inclusion};
+use audit::postgres::{self, DatabaseError, ReadError};
 use audit::statement::Statement;
 use audit::tiles::{TILE_WIDTH, hashes_to_bytes};
+use audit::verify::FindingKind as K;
 use sqlx::{Connection as _, PgPool};
 
 use crate::postgres::store;
-use crate::reader::change;
+use crate::reader::{change, damaged, reader};
 use crate::world::{ORIGIN, SECOND_KEY_FROM, SEEDS, entry, id, keys, world};
 
 const SIZE: u64 = 600;
@@ -16,7 +17,8 @@ const SIZE: u64 = 600;
 async fn a_tile_is_served_as_far_as_the_log_reaches(pool: PgPool) {
     let mut connection = pool.acquire().await.expect("a connection");
     let connection = &mut *connection;
-    assert!(matches!(hash_tile(connection, 0, 0, 1).await, Err(DatabaseError::Empty)));
+    let empty = reader().hash_tile(connection, 0, 0, 1).await;
+    assert!(matches!(empty, Err(ReadError::Empty)), "{empty:?}");
     let world = world(SIZE);
     store(&pool, &world).await;
     let leaves = world.leaves();
@@ -34,7 +36,7 @@ async fn a_tile_is_served_as_far_as_the_log_reaches(pool: PgPool) {
         (1, 0, 1),
         (1, 0, 2),
     ] {
-        let served = hash_tile(connection, level, index, width).await.expect("readable");
+        let served = reader().hash_tile(connection, level, index, width).await.expect("readable");
         let first = usize::try_from(index).expect("small") * TILE_WIDTH;
         let of = if level == 0 { &leaves } else { &roots };
         let expected = hashes_to_bytes(&of[first..first + width]);
@@ -52,7 +54,7 @@ async fn a_tile_is_served_as_far_as_the_log_reaches(pool: PgPool) {
         (2, 0, 1),
         (9, 0, 1),
     ] {
-        let served = hash_tile(connection, level, index, width).await.expect("readable");
+        let served = reader().hash_tile(connection, level, index, width).await.expect("readable");
         assert_eq!(served, None, "{level}/{index}, {width} hashes");
     }
 }
@@ -64,7 +66,7 @@ async fn a_bundle_is_served_as_far_as_the_log_reaches(pool: PgPool) {
     let mut connection = pool.acquire().await.expect("a connection");
     let connection = &mut *connection;
     for (index, width) in [(0, 1), (0, 256), (1, 255), (2, 88)] {
-        let bundle = entry_bundle(connection, index, width).await.expect("readable");
+        let bundle = reader().entry_bundle(connection, index, width).await.expect("readable");
         let first = usize::try_from(index).expect("small") * TILE_WIDTH;
         let mut expected = Vec::new();
         for entry in &world.entries[first..first + width] {
@@ -75,7 +77,7 @@ async fn a_bundle_is_served_as_far_as_the_log_reaches(pool: PgPool) {
         assert!(bundle == Some(expected), "bundle {index} of {width}");
     }
     for (index, width) in [(0, 0), (0, 257), (2, 89), (3, 1)] {
-        let bundle = entry_bundle(connection, index, width).await.expect("readable");
+        let bundle = reader().entry_bundle(connection, index, width).await.expect("readable");
         assert!(bundle.is_none(), "bundle {index} of {width}");
     }
 }
@@ -167,13 +169,91 @@ async fn what_is_missing_below_the_head_is_named(pool: PgPool) {
     let mut connection = pool.acquire().await.expect("a connection");
     let mut transaction = connection.begin().await.expect("a transaction");
     change(&mut transaction, "DELETE FROM events WHERE position = 599").await;
-    let missing = |result: Result<Option<Vec<u8>>, DatabaseError>| match result {
-        Err(DatabaseError::Merkle(MerkleError::MissingNode { level, index })) => (level, index),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(missing(hash_tile(&mut transaction, 0, 2, 88).await), (0, 512));
-    assert_eq!(missing(entry_bundle(&mut transaction, 2, 88).await), (0, 599));
+    damaged(reader().hash_tile(&mut transaction, 0, 2, 88).await, 512, K::Tile, "a leaf");
+    damaged(reader().entry_bundle(&mut transaction, 2, 88).await, 599, K::Missing, "an entry");
+    let nothing = reader().entry_bundle(&mut transaction, 3, 1).await;
+    assert_eq!(nothing.expect("beyond the log"), None);
     change(&mut transaction, "DELETE FROM tiles").await;
-    assert_eq!(missing(hash_tile(&mut transaction, 1, 0, 2).await), (8, 0));
+    damaged(reader().hash_tile(&mut transaction, 1, 0, 2).await, 0, K::Tile, "a tile of tiles");
     transaction.rollback().await.expect("rolled back");
+}
+
+/// Whatever somebody writes into the tables, nothing of it is served.
+#[sqlx::test(migrations = "../migrations")]
+async fn what_is_served_was_proved(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let leaves = world.leaves();
+    let mut connection = pool.acquire().await.expect("a connection");
+    let flip = |column: &str| format!("set_byte({column}, 5, get_byte({column}, 5) # 1)");
+    for (what, sql) in [
+        (
+            "a tile",
+            format!("UPDATE tiles SET hashes = {} WHERE (level, index) = (0, 1)", flip("hashes")),
+        ),
+        (
+            "a leaf",
+            format!("UPDATE events SET leaf_hash = {} WHERE position = 598", flip("leaf_hash")),
+        ),
+    ] {
+        let mut transaction = connection.begin().await.expect("a transaction");
+        change(&mut transaction, &sql).await;
+        let (index, position) = if what == "a tile" { (1, 300) } else { (2, 598) };
+        let width = if index == 1 { 256 } else { 88 };
+        let first = index * 256;
+        let reader = reader();
+        damaged(reader.hash_tile(&mut transaction, 0, index, width).await, first, K::Tile, what);
+        damaged(reader.inclusion(&mut transaction, 10, SIZE).await, 10, K::Tile, what);
+        damaged(reader.inclusion(&mut transaction, position, SIZE).await, position, K::Tile, what);
+        damaged(reader.consistency(&mut transaction, 255, SIZE).await, 254, K::Tile, what);
+        transaction.rollback().await.expect("rolled back");
+    }
+    // Another's entry in the place of one, signature and all.
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let exchange =
+        "UPDATE events e SET header = o.header, statement = o.statement, signature = o.signature
+                      FROM events o WHERE e.position = 20 AND o.position = 30";
+    change(&mut transaction, exchange).await;
+    damaged(reader().entry_bundle(&mut transaction, 0, 256).await, 0, K::Tile, "an entry");
+    transaction.rollback().await.expect("rolled back");
+    // A log cut off is not a shorter one.
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let reader = reader();
+    reader.head(&mut transaction).await.expect("the head");
+    let (old, note): (i64, Vec<u8>) = sqlx::query_as(
+        "SELECT size, note FROM checkpoints WHERE size < 500 ORDER BY size DESC LIMIT 1",
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .expect("an earlier checkpoint");
+    sqlx::query("SET LOCAL session_replication_role = replica")
+        .execute(&mut *transaction)
+        .await
+        .expect("a superuser");
+    sqlx::query("UPDATE ledger_head SET size = $1, checkpoint = $2")
+        .bind(old)
+        .bind(note)
+        .execute(&mut *transaction)
+        .await
+        .expect("cut off");
+    let old = u64::try_from(old).expect("a size");
+    damaged(reader.hash_tile(&mut transaction, 0, 0, 256).await, old, K::Missing, "cut off");
+    damaged(reader.entry_bundle(&mut transaction, 0, 256).await, old, K::Missing, "cut off");
+    damaged(reader.consistency(&mut transaction, 1, old).await, old, K::Missing, "cut off");
+    damaged(reader.keys(&mut transaction).await, old, K::Missing, "cut off");
+    transaction.rollback().await.expect("rolled back");
+    // And untouched, all of it proves what it should.
+    let root = |size: u64| merkle::tree_root(size, leaves.as_slice()).expect("a root");
+    for (position, size) in [(0, SIZE), (255, SIZE), (256, SIZE), (599, SIZE)] {
+        let (proof, note) =
+            reader.inclusion(&mut connection, position, size).await.expect("proved");
+        let leaf = &leaves[usize::try_from(position).expect("small")];
+        verify_inclusion(leaf, position, size, &proof, &root(size)).expect("it proves it");
+        assert!(note.contains(&format!("\n{size}\n")), "{note}");
+    }
+    for (old, new) in [(1, 2), (255, 256), (256, SIZE), (300, 301), (SIZE, SIZE)] {
+        let proof = reader.consistency(&mut connection, old, new).await.expect("proved");
+        verify_consistency(old, new, &proof, &root(old), &root(new)).expect("it proves it");
+    }
+    assert_eq!(reader.keys(&mut connection).await.expect("keys").keyring.periods().len(), 2);
 }

@@ -20,6 +20,7 @@ fn said(difference: KeyDifference) -> &'static str {
     match difference {
         KeyDifference::Missing => "the log holds what it sealed, and there is no row of it",
         KeyDifference::Emptied => "it was destroyed, and the log does not erase its subject",
+        KeyDifference::Contradictory => "it is there and destroyed at once, or neither",
         KeyDifference::NotDestroyed => "the log erases its subject, and it is there",
         KeyDifference::OtherKey => "the signed statements name another key",
         KeyDifference::OtherKind => "the row says another kind of subject than the log",

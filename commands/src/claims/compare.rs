@@ -169,6 +169,10 @@ impl Differences {
                 found.stray = true;
                 found.add(Difference::Foreign, &row, None);
             }
+            for _ in read_digests(connection, first, until).await? {
+                found.stray = true;
+                found.add_digest("bucket");
+            }
         }
         let tag: Option<Vec<u8>> =
             sqlx::query_scalar("SELECT tag FROM claims_seal").fetch_optional(connection).await?;

@@ -35,6 +35,8 @@ pub enum KeyDifference {
     Unbound,
     /// The wrap does not open for this subject.
     Unopened,
+    /// The row has a wrap and the time at which it was destroyed, or neither.
+    Contradictory,
     /// A row of a subject of which the log holds nothing that is sealed, or a second one of a subject.
     Foreign,
     /// The log itself names two keys for one subject.
@@ -52,6 +54,7 @@ impl KeyDifference {
             KeyDifference::OtherKind => "other-kind",
             KeyDifference::Unbound => "unbound",
             KeyDifference::Unopened => "unopened",
+            KeyDifference::Contradictory => "contradictory",
             KeyDifference::Foreign => "foreign",
             KeyDifference::NamedTwice => "named-twice",
         }
@@ -189,13 +192,14 @@ async fn compare_rows(
     report: &mut KeysReport,
 ) -> Result<(), ReadError> {
     use KeyDifference::{
-        Emptied, Foreign, Missing, NamedTwice, NotDestroyed, OtherKey, OtherKind, Unbound, Unopened,
+        Contradictory, Emptied, Foreign, Missing, NamedTwice, NotDestroyed, OtherKey, OtherKind,
+        Unbound, Unopened,
     };
     let mut met: HashSet<Uuid> = HashSet::with_capacity(log.subjects.len());
     connection
         .execute(
             "DECLARE all_keys CURSOR FOR
-             SELECT key_id, subject, kind, wrap_version, kek_id, wrapped FROM keyring.data_keys",
+             SELECT key_id, subject, kind, wrap_version, kek_id, wrapped, destroyed_at IS NULL FROM keyring.data_keys",
         )
         .await?;
     loop {
@@ -213,6 +217,9 @@ async fn compare_rows(
                 continue;
             };
             let first = Some(told.first);
+            if wrapped.is_some() != row.try_get::<bool, _>(6)? {
+                report.push(first, Contradictory, subject);
+            }
             let is_in_its_place = if key_id != told.key_id {
                 report.push(first, OtherKey, subject);
                 false

@@ -469,14 +469,19 @@ impl Ledger {
 
     /// The signed note of the newest checkpoint, whichever process appended it; if the database does
     /// not answer, of the newest this process has seen.
-    pub async fn checkpoint(&self) -> String {
-        let stored: Result<Vec<u8>, _> = sqlx::query_scalar("SELECT checkpoint FROM ledger_head")
-            .fetch_one(&self.inner.pool)
-            .await;
-        stored
-            .ok()
-            .and_then(|note| String::from_utf8(note).ok())
-            .unwrap_or_else(|| self.inner.sequencer.published().checkpoint.to_string())
+    ///
+    /// # Errors
+    /// When the stored checkpoint is not what was signed, or the log ends before what this process has seen of it.
+    pub async fn checkpoint(&self) -> Result<String, CommandError> {
+        let stored = async {
+            let mut connection = self.inner.pool.acquire().await?;
+            self.inner.watch.reader().head(&mut connection).await
+        };
+        match stored.await {
+            Ok(head) => Ok(head.note),
+            Err(ReadError::Sqlx(_)) => Ok(self.inner.sequencer.published().checkpoint.to_string()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The size of the log when this process last appended to it.

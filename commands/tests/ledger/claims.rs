@@ -183,6 +183,11 @@ const ATTACKS: &[(&str, &str, [bool; 5])] = &[
         [true; 5],
     ),
     (
+        "a digest of no bucket",
+        "INSERT INTO claims_buckets SELECT 70000, size, digest FROM claims_buckets LIMIT 1",
+        [false; 5],
+    ),
+    (
         "another kind",
         "UPDATE claims_unique SET kind = 'x' WHERE kind = 'login'",
         [false, false, false, true, true],

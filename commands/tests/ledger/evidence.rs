@@ -43,9 +43,9 @@ async fn the_log_begins_once_however_many_begin_it(_: PgPoolOptions, options: Pg
     let (first, second, third) = tokio::join!(open(), open(), open());
     let (first, second, third) =
         (first.expect("opens"), second.expect("opens"), third.expect("opens"));
-    let checkpoint = first.checkpoint().await;
-    assert_eq!(second.checkpoint().await, checkpoint);
-    assert_eq!(third.checkpoint().await, checkpoint);
+    let checkpoint = first.checkpoint().await.expect("a checkpoint");
+    assert_eq!(second.checkpoint().await.expect("a checkpoint"), checkpoint);
+    assert_eq!(third.checkpoint().await.expect("a checkpoint"), checkpoint);
     let events: i64 =
         sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&pool).await.expect("a count");
     assert_eq!(events, 1);

@@ -243,6 +243,19 @@ async fn only_the_log_says_who_is_erased(_: PgPoolOptions, options: PgConnectOpt
     attacked.clinic.assert_sound().await;
 }
 
+/// A wrap beside the time at which it was destroyed: whoever took the constraint away is told of the row as well.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_row_that_contradicts_itself_is_named(_: PgPoolOptions, options: PgConnectOptions) {
+    let attacked = Attacked::open(options).await;
+    attacked
+        .write(
+            "ALTER TABLE keyring.data_keys DROP CONSTRAINT data_keys_check;
+             UPDATE keyring.data_keys SET destroyed_at = now() WHERE subject = '{one}'",
+        )
+        .await;
+    assert_eq!(attacked.found().await, [(ONE, KeyDifference::Contradictory)]);
+}
+
 /// Other processes look at the epoch to learn who was erased; an empty row beside a true erasure is not believed then either.
 #[sqlx::test(migrations = "../migrations")]
 async fn an_empty_row_beside_a_true_erasure_erases_nobody(

@@ -48,7 +48,10 @@ async fn two_processes_append_to_one_log(_: PgPoolOptions, options: PgConnectOpt
     for receipt in one.iter().chain(&two) {
         verify_receipt(receipt, &first.verifiers()).expect("the receipt holds");
     }
-    assert_eq!(first.ledger.checkpoint().await, second.ledger.checkpoint().await);
+    assert_eq!(
+        first.ledger.checkpoint().await.expect("a checkpoint"),
+        second.ledger.checkpoint().await.expect("a checkpoint")
+    );
     let report = first.assert_sound().await;
     assert!(report.events > 256, "more than a tile");
 }

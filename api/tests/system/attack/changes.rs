@@ -146,7 +146,9 @@ fn values(kind: &str, column: &str, bit: u64) -> Vec<(&'static str, String)> {
             ("last", "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid".to_owned()),
             ("flipped", {
                 let bytes = format!("uuid_send({column})");
-                format!("encode(set_bit({bytes}, 77, 1 - get_bit({bytes}, 77)), 'hex')::uuid")
+                let flipped =
+                    format!("set_bit({bytes}, {FLIPPED}, 1 - get_bit({bytes}, {FLIPPED}))");
+                format!("encode({flipped}, 'hex')::uuid")
             }),
         ],
         "text" => vec![("empty", "''".to_owned()), ("mine", "'attacker'".to_owned())],
@@ -227,6 +229,11 @@ pub(crate) fn changes(scene: &Scene, tables: &[Table], seed: u64) -> Vec<Change>
 
 /// Another value in one column of one row.
 fn of_value(table: &Table, (column, what, value): (&str, &str, &str), row: &Row) -> Change {
+    let mut place = place(row);
+    // The row is called by what it says now.
+    if !place.ids.is_empty() {
+        place.ids.extend(new_id(what, value, row.text(column)));
+    }
     Change {
         name: format!("{}.{column} {what} @{}", table.name, row.ordinal),
         sql: format!(
@@ -234,11 +241,49 @@ fn of_value(table: &Table, (column, what, value): (&str, &str, &str), row: &Row)
             table.name, row.ctid
         ),
         login: None,
-        place: place(row),
-        harmless: harmless(&table.name, column, what),
+        place,
+        harmless: harmless(&table.name, column, what).or_else(|| of_nothing(row, column)),
         of_catalog: false,
     }
 }
+
+/// The id that one of [`values`] puts in the place of another.
+fn new_id(what: &str, value: &str, old: &str) -> Option<String> {
+    let mut old = uuid::Uuid::parse_str(old).ok()?.into_bytes();
+    match what {
+        "nil" => Some(uuid::Uuid::nil().to_string()),
+        "last" => Some(uuid::Uuid::max().to_string()),
+        "flipped" => {
+            // As PostgreSQL counts bits.
+            old[FLIPPED / 8] ^= 1 << (FLIPPED % 8);
+            Some(uuid::Uuid::from_bytes(old).to_string())
+        }
+        _ => value.split('\'').nth(1).map(str::to_owned),
+    }
+}
+
+/// Rows that say nothing: what is left of a key that the log destroyed, and buckets that were emptied.
+fn of_nothing(row: &Row, column: &str) -> Option<&'static str> {
+    let is_empty =
+        |of: &str, empty: &Value| row.columns.get(of).is_some_and(|value| value == empty);
+    match row.table.as_str() {
+        "keyring.data_keys"
+            if is_empty("wrapped", &Value::Null)
+                && ["kek_id", "wrap_version", "destroyed_at"].contains(&column) =>
+        {
+            Some("of a key that is gone: that, and since when, is told by the log alone")
+        }
+        "public.claims_buckets"
+            if is_empty("digest", &json!("\\x")) && ["bucket", "size", ""].contains(&column) =>
+        {
+            Some("of an emptied bucket: without it there is nothing in it either")
+        }
+        _ => None,
+    }
+}
+
+/// The bit of an id that is flipped.
+const FLIPPED: usize = 77;
 
 /// A stored value as SQL.
 fn literally(value: &Value, kind: &str) -> String {
@@ -261,7 +306,11 @@ fn change(table: &Table, what: &str, row: &Row, sql: String, place: Place) -> Ch
         sql,
         login: None,
         place,
-        harmless: harmless(&table.name, "", what),
+        harmless: harmless(&table.name, "", what).or_else(|| {
+            ["deleted", "put back", "put back older"]
+                .contains(&what)
+                .then(|| of_nothing(row, ""))?
+        }),
         of_catalog: false,
     }
 }

@@ -170,7 +170,10 @@ impl Lane<'_> {
             // What leaves no look behind, so that there is something in memory.
             let known = ["account", "disabled account", "custody", "models"];
             let mut before = self.scene.ask_some(asked.questions, running.port, &known).await;
-            if before.values().any(is_stop) {
+            let mut tries = 0;
+            // On a busy machine somebody may have waited too long.
+            while tries < 5 && before.values().any(is_stop) {
+                tries += 1;
                 before = self.scene.ask_some(asked.questions, running.port, &known).await;
             }
             let is_known = |answer: &Answer| matches!(answer, Answer::Said(200, _));

@@ -72,6 +72,9 @@ impl Tally {
             return;
         }
         counts.made += 1;
+        if counts.made.is_multiple_of(50) {
+            self.say(&format!("{} attacks made", counts.made));
+        }
         counts.stopped += usize::from(outcome.stopped > 0);
         counts.noticed += usize::from(outcome.noticed);
         counts.named += usize::from(outcome.named);
