@@ -56,3 +56,30 @@ pub(crate) fn is_canonical_point(bytes: &[u8; 32]) -> bool {
     let high = (bytes[31] & 0x7F) != 0x7F || bytes[1..31].iter().any(|byte| *byte != 0xFF);
     high || bytes[0] < 0xED
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_canonical_point;
+
+    /// 2^255 - 19 in little endian is ED FF … FF 7F; the highest bit is the sign of the other coordinate.
+    #[test]
+    fn a_coordinate_is_canonical_below_the_prime_and_not_from_it_on() {
+        let point = |first, last| {
+            let mut bytes = [0xFF; 32];
+            (bytes[0], bytes[31]) = (first, last);
+            bytes
+        };
+        for last in [0x7F, 0xFF] {
+            assert!(is_canonical_point(&point(0xEC, last)), "one less than the prime");
+            assert!(!is_canonical_point(&point(0xED, last)), "the prime itself: 0 once more");
+            assert!(!is_canonical_point(&point(0xFF, last)), "18 once more");
+        }
+        assert!(is_canonical_point(&point(0xFF, 0x7E)));
+        assert!(is_canonical_point(&[0; 32]));
+        for at in 1..31 {
+            let mut bytes = point(0xFF, 0x7F);
+            bytes[at] = 0xFE;
+            assert!(is_canonical_point(&bytes), "byte {at} is smaller");
+        }
+    }
+}

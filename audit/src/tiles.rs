@@ -224,11 +224,9 @@ pub fn parse_tile_index(text: &str) -> Option<(u64, usize)> {
     let mut index = 0u64;
     while let Some(group) = groups.next() {
         let digits = if groups.peek().is_some() { group.strip_prefix('x')? } else { group };
-        if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
         index = index.checked_mul(1000)?.checked_add(digits.parse().ok()?)?;
     }
+    // Each index has one spelling: whatever else was read as this number, as `+07` is, is refused here.
     (tile_path("", index, width).strip_prefix('/') == Some(text)).then_some((index, width))
 }
 
@@ -259,6 +257,8 @@ mod tests {
             "000.p/",
             "000.p/1/2",
             "-01",
+            "+07",
+            "x001/+07",
             "00a",
             "x001/00",
             "../000",

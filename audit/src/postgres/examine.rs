@@ -121,3 +121,23 @@ pub(super) fn columns(row: &LogRow, statement: &Statement) -> [(&'static str, bo
         ("recorded_at", row.recorded_at == Some(statement.recorded_at)),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::LogPolicy;
+    use crate::system;
+
+    #[test]
+    fn a_type_of_streams_is_sealed_or_clear_or_not_known() {
+        let policy =
+            LogPolicy { sealed: vec!["patient"], clear: vec!["custody"], ..LogPolicy::default() };
+        for (stream_type, sealed) in [
+            ("patient", Some(true)),
+            ("custody", Some(false)),
+            (system::STREAM_TYPE, Some(false)),
+            ("other", None),
+        ] {
+            assert_eq!(policy.is_sealed(stream_type), sealed, "{stream_type}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod cases;
 mod edges;
 mod exports;
+mod folders;
 mod independent;
 #[path = "../mutations/layout.rs"]
 #[expect(dead_code, reason = "the mutations use more of it")]
@@ -20,5 +21,6 @@ mod snapshots;
 mod stored;
 mod tampering;
 mod vectors;
+mod verdicts;
 mod witness;
 mod world;

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, PgPool};
 
 use crate::postgres::store;
 use crate::reader::{change, damaged, forged, policy, reader, replace};
-use crate::world::{ORIGIN, SEEDS, World, id, keys, recorded_at, trust, world};
+use crate::world::{ORIGIN, SEEDS, World, entry, id, keys, leaf, recorded_at, trust, world};
 
 const SIZE: u64 = 300;
 
@@ -204,4 +204,70 @@ async fn a_checkpoint_beyond_the_end_and_a_tile_that_is_gone_are_named(pool: PgP
     let gone = "DELETE FROM tiles WHERE level = 0 AND index = 1";
     let report = changed(&pool, &["DELETE FROM checkpoints WHERE size = 700", gone]).await;
     assert_eq!(found(&report, FindingKind::Tile), [256]);
+}
+
+/// The number in a column says nothing of the keys; it is named where the event is read.
+#[sqlx::test(migrations = "../migrations")]
+async fn another_number_of_a_key_event_changes_no_keys(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let known = reader();
+    known.head(&mut connection).await.expect("signed");
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let sql = "UPDATE events SET sequence = 99 WHERE position = 200";
+    change(&mut transaction, sql).await;
+    for _ in 0..2 {
+        let head = known.head(&mut transaction).await.expect("under the same keys");
+        assert_eq!((head.size, head.root), (SIZE, world.tree.root()));
+    }
+    let read = known.verify_range(&mut transaction, 200, 201).await;
+    damaged(read, 200, FindingKind::Column, "the number in the column");
+    let gone = "DELETE FROM events WHERE position = 200";
+    change(&mut transaction, gone).await;
+    let head = known.head(&mut transaction).await;
+    damaged(head, 0, FindingKind::Keyring, "one of the log's own events is gone");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_signature_and_a_leaf_hash_have_their_lengths(pool: PgPool) {
+    store(&pool, &world(60)).await;
+    for check in ["events_signature_check", "events_leaf_hash_check"] {
+        let sql = format!("ALTER TABLE events DROP CONSTRAINT IF EXISTS {check}");
+        sqlx::query(&sql).execute(&pool).await.expect("the owner");
+    }
+    for (position, column) in [(20, "signature"), (40, "leaf_hash")] {
+        let sql =
+            format!("UPDATE events SET {column} = {column} || '\\x00' WHERE position = {position}");
+        let report = changed(&pool, &[&sql]).await;
+        let named = report.findings.iter().find(|finding| finding.position == position);
+        let of_column = found(&report, FindingKind::Column);
+        assert!(of_column.contains(&position), "{column}: {named:?}");
+    }
+}
+
+/// Requests that are recorded at the same time may be put in order the other way round.
+#[sqlx::test(migrations = "../migrations")]
+async fn the_right_edge_knows_the_last_time_or_the_latest(pool: PgPool) {
+    let mut world = world(60);
+    let statement = Statement { recorded_at: recorded_at(50), ..world.statements[59].clone() };
+    let payload = world.entries[59].payload.clone().expect("a payload");
+    let mut last = entry(59, &statement, payload, &keys(&SEEDS[0]).events);
+    last.leaf_hash = Some(leaf(&last));
+    (world.entries[59], world.statements[59]) = (last, statement);
+    world.tree = CompactRange::new();
+    world.tree.append(&world.leaves());
+    let root = world.tree.root();
+    let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size: 60, root };
+    let note = checkpoint.to_note(&keys(&SEEDS[0]).notes).expect("signed");
+    *world.checkpoints.last_mut().expect("a checkpoint") = (60, note);
+    store(&pool, &world).await;
+    for (position, sound) in [(58, true), (59, true), (57, false), (50, true), (49, false)] {
+        let of = format!("(SELECT recorded_at FROM events WHERE position = {position})");
+        let report =
+            changed(&pool, &[&format!("UPDATE ledger_head SET last_recorded_at = {of}")]).await;
+        let expected = if sound { vec![] } else { vec![59] };
+        assert_eq!(found(&report, FindingKind::Head), expected, "the time of {position}");
+        assert_eq!(report.is_sound(), sound, "{:?}", report.findings);
+    }
 }

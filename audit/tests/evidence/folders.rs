@@ -1,0 +1,184 @@
+//! Exports of which a part is missing, cut short or beyond reach: what is said of the rest.
+
+use std::fs;
+use std::path::Path;
+
+use audit::checkpoint::Checkpoint;
+use audit::export::{ExportError, ExportWriter, verify_export};
+use audit::merkle::{CompactRange, Hash};
+use audit::tiles::{TILE_WIDTH, hashes_to_bytes, tile_path};
+use audit::verify::{FindingKind, LogEntry, Options, Report};
+
+use crate::world::{ORIGIN, SEEDS, World, entry, keys, leaf, trust, world};
+
+const WIDTH: u64 = TILE_WIDTH as u64;
+
+fn write(world: &World, folder: &Path) {
+    let mut writer = ExportWriter::create(folder).expect("an empty folder");
+    for entry in &world.entries {
+        writer.push(entry).expect("in order");
+    }
+    writer.finish(world.note()).expect("the right checkpoint");
+}
+
+fn verify(folder: &Path) -> Report {
+    let options = Options { max_findings: 10_000, ..Options::default() };
+    verify_export(folder, &trust(), options, |_, _| ()).expect("readable")
+}
+
+fn of_kind(report: &Report, kind: FindingKind) -> Vec<(u64, Option<u64>)> {
+    let named = report.findings.iter().filter(|finding| finding.kind == kind);
+    named.map(|finding| (finding.position, finding.last)).collect()
+}
+
+fn put(folder: &Path, name: &str, bytes: &[u8]) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    fs::write(path, bytes).expect("writable");
+}
+
+fn signed(size: u64, root: Hash) -> String {
+    let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size, root };
+    checkpoint.to_note(&keys(&SEEDS[0]).notes).expect("signed")
+}
+
+fn root(leaves: &[Hash]) -> Hash {
+    let mut tree = CompactRange::new();
+    tree.append(leaves);
+    tree.root()
+}
+
+#[test]
+fn how_far_it_is_verified_is_told_bundle_by_bundle() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&world(600), folder.path());
+    let mut told = Vec::new();
+    let tell = |done, size| told.push((done, size));
+    let report = verify_export(folder.path(), &trust(), Options::default(), tell);
+    assert!(report.expect("readable").is_sound());
+    assert_eq!(told, [(256, 600), (512, 600), (600, 600)]);
+}
+
+/// What is missing of one bundle is no fault of the next, nor of the streams that go on there.
+#[test]
+fn what_follows_a_gap_is_not_blamed_for_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = world(600);
+    write(&world, folder.path());
+    let name = folder.path().join("tile/entries/001");
+    let bytes = fs::read(&name).expect("readable");
+    let mut end = 0;
+    for _ in 0..100 {
+        end += 2 + usize::from(u16::from_be_bytes([bytes[end], bytes[end + 1]]));
+    }
+    fs::write(&name, &bytes[..end]).expect("writable");
+    let report = verify(folder.path());
+    let first = report.first_damage().map(|finding| (finding.position, finding.kind));
+    assert_eq!(first, Some((256 + 100, FindingKind::File)));
+    for kind in [FindingKind::Unexpected, FindingKind::Sequence, FindingKind::Missing] {
+        assert_eq!(of_kind(&report, kind), [], "{kind}");
+    }
+
+    fs::remove_file(&name).expect("removable");
+    let report = verify(folder.path());
+    let first = report.first_damage().map(|finding| (finding.position, finding.kind));
+    assert_eq!(first, Some((256, FindingKind::Missing)));
+    for kind in [FindingKind::Unexpected, FindingKind::Sequence] {
+        assert_eq!(of_kind(&report, kind), [], "{kind}");
+    }
+}
+
+/// An export shows a log as it is, also an event that nobody can read; but it begins with the genesis.
+#[test]
+fn a_writer_reads_only_what_the_keys_depend_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut world = world(12);
+    world.entries[7].statement = b"no statement".to_vec();
+    let root = root(&world.entries.iter().map(leaf).collect::<Vec<_>>());
+    let mut writer = ExportWriter::create(folder.path()).expect("an empty folder");
+    for entry in &world.entries {
+        writer.push(entry).expect("in order");
+    }
+    writer.finish(&signed(12, root)).expect("the right checkpoint");
+    let report = verify(folder.path());
+    let first = report.first_damage().map(|finding| (finding.position, finding.kind));
+    assert_eq!(first, Some((7, FindingKind::Statement)));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut writer = ExportWriter::create(folder.path()).expect("an empty folder");
+    let payload = world.entries[1].payload.clone().expect("a payload");
+    let other = entry(0, &world.statements[1], payload, &keys(&SEEDS[0]).events);
+    let refused = writer.push(&other);
+    assert!(matches!(refused, Err(ExportError::Keyring(_))), "{refused:?}");
+    let nobody = LogEntry { statement: b"no statement".to_vec(), ..other };
+    let refused = writer.push(&nobody);
+    assert!(matches!(refused, Err(ExportError::Statement(_))), "{refused:?}");
+}
+
+/// However large the checkpoint says the log is: tiles are looked for as far as there are entries, and once beyond.
+#[test]
+fn a_log_that_ends_early_is_not_searched_to_the_size_it_claims() {
+    for blocks in [0, 2] {
+        let folder = tempfile::tempdir().expect("a folder");
+        if blocks > 0 {
+            write(&world(blocks * WIDTH), folder.path());
+            fs::remove_file(folder.path().join("tile/1/000.p/2")).expect("removable");
+        }
+        let size = 1_000 * WIDTH * WIDTH;
+        put(folder.path(), "checkpoint", signed(size, Hash([7; 32])).as_bytes());
+        let report = verify(folder.path());
+        let missing =
+            report.findings.iter().filter(|one| one.detail.contains(" is missing or does"));
+        let named: Vec<_> =
+            missing.map(|one| one.detail.split(' ').next().expect("a name")).collect();
+        let level_one = named.iter().filter(|name| name.starts_with("tile/1/")).collect::<Vec<_>>();
+        assert_eq!(level_one, [&"tile/1/000", &"tile/1/001"], "{blocks} blocks");
+        let from = blocks * WIDTH;
+        assert!(of_kind(&report, FindingKind::Missing).contains(&(from, Some(size - 1))));
+    }
+}
+
+/// A second tile of level 1 stands above the blocks from 65,536 leaves on. No event of this log is left but its tiles.
+#[test]
+fn the_second_tile_of_level_one_is_compared_with_its_own_blocks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let leaves = |block: u64| -> Vec<Hash> {
+        (0..WIDTH)
+            .map(|at| {
+                let mut leaf = [5; 32];
+                leaf[..8].copy_from_slice(&(block * WIDTH + at).to_be_bytes());
+                Hash(leaf)
+            })
+            .collect()
+    };
+    let (blocks, size) = (WIDTH + 1, (WIDTH + 1) * WIDTH);
+    let all: Vec<Vec<Hash>> = (0..blocks).map(leaves).collect();
+    let roots: Vec<Hash> = all.iter().map(|one| root(one)).collect();
+    for (index, block) in (0..).zip(&all) {
+        put(path, &tile_path("tile/0", index, TILE_WIDTH), &hashes_to_bytes(block));
+    }
+    put(path, "checkpoint", signed(size, root(&all.concat())).as_bytes());
+    let (first, second) = (tile_path("tile/1", 0, TILE_WIDTH), tile_path("tile/1", 1, 1));
+    let above = tile_path("tile/2", 0, 1);
+    put(path, &above, &hashes_to_bytes(&[root(&roots[..TILE_WIDTH])]));
+    let span = Some(size - 1);
+    let last_block = WIDTH * WIDTH;
+
+    // The first one is gone, and the second one is wrong: each is named for itself.
+    put(path, &second, &hashes_to_bytes(&[Hash([9; 32])]));
+    let report = verify(path);
+    assert_eq!(
+        of_kind(&report, FindingKind::Tile),
+        [(0, Some(last_block - 1)), (last_block, span)]
+    );
+
+    // The tile of level 0 is gone: the second one knows the root of that block, and of no other.
+    put(path, &first, &hashes_to_bytes(&roots[..TILE_WIDTH]));
+    put(path, &second, &hashes_to_bytes(&roots[TILE_WIDTH..]));
+    let tile = tile_path("tile/0", WIDTH, TILE_WIDTH);
+    put(path, &tile, &[5; 31]);
+    let report = verify(path);
+    assert_eq!(of_kind(&report, FindingKind::Tile), [(last_block, span)]);
+    assert!(report.findings.iter().all(|one| !one.detail.contains("lead to the root")));
+}
