@@ -451,6 +451,7 @@ mod tests {
             "\"\\udc00\"",
             "\"\\ud800\\u0041\"",
             "\"\\ud800x\"",
+            "\"\\ud800xxdc00\"",
             "{\"a\":1,}",
             "{\"a\" 1}",
             "{a:1}",
@@ -473,6 +474,11 @@ mod tests {
         assert!(parse(b"\"\xff\"").is_err());
         assert!(parse(b"\"\xed\xa0\x80\"").is_err());
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(parse(nested(MAX_DEPTH + 1).as_bytes()).is_err());
+        assert!(parse(nested(100_000).as_bytes()).is_err());
+        // Objects nest as arrays do.
+        let nested = |depth: usize| format!("{}0{}", "{\"a\":".repeat(depth), "}".repeat(depth));
         assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
         assert!(parse(nested(MAX_DEPTH + 1).as_bytes()).is_err());
         assert!(parse(nested(100_000).as_bytes()).is_err());
@@ -499,5 +505,18 @@ mod tests {
             ("b\n".into(), Value::Text("é\u{1f600}/é".into())),
         ]);
         assert_eq!(parse(text.as_bytes()), Ok(read));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, wrong) in [
+            ("-1", "a negative number"),
+            ("+1", "not a value"),
+            ("\"\\udc00\\udc00\"", "half of a surrogate pair"),
+            ("\"\\ud800\"", "half of a surrogate pair"),
+        ] {
+            let said = parse(text.as_bytes()).map(|_| ()).map_err(|error| error.to_string());
+            assert!(said.as_ref().is_err_and(|said| said.ends_with(wrong)), "{text}: {said:?}");
+        }
     }
 }

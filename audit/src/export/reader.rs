@@ -213,9 +213,10 @@ impl Export<'_> {
             for seen in self.leaves_seen.get_mut(&position).into_iter().flatten() {
                 seen.found = Some(seen.hash) == *leaf;
             }
-            let (made, kept) = (root(self.made.as_ref()), root(self.kept.as_ref()));
+            // A root costs a hash for each level, so it is made only at a size that was seen before.
             for earlier in self.seen.get_mut(&(position + 1)).into_iter().flatten() {
-                (earlier.made, earlier.kept) = (made, kept);
+                earlier.made = root(self.made.as_ref());
+                earlier.kept = root(self.kept.as_ref());
             }
         }
     }

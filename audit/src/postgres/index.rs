@@ -183,3 +183,57 @@ fn short(leaf: &Hash) -> Leaf {
     short.copy_from_slice(&leaf.0[..16]);
     short
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::{Commands, Entry, Index};
+    use crate::merkle::{CompactRange, Hash};
+
+    fn entry(leaf: Hash) -> Entry {
+        let command = (Uuid::nil(), Uuid::nil());
+        Entry { leaf, stream: None, erases: None, command, recorded_at: Timestamp::UNIX_EPOCH }
+    }
+
+    fn tree(size: u64) -> CompactRange {
+        let bytes = vec![7; size.count_ones() as usize * 32];
+        CompactRange::from_bytes(size, &bytes).expect("a node for each bit")
+    }
+
+    #[test]
+    fn the_newest_four_million_leaves_are_remembered() {
+        let (leaf, other) = (Hash([1; 32]), Hash([2; 32]));
+        let mut index = Index::default();
+        let page = vec![entry(leaf); 65_536];
+        for pages in 1..=64 {
+            index.extend(&page, tree(pages * 65_536));
+        }
+        assert_eq!(index.holds(0, &leaf), Some(true));
+        index.extend(&page[..1], tree(4_194_305));
+        assert_eq!(index.holds(0, &leaf), None);
+        assert_eq!((index.holds(1, &leaf), index.holds(1, &other)), (Some(true), Some(false)));
+        assert_eq!(
+            (index.holds(4_194_304, &leaf), index.holds(4_194_305, &leaf)),
+            (Some(true), None)
+        );
+    }
+
+    #[test]
+    fn the_newest_million_commands_are_remembered() {
+        let command = |number: u64| (Uuid::from_u128(5), Uuid::from_u128(u128::from(number)));
+        let mut commands = Commands::default();
+        for number in 0..1_048_576 {
+            commands.take(command(number), number);
+        }
+        assert_eq!(commands.begin(command(0)), Some(0));
+        commands.take(command(1_048_576), 1_048_576);
+        assert_eq!(commands.begin(command(0)), None);
+        // Done once more, it still counts from where it was done first.
+        commands.take(command(3), 2_000_000);
+        for number in [2, 3, 1_048_576] {
+            assert_eq!(commands.begin(command(number)), Some(number));
+        }
+    }
+}

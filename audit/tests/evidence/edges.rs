@@ -4,11 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use audit::checkpoint::Checkpoint;
-use audit::custody::{self, Custody};
+use audit::custody::{self, Custody, CustodyError};
 use audit::export::{ExportWriter, verify_export};
-use audit::merkle::{CompactRange, Hash, MAX_SIZE, MerkleError, verify_consistency};
+use audit::merkle::{
+    CompactRange, Hash, MAX_SIZE, MerkleError, inclusion_root, verify_consistency,
+};
 use audit::proof;
 use audit::statement::{Payload, Statement};
+use audit::tiles::TileBuilder;
 use audit::verify::{Finding, FindingKind, LogEntry, Options, Report, Seen, verify_log};
 
 use crate::snapshots::receipt;
@@ -149,7 +152,28 @@ fn who_is_erased_is_known_by_the_position() {
     let (statement, payload) = erasure(12);
     custody.apply(12, &statement, &payload).expect("allowed");
     assert_eq!((custody.erased_at(id(2, 1)), custody.erased_at(id(2, 2))), (Some(12), None));
+    // What stands there or before is no trespass, whatever comes after is.
+    let (of_patient, sealed) = patient_event(12, 1, 9);
+    assert!(custody.apply(12, &of_patient, &sealed).is_ok());
+    let refused = custody.apply(13, &of_patient, &sealed);
+    assert!(matches!(refused, Err(CustodyError::Erased { at: 12 })), "{refused:?}");
     assert_eq!((custody::MAX_CUSTODY_PAYLOAD, proof::MAX_RECEIPT), (16_384, 67_108_864));
+}
+
+#[test]
+fn an_event_of_custody_is_bounded() {
+    let padded = |length: usize| {
+        let (statement, mut payload) = erasure(12);
+        payload.resize(length, b' ');
+        let payload = (Payload::plain(&payload), payload);
+        let statement = Statement { payload: payload.0, ..statement };
+        Custody::default().apply(12, &statement, &payload.1)
+    };
+    assert!(padded(custody::MAX_CUSTODY_PAYLOAD).is_ok());
+    for length in [custody::MAX_CUSTODY_PAYLOAD + 1, custody::MAX_CUSTODY_PAYLOAD + 2] {
+        let refused = padded(length);
+        assert!(matches!(refused, Err(CustodyError::TooLong(found)) if found == length));
+    }
 }
 
 #[test]
@@ -201,6 +225,18 @@ fn a_tree_of_the_largest_size_is_compared_and_no_larger_one() {
     let compared = |new| verify_consistency(1, new, &[], &root, &root);
     assert_eq!(compared(MAX_SIZE + 1), Err(MerkleError::TooLarge(MAX_SIZE + 1)));
     assert!(!matches!(compared(MAX_SIZE), Ok(()) | Err(MerkleError::TooLarge(_))));
+    let included = |size| inclusion_root(&root, 5, size, &[]);
+    assert_eq!(included(MAX_SIZE + 1), Err(MerkleError::TooLarge(MAX_SIZE + 1)));
+    assert_eq!(included(MAX_SIZE + 2), Err(MerkleError::TooLarge(MAX_SIZE + 2)));
+    assert!(matches!(included(MAX_SIZE), Err(MerkleError::ProofLength { .. })));
+    // Position 5 of 13: three hashes below the subtree of eight, one above it.
+    assert_eq!(included(13), Err(MerkleError::ProofLength { expected: 4, actual: 0 }));
+    // The last of seven has a sibling on each level where it has one, and no more.
+    let last = inclusion_root(&root, 6, 7, &[]);
+    assert_eq!(last, Err(MerkleError::ProofLength { expected: 2, actual: 0 }));
+    let restored = |size| TileBuilder::restore(size, Vec::new(), Vec::new()).map(|_| ());
+    assert_eq!(restored(MAX_SIZE + 1), Err(MerkleError::TooLarge(MAX_SIZE + 1)));
+    assert!(matches!(restored(MAX_SIZE), Err(MerkleError::MissingNode { .. })));
 }
 
 fn write(world: &World, folder: &Path) {
@@ -286,9 +322,12 @@ fn an_entry_that_cannot_be_read_is_counted_as_one() {
 }
 
 #[test]
-fn a_capture_of_the_largest_size_is_opened() {
+fn a_capture_of_the_largest_size_is_sealed_and_opened() {
     let key = audit::seal::DataKey::from_bytes([1; 32]);
-    let longest = vec![0; audit::seal::MAX_BLOB + 28];
-    let refused = audit::seal::open_blob(&key, id(7, 1), &longest).err();
-    assert_eq!(refused, Some(audit::seal::SealError::Refused), "not for its size");
+    let longest = vec![5; audit::seal::MAX_BLOB];
+    let sealed =
+        audit::seal::seal_blob(&key, [2; 12], id(7, 1), &longest).expect("just short enough");
+    assert_eq!(sealed.len(), longest.len() + 28);
+    let opened = audit::seal::open_blob(&key, id(7, 1), &sealed).expect("opens");
+    assert!(**opened == *longest);
 }

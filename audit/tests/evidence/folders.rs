@@ -6,10 +6,12 @@ use std::path::Path;
 use audit::checkpoint::Checkpoint;
 use audit::export::{ExportError, ExportWriter, verify_export};
 use audit::merkle::{CompactRange, Hash};
+use audit::statement::Actor;
+use audit::system::{self, KeyActivatedPayload, SystemContext, SystemEvent};
 use audit::tiles::{TILE_WIDTH, hashes_to_bytes, tile_path};
-use audit::verify::{FindingKind, LogEntry, Options, Report};
+use audit::verify::{FindingKind, LogEntry, Options, Report, Seen};
 
-use crate::world::{ORIGIN, SEEDS, World, entry, keys, leaf, trust, world};
+use crate::world::{ORIGIN, SEEDS, World, entry, id, keys, leaf, recorded_at, trust, world};
 
 const WIDTH: u64 = TILE_WIDTH as u64;
 
@@ -100,6 +102,15 @@ fn a_writer_reads_only_what_the_keys_depend_on() {
         writer.push(entry).expect("in order");
     }
     writer.finish(&signed(12, root)).expect("the right checkpoint");
+    for (size, root) in [(12, Hash([7; 32])), (13, root)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writer = ExportWriter::create(folder.path()).expect("an empty folder");
+        for entry in &world.entries {
+            writer.push(entry).expect("in order");
+        }
+        let refused = writer.finish(&signed(size, root));
+        assert!(matches!(refused, Err(ExportError::OtherTree)), "{refused:?}");
+    }
     let report = verify(folder.path());
     let first = report.first_damage().map(|finding| (finding.position, finding.kind));
     assert_eq!(first, Some((7, FindingKind::Statement)));
@@ -181,4 +192,80 @@ fn the_second_tile_of_level_one_is_compared_with_its_own_blocks() {
     let report = verify(path);
     assert_eq!(of_kind(&report, FindingKind::Tile), [(last_block, span)]);
     assert!(report.findings.iter().all(|one| !one.detail.contains("lead to the root")));
+}
+
+/// What was seen before tells up to where an export is right which leads to no signed root.
+#[test]
+fn how_far_a_checkpoint_seen_before_agrees_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = world(60);
+    write(&world, folder.path());
+    put(folder.path(), "checkpoint", signed(60, Hash([7; 32])).as_bytes());
+    let report = |seen: Vec<Seen>| {
+        let options = Options { seen, ..Options::default() };
+        let report = verify_export(folder.path(), &trust(), options, |_, _| ()).expect("readable");
+        let root = report.findings.into_iter().find(|finding| finding.kind == FindingKind::Root);
+        root.expect("noticed")
+    };
+    let said = "neither the entries nor the tiles lead to the root of the checkpoint";
+    let alone = report(Vec::new());
+    assert_eq!((alone.position, alone.last, &*alone.detail), (0, Some(59), said));
+    let (size, note) = &world.checkpoints[world.checkpoints.len() / 2];
+    let after = report(vec![Seen::parse("before", note.as_bytes()).expect("it reads")]);
+    let said = format!("{said}; up to {size} a checkpoint seen before agrees");
+    assert_eq!((after.position, after.last, after.detail), (*size, Some(59), said));
+}
+
+/// As long as the longest records could make it a file is read; a byte longer, and it counts as missing.
+#[test]
+fn files_are_bounded() {
+    let entries = WIDTH * (2 + 65_535);
+    let payloads = WIDTH * (4 + 1_048_576 + 60);
+    let world = world(12);
+    for (name, limit, beyond) in [
+        ("tile/entries/000.p/12", entries, (0, FindingKind::Missing)),
+        ("payloads/000.p/12", payloads, (0, FindingKind::File)),
+    ] {
+        for (length, first) in [(limit, (11, FindingKind::File)), (limit + 1, beyond)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            write(&world, folder.path());
+            let file = fs::OpenOptions::new().write(true).open(folder.path().join(name));
+            file.expect("writable").set_len(length).expect("zeros, which take no room on the disk");
+            let report = verify(folder.path());
+            let found = report.first_damage().map(|finding| (finding.position, finding.kind));
+            assert_eq!(found, Some(first), "{name} of {length} bytes");
+        }
+    }
+}
+
+#[test]
+fn the_file_of_keys_holds_many() {
+    let first = keys(&SEEDS[0]);
+    let mut log = vec![world(1).entries.remove(0)];
+    for position in 1..20 {
+        let other = keys(&[position as u8 + 50; 32]);
+        let event =
+            SystemEvent::KeyActivated(KeyActivatedPayload { jwk: other.events.public().to_jwk() });
+        let context = SystemContext {
+            event_id: id(1, position),
+            command_id: id(4, position),
+            correlation_id: id(5, position),
+            actor: Actor { id: id(3, 0), kind: "system".to_owned(), role: "system".to_owned() },
+            recorded_at: recorded_at(position),
+        };
+        let (statement, payload) =
+            system::draft(ORIGIN, position + 1, &event, context).expect("valid");
+        log.push(entry(position, &statement, payload, &first.events));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut writer = ExportWriter::create(folder.path()).expect("an empty folder");
+    for entry in &log {
+        writer.push(entry).expect("in order");
+    }
+    let root = root(&log.iter().map(leaf).collect::<Vec<_>>());
+    writer.finish(&signed(20, root)).expect("the right checkpoint");
+    let file = fs::read_to_string(folder.path().join("keys.json")).expect("readable");
+    assert_eq!(file.matches("\"crv\"").count(), 20);
+    let report = verify(folder.path());
+    assert!(report.is_sound(), "{:?}", report.findings);
 }

@@ -57,7 +57,8 @@ fn take_in(watch: &LogWatch, world: &World, size: u64) {
 
 #[sqlx::test(migrations = "../migrations")]
 async fn what_is_wrong_is_found_from_the_midst_of_a_tile(pool: PgPool) {
-    let world = world(SIZE);
+    // Two complete tiles: each position is compared with its own.
+    let world = world(600);
     store(&pool, &world).await;
     let mut connection = pool.acquire().await.expect("a connection");
     let purpose = |statement: &mut Statement| statement.purpose = "HPAYMT".to_owned();
@@ -121,7 +122,12 @@ async fn a_log_that_has_grown_is_looked_at_again(pool: PgPool) {
     let sql = format!("UPDATE ledger_head SET size = {smaller}, checkpoint = '\\x{quoted}'");
     change(&mut transaction, &sql).await;
     assert_eq!(known.head(&mut transaction).await.expect("signed").size, *smaller);
+    let grown = reader();
+    assert_eq!(grown.head(&mut transaction).await.expect("signed").size, *smaller);
     transaction.rollback().await.expect("rolled back");
+    let (newest, note) = &world.checkpoints[world.checkpoints.len() - 1];
+    let of_newest = grown.checkpoint_of(&mut connection, *newest).await.expect("signed");
+    assert_eq!((of_newest.0.size, &of_newest.1), (*newest, note));
     let last = &world.statements[SIZE as usize - 1];
     let stream = (&*last.stream_type, last.stream_id);
     let newest = known.stream(&mut connection, stream, last.sequence - 1, 9).await.expect("proved");
@@ -157,6 +163,19 @@ async fn another_root_of_the_same_size_is_damage(pool: PgPool) {
         }
     }
     damaged(found, SIZE - 1, FindingKind::Missing, "the last row");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_row_beyond_the_end_is_named_with_both(pool: PgPool) {
+    store(&pool, &world(60)).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "UPDATE events SET position = 75 WHERE position = 59").await;
+    let followed = LogWatch::new(reader()).follow(&mut transaction).await;
+    let error = followed.expect_err("it belongs nowhere");
+    let damage = error.damage().expect("damage");
+    let said = "a row stands at 75, beyond the log's end at 60";
+    assert_eq!((damage.position, &*damage.detail), (60, said));
 }
 
 /// Changes the tables, verifies them and gives back the report.

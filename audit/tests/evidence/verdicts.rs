@@ -2,9 +2,10 @@
 //! order and words it is told.
 
 use audit::checkpoint::Checkpoint;
+use audit::keyring::{Keyring, KeyringError};
 use audit::merkle::{CompactRange, Hash};
 use audit::note::{MAX_NOTE, NoteError, NoteVerifier};
-use audit::proof::{MAX_RECEIPT_EVENTS, ProofError, Receipt};
+use audit::proof::{MAX_RECEIPT, MAX_RECEIPT_EVENTS, ProofError, Receipt};
 use audit::statement::Statement;
 use audit::verify::{
     FindingKind, LogEntry, Options, Report, Seen, SeenError, Trust, Verifier, verify_log,
@@ -12,8 +13,8 @@ use audit::verify::{
 use jiff::SignedDuration;
 
 use crate::world::{
-    ORIGIN, SECOND_KEY_FROM, SEEDS, World, entry, keys, leaf, patient_event, recorded_at, trust,
-    verifiers, world,
+    FIRST_KEY_UNTIL, ORIGIN, SECOND_KEY_FROM, SEEDS, World, entry, keys, leaf, patient_event,
+    recorded_at, trust, verifiers, world,
 };
 
 /// The entries without leaf hashes kept apart, so that only the log itself tells.
@@ -252,7 +253,7 @@ fn a_checkpoint_seen_before_is_bounded() {
 }
 
 #[test]
-fn a_receipt_has_no_more_events_than_it_may() {
+fn a_receipt_has_no_more_bytes_and_events_than_it_may() {
     let with = |count: usize| {
         let events = vec!["0"; count].join(",");
         let id = "01970000-0000-7000-8000-000000000001";
@@ -265,6 +266,42 @@ fn a_receipt_has_no_more_events_than_it_may() {
         let count = MAX_RECEIPT_EVENTS + more;
         assert!(matches!(with(count), Err(ProofError::TooLong(found)) if found == count));
     }
+    for more in [1, 2] {
+        let refused = Receipt::parse(&vec![b'x'; MAX_RECEIPT + more]).map(|_| ());
+        assert!(matches!(refused, Err(ProofError::Field { field: "size", .. })), "{refused:?}");
+    }
+    let no_json = Receipt::parse(&vec![b'x'; MAX_RECEIPT]).map(|_| ());
+    assert!(matches!(no_json, Err(ProofError::Json(_))), "{no_json:?}");
     // These are numbers and no events, which is all that is wrong with them.
     assert!(matches!(with(MAX_RECEIPT_EVENTS), Err(ProofError::Json(_))));
+}
+
+/// The keys begin with the first event of the log's own stream, and with no other event of it.
+#[test]
+fn only_the_first_event_of_the_stream_ledger_is_a_genesis() {
+    let world = world(SECOND_KEY_FROM);
+    let payload = world.entries[0].payload.clone().expect("a payload");
+    let genesis = &world.statements[0];
+    assert!(Keyring::genesis(genesis, &payload).is_ok());
+    let second = Statement { sequence: 2, ..genesis.clone() };
+    let other = Statement { stream_type: "patient".to_owned(), ..genesis.clone() };
+    for statement in [second, other] {
+        let refused = Keyring::genesis(&statement, &payload);
+        let why = "it is not the first event of the stream `ledger`";
+        assert!(matches!(refused, Err(KeyringError::Genesis(said)) if said == why));
+    }
+}
+
+#[test]
+fn one_of_two_keys_may_be_retired_and_never_the_last() {
+    let world = world(FIRST_KEY_UNTIL + 1);
+    let payload = |at: usize| world.entries[at].payload.clone().expect("a payload");
+    let (activated, retired) = (SECOND_KEY_FROM - 1, FIRST_KEY_UNTIL);
+    let mut ring = Keyring::genesis(&world.statements[0], &payload(0)).expect("a genesis");
+    let retire = &world.statements[retired as usize];
+    let alone = ring.apply(retired, retire, &payload(retired as usize));
+    assert!(matches!(alone, Err(KeyringError::LastKey)), "{alone:?}");
+    let activate = &world.statements[activated as usize];
+    ring.apply(activated, activate, &payload(activated as usize)).expect("a second key");
+    ring.apply(retired, retire, &payload(retired as usize)).expect("one of two");
 }
