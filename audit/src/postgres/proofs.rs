@@ -72,7 +72,9 @@ pub(super) async fn entries(
     first: u64,
     end: u64,
 ) -> Result<Vec<String>, ReadError> {
-    let rows: Vec<(i64, Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+    /// Position, header, statement, signature.
+    type Stored = (i64, Vec<u8>, Vec<u8>, Vec<u8>);
+    let rows: Vec<Stored> = sqlx::query_as(
         "SELECT position, header, statement, signature FROM events
           WHERE position >= $1 AND position < $2 ORDER BY position",
     )
