@@ -11,6 +11,7 @@ use super::replay::{ClaimsError, Expected, Replay, SignedHead};
 use super::row::{ClaimRow, ROW_COLUMNS, read_row};
 use super::tag::{Bucket, ClaimTags, Digest, Sum};
 use crate::keys::Keys;
+use crate::sequencer::unsigned;
 
 /// How many findings are told one by one; the others are counted.
 const FINDINGS_MAX: usize = 1_000;
@@ -174,11 +175,13 @@ impl Differences {
                 found.add_digest("bucket");
             }
         }
-        let tag: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT tag FROM claims_seal").fetch_optional(connection).await?;
-        found.was_sealed = tag.is_some();
-        let sealed =
-            tag.is_some_and(|tag| tags.is_sealed(head.size, &head.frontier, found.sum, &tag));
+        let seal: Option<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT size, tag FROM claims_seal").fetch_optional(connection).await?;
+        found.was_sealed = seal.is_some();
+        let sealed = seal.is_some_and(|(size, tag)| {
+            unsigned(size) == head.size
+                && tags.is_sealed(head.size, &head.frontier, found.sum, &tag)
+        });
         if !sealed {
             found.unsealed = true;
             found.add_digest("seal");

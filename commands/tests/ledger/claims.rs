@@ -182,6 +182,7 @@ const ATTACKS: &[(&str, &str, [bool; 5])] = &[
         "UPDATE claims_busy SET bucket = -1; UPDATE claims_unique SET bucket = 70000",
         [true; 5],
     ),
+    ("a seal of another size", "UPDATE claims_seal SET size = size + 1", [false; 5]),
     (
         "a digest of no bucket",
         "INSERT INTO claims_buckets SELECT 70000, size, digest FROM claims_buckets LIMIT 1",
