@@ -1,7 +1,7 @@
 //! The signed log itself: its newest checkpoint and its keys for everybody, proofs and C2SP tlog-tiles for
 //! whoever may read the log.
 
-use audit::postgres::{self, DatabaseError};
+use audit::postgres::{DatabaseError, ReadError};
 use audit::proof::TlogProof;
 use audit::tiles::{MAX_LEVELS, TILE_WIDTH, parse_tile_index};
 use axum::Json;
@@ -75,15 +75,18 @@ pub(super) async fn inclusion(
     if size > head.size {
         return Err(beyond("size"));
     }
-    // Where there is one, it is proved below.
-    if postgres::checkpoint(&mut connection, size).await?.is_none() {
-        let detail = "the log signed no checkpoint of this size; leave it out for the newest";
-        return Err(Problem::unprocessable("no-such-checkpoint", detail).at("size"));
+    let no_checkpoint = || {
+        let detail = "there is no checkpoint of this size; leave it out for the newest";
+        Problem::unprocessable("no-such-checkpoint", detail).at("size")
+    };
+    if size == 0 {
+        return Err(no_checkpoint());
     }
     if position >= size {
         return Err(beyond("position"));
     }
-    let (hashes, checkpoint) = reader.inclusion(&mut connection, position, size).await?;
+    let proved = reader.inclusion(&mut connection, &head, position, size).await?;
+    let (hashes, checkpoint) = proved.ok_or_else(no_checkpoint)?;
     let proof = TlogProof { extra: None, index: position, hashes, checkpoint };
     Ok(([(header::CONTENT_TYPE, PLAIN)], proof.to_text()).into_response())
 }
@@ -123,7 +126,7 @@ pub(super) async fn consistency(
         let detail = "give a size of at least 1 and at most the newer one";
         return Err(Problem::unprocessable("invalid-parameter", detail).at("old"));
     }
-    let proof = reader.consistency(&mut connection, old, new).await?;
+    let proof = reader.consistency(&mut connection, &head, old, new).await?;
     Ok(Json(ConsistencyProof { old, new, proof }).into_response())
 }
 
@@ -190,8 +193,8 @@ fn beyond(name: &'static str) -> Problem {
     Problem::unprocessable("beyond-the-log", detail).at(name)
 }
 
-impl From<postgres::ReadError> for Problem {
-    fn from(error: postgres::ReadError) -> Self {
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
         CommandError::from(error).into()
     }
 }

@@ -74,7 +74,8 @@ impl VerifiedEvent {
     }
 }
 
-/// The right edge of the log, as its signed checkpoint has it.
+/// The right edge of the log, as its signed checkpoint has it. Only the reader makes one.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedHead {
     /// The size of the log.

@@ -28,31 +28,41 @@ impl LogReader {
         self.keyring(connection).await
     }
 
-    /// The inclusion proof of a position in the tree of the first `size` leaves, for which there is a checkpoint.
+    /// The inclusion proof of a position in the tree of the first `size` leaves, and the signed note of that size; `None`
+    /// where no checkpoint of that size is stored. The head has its own, whatever the table of checkpoints holds.
     pub async fn inclusion(
         &self,
         connection: &mut PgConnection,
+        head: &VerifiedHead,
         position: u64,
         size: u64,
-    ) -> Result<(Vec<Hash>, String), ReadError> {
-        let (checkpoint, note) = self.checkpoint_of(connection, size).await?;
+    ) -> Result<Option<(Vec<Hash>, String)>, ReadError> {
         let at = |error| ReadError::at(position, FindingKind::Tile, error);
+        let (signed_root, note) = if size == head.size {
+            (head.root, head.note.clone())
+        } else {
+            let keyring = self.keyring(connection).await?;
+            let Some(note) = super::checkpoint(connection, size).await.map_err(at)? else {
+                return Ok(None);
+            };
+            (self.checkpoint(&keyring, size, &note)?.root, note)
+        };
         let proof = proofs::inclusion(connection, position, size).await.map_err(at)?;
         let leaf = leaf_hashes(connection, position, position + 1).await.map_err(at)?;
         let leaf = leaf.first().ok_or_else(|| missing(position))?;
-        verify_inclusion(leaf, position, size, &proof, &checkpoint.root)
+        verify_inclusion(leaf, position, size, &proof, &signed_root)
             .map_err(|error| at(error.into()))?;
-        Ok((proof, note))
+        Ok(Some((proof, note)))
     }
 
-    /// The consistency proof between two sizes: at least 1, and at most that of the log.
+    /// The consistency proof between two sizes: at least 1, and at most that of the head.
     pub async fn consistency(
         &self,
         connection: &mut PgConnection,
+        head: &VerifiedHead,
         old: u64,
         new: u64,
     ) -> Result<Vec<Hash>, ReadError> {
-        let head = self.head(connection).await?;
         let proved: Result<Vec<Hash>, DatabaseError> = async {
             let (before, after) = (root(connection, old).await?, root(connection, new).await?);
             let proof = proofs::consistency(connection, old, new).await?;

@@ -10,7 +10,7 @@ use crate::world::{World, trust, world};
 
 const SIZE: u64 = 300;
 
-fn write(world: &World, folder: &Path) {
+pub(crate) fn write(world: &World, folder: &Path) {
     let mut writer = ExportWriter::create(folder).expect("an empty folder");
     for entry in &world.entries {
         writer.push(entry).expect("in order");

@@ -11,17 +11,10 @@ use audit::system::{self, KeyActivatedPayload, SystemContext, SystemEvent};
 use audit::tiles::{TILE_WIDTH, hashes_to_bytes, tile_path};
 use audit::verify::{FindingKind, LogEntry, Options, Report, Seen};
 
-use crate::world::{ORIGIN, SEEDS, World, entry, id, keys, leaf, recorded_at, trust, world};
+use crate::exports::write;
+use crate::world::{ORIGIN, SEEDS, entry, id, keys, leaf, recorded_at, trust, world};
 
 const WIDTH: u64 = TILE_WIDTH as u64;
-
-fn write(world: &World, folder: &Path) {
-    let mut writer = ExportWriter::create(folder).expect("an empty folder");
-    for entry in &world.entries {
-        writer.push(entry).expect("in order");
-    }
-    writer.finish(world.note()).expect("the right checkpoint");
-}
 
 fn verify(folder: &Path) -> Report {
     let options = Options { max_findings: 10_000, ..Options::default() };

@@ -202,10 +202,16 @@ async fn what_is_served_was_proved(pool: PgPool) {
         let width = if index == 1 { 256 } else { 88 };
         let first = index * 256;
         let reader = reader();
+        let head = reader.head(&mut transaction).await.expect("the head is right");
         damaged(reader.hash_tile(&mut transaction, 0, index, width).await, first, K::Tile, what);
-        damaged(reader.inclusion(&mut transaction, 10, SIZE).await, 10, K::Tile, what);
-        damaged(reader.inclusion(&mut transaction, position, SIZE).await, position, K::Tile, what);
-        damaged(reader.consistency(&mut transaction, 255, SIZE).await, 254, K::Tile, what);
+        damaged(reader.inclusion(&mut transaction, &head, 10, SIZE).await, 10, K::Tile, what);
+        damaged(
+            reader.inclusion(&mut transaction, &head, position, SIZE).await,
+            position,
+            K::Tile,
+            what,
+        );
+        damaged(reader.consistency(&mut transaction, &head, 255, SIZE).await, 254, K::Tile, what);
         transaction.rollback().await.expect("rolled back");
     }
     // Another's entry in the place of one, signature and all.
@@ -219,7 +225,7 @@ async fn what_is_served_was_proved(pool: PgPool) {
     // A log cut off is not a shorter one.
     let mut transaction = connection.begin().await.expect("a transaction");
     let reader = reader();
-    reader.head(&mut transaction).await.expect("the head");
+    let head = reader.head(&mut transaction).await.expect("the head");
     let (old, note): (i64, Vec<u8>) = sqlx::query_as(
         "SELECT size, note FROM checkpoints WHERE size < 500 ORDER BY size DESC LIMIT 1",
     )
@@ -239,20 +245,28 @@ async fn what_is_served_was_proved(pool: PgPool) {
     let old = u64::try_from(old).expect("a size");
     damaged(reader.hash_tile(&mut transaction, 0, 0, 256).await, old, K::Missing, "cut off");
     damaged(reader.entry_bundle(&mut transaction, 0, 256).await, old, K::Missing, "cut off");
-    damaged(reader.consistency(&mut transaction, 1, old).await, old, K::Missing, "cut off");
+    damaged(reader.head(&mut transaction).await, old, K::Missing, "cut off");
     damaged(reader.keys(&mut transaction).await, old, K::Missing, "cut off");
+    transaction.rollback().await.expect("rolled back");
+    // The head has its checkpoint, whatever became of the table of them.
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "DELETE FROM checkpoints").await;
+    let proved = reader.inclusion(&mut transaction, &head, 10, SIZE).await.expect("proved");
+    assert_eq!(proved.expect("of the head").1, head.note);
+    let other = reader.inclusion(&mut transaction, &head, 10, 300).await.expect("readable");
+    assert_eq!(other, None);
     transaction.rollback().await.expect("rolled back");
     // And untouched, all of it proves what it should.
     let root = |size: u64| merkle::tree_root(size, leaves.as_slice()).expect("a root");
     for (position, size) in [(0, SIZE), (255, SIZE), (256, SIZE), (599, SIZE)] {
-        let (proof, note) =
-            reader.inclusion(&mut connection, position, size).await.expect("proved");
+        let proved = reader.inclusion(&mut connection, &head, position, size).await;
+        let (proof, note) = proved.expect("proved").expect("there is a checkpoint");
         let leaf = &leaves[usize::try_from(position).expect("small")];
         verify_inclusion(leaf, position, size, &proof, &root(size)).expect("it proves it");
         assert!(note.contains(&format!("\n{size}\n")), "{note}");
     }
     for (old, new) in [(1, 2), (255, 256), (256, SIZE), (300, 301), (SIZE, SIZE)] {
-        let proof = reader.consistency(&mut connection, old, new).await.expect("proved");
+        let proof = reader.consistency(&mut connection, &head, old, new).await.expect("proved");
         verify_consistency(old, new, &proof, &root(old), &root(new)).expect("it proves it");
     }
     assert_eq!(reader.keys(&mut connection).await.expect("keys").keyring.periods().len(), 2);
