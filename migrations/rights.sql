@@ -84,13 +84,12 @@ $$;
 GRANT USAGE ON SCHEMA public TO ledger_serve, ledger_worker, ledger_auditor;
 GRANT SELECT ON events, checkpoints, tiles, commands, ledger_head TO ledger_serve, ledger_worker, ledger_auditor;
 GRANT EXECUTE ON FUNCTION
-    append_events(bigint, uuid[], text[], uuid[], bigint[], text[], text[], uuid[], uuid[], timestamptz[], bytea[], bytea[],
-                  bytea[], bytea[], bytea[], bigint, bytea),
-    append_commands(uuid[], uuid[], bytea[], bigint[], int[], bytea[], bigint),
+    append_log(bigint, uuid[], text[], uuid[], bigint[], text[], text[], uuid[], uuid[], timestamptz[], bytea[], bytea[],
+               bytea[], bytea[], bytea[], uuid[], uuid[], bytea[], bigint[], int[], bytea[], bigint, bytea),
     tag_commands(uuid[], uuid[], bytea[]),
     append_tiles(smallint[], bigint[], bytea[]),
     lock_ledger_head(),
-    advance_ledger_head(bigint, bytea, bigint, bigint, bytea, bytea, bigint, int)
+    advance_ledger_head(bigint, bytea, bigint, bigint, bytea, bytea, bigint, int, bytea)
     TO ledger_serve, ledger_worker;
 GRANT EXECUTE ON FUNCTION begin_log(text) TO ledger_serve;
 

@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use sha2::{Digest as _, Sha256};
 
 /// Standard base64 with padding (notes, checkpoints, proofs).
 pub(crate) fn base64(bytes: &[u8]) -> String {
@@ -30,15 +29,6 @@ pub(crate) fn hash_from_base64(text: &str) -> Option<[u8; 32]> {
         return None;
     }
     from_base64(text)?.try_into().ok()
-}
-
-/// SHA-256 over the concatenation of the parts.
-pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize().into()
 }
 
 /// A decimal number with one spelling: no sign, no leading zero.

@@ -5,12 +5,13 @@
 
 use std::fmt;
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, VerifyingKey};
 use serde::Serialize;
 
-use crate::encoding::{base64url, from_base64url, is_canonical_point, sha256};
+use crate::encoding::{base64url, from_base64url, is_canonical_point};
 use crate::json::{self, JsonError, Members, Value};
 use crate::merkle::{self, Hash};
+use crate::primitives::{SigningKey, sha256};
 use crate::statement::MAX_STATEMENT;
 
 /// The `typ` of an event's header.
@@ -218,8 +219,8 @@ pub struct EventSigner {
 impl EventSigner {
     /// The key made from a seed.
     pub fn new(seed: &[u8; 32]) -> Result<Self, JwsError> {
-        let key = SigningKey::from_bytes(seed);
-        let public = PublicKey::from_bytes(&key.verifying_key().to_bytes())?;
+        let (key, public) = SigningKey::new(seed);
+        let public = PublicKey::from_bytes(&public)?;
         let header = public.header();
         Ok(Self { key, public, header })
     }
@@ -233,7 +234,7 @@ impl EventSigner {
     /// Signs the bytes of a statement.
     #[must_use]
     pub fn sign(&self, statement: &[u8]) -> Signed {
-        let signature = self.key.sign(&signing_input(&self.header, statement)).to_bytes();
+        let signature = self.key.sign(&signing_input(&self.header, statement));
         Signed { header: self.header.clone(), signature }
     }
 }

@@ -35,6 +35,7 @@ pub mod merkle;
 pub mod note;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod primitives;
 pub mod proof;
 pub mod seal;
 pub mod statement;

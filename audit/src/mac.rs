@@ -5,16 +5,16 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac as _};
-use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use crate::primitives;
 
 /// The length of a tag in bytes.
 pub const TAG_LEN: usize = 32;
 
 /// A key for tags of one purpose. Never printed, wiped when dropped.
 #[derive(Clone)]
-pub struct MacKey(Zeroizing<[u8; 32]>);
+pub struct MacKey(primitives::MacKey);
 
 impl fmt::Debug for MacKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,7 +26,7 @@ impl MacKey {
     /// A key of 32 bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> MacKey {
-        MacKey(Zeroizing::new(bytes))
+        MacKey(primitives::MacKey::new(Zeroizing::new(bytes).as_slice()))
     }
 
     /// A key for one purpose, derived from this one; other purposes tell nothing about it.
@@ -38,24 +38,25 @@ impl MacKey {
     /// The tag of some parts, each framed by its length, so that no two lists of parts share one.
     #[must_use]
     pub fn tag(&self, parts: &[&[u8]]) -> [u8; TAG_LEN] {
-        self.keyed(parts).finalize().into_bytes().into()
+        let lengths = lengths(parts);
+        self.0.tag(framed(parts, &lengths))
     }
 
     /// Whether a tag is that of the parts. Takes the same time whatever differs.
     #[must_use]
     pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
-        self.keyed(parts).verify_slice(tag).is_ok()
+        let lengths = lengths(parts);
+        self.0.verify(framed(parts, &lengths), tag)
     }
+}
 
-    fn keyed(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(self.0.as_slice()).expect("HMAC takes any length");
-        for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        mac
-    }
+fn lengths(parts: &[&[u8]]) -> Vec<[u8; 8]> {
+    parts.iter().map(|part| (part.len() as u64).to_be_bytes()).collect()
+}
+
+/// Each part after its length.
+fn framed<'a>(parts: &'a [&'a [u8]], lengths: &'a [[u8; 8]]) -> impl Iterator<Item = &'a [u8]> {
+    lengths.iter().zip(parts).flat_map(|(length, part)| [length.as_slice(), *part])
 }
 
 #[cfg(test)]
@@ -97,9 +98,8 @@ mod tests {
 
     #[test]
     fn each_part_is_framed_by_its_length_in_eight_bytes() {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).expect("any length");
-        mac.update(&[0, 0, 0, 0, 0, 0, 0, 2, b'a', b'b', 0, 0, 0, 0, 0, 0, 0, 0]);
-        let expected: [u8; 32] = mac.finalize().into_bytes().into();
+        let framed = [0, 0, 0, 0, 0, 0, 0, 2, b'a', b'b', 0, 0, 0, 0, 0, 0, 0, 0];
+        let expected = primitives::MacKey::new(&[7; 32]).tag([framed.as_slice()].into_iter());
         assert_eq!(key().tag(&[b"ab", b""]), expected);
     }
 

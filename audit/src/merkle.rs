@@ -11,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::encoding;
+use crate::primitives;
 
 /// The largest tree this crate handles; positions are a Postgres `bigint` and fit JSON numbers.
 pub const MAX_SIZE: u64 = (1 << 53) - 1;
@@ -127,19 +128,19 @@ pub enum MerkleError {
 /// SHA-256 of a leaf: `SHA-256(0x00 || data)`.
 #[must_use]
 pub fn leaf_hash(data: &[u8]) -> Hash {
-    Hash(encoding::sha256(&[&[0], data]))
+    Hash(primitives::sha256(&[&[0], data]))
 }
 
 /// SHA-256 of an inner node: `SHA-256(0x01 || left || right)`.
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Hash(encoding::sha256(&[&[1], &left.0, &right.0]))
+    Hash(primitives::sha256(&[&[1], &left.0, &right.0]))
 }
 
 /// The root of the tree without leaves: `SHA-256("")`.
 #[must_use]
 pub fn empty_root() -> Hash {
-    Hash(encoding::sha256(&[]))
+    Hash(primitives::sha256(&[]))
 }
 
 /// The root of a run of hashes of one level; their number is a power of two.

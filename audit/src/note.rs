@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, VerifyingKey};
 
 use crate::encoding;
+use crate::primitives::{self, SigningKey};
 
 /// The longest note that is read.
 pub const MAX_NOTE: usize = 64 * 1024;
@@ -59,7 +60,7 @@ fn is_space(c: char) -> bool {
 }
 
 fn key_id(name: &str, algorithm: u8, key: &[u8; 32]) -> u32 {
-    let digest = encoding::sha256(&[name.as_bytes(), b"\n", &[algorithm], key]);
+    let digest = primitives::sha256(&[name.as_bytes(), b"\n", &[algorithm], key]);
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
 
@@ -192,8 +193,8 @@ pub struct NoteSigner {
 impl NoteSigner {
     /// The Ed25519 key made from a seed, under a name.
     pub fn new(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
-        let key = SigningKey::from_bytes(seed);
-        Ok(Self { verifier: NoteVerifier::new(name, key.verifying_key().to_bytes())?, key })
+        let (key, public) = SigningKey::new(seed);
+        Ok(Self { verifier: NoteVerifier::new(name, public)?, key })
     }
 
     /// The public half.
@@ -218,7 +219,7 @@ impl NoteSigner {
 
     fn line(&self, text: &str) -> String {
         let mut bytes = self.verifier.id.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&self.key.sign(text.as_bytes()).to_bytes());
+        bytes.extend_from_slice(&self.key.sign(text.as_bytes()));
         format!("— {} {}\n", self.verifier.name, encoding::base64(&bytes))
     }
 }
@@ -233,8 +234,7 @@ pub struct Cosigner {
 impl Cosigner {
     /// The Ed25519 cosigning key (type 0x04) made from a seed, under a name.
     pub fn new(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
-        let key = SigningKey::from_bytes(seed);
-        let public = key.verifying_key().to_bytes();
+        let (key, public) = SigningKey::new(seed);
         Ok(Self { verifier: NoteVerifier::with_algorithm(name, COSIGNATURE, public)?, key })
     }
 
@@ -250,7 +250,7 @@ impl Cosigner {
         let seconds = seconds.min(MAX_SECONDS);
         let mut bytes = self.verifier.id.to_be_bytes().to_vec();
         bytes.extend_from_slice(&seconds.to_be_bytes());
-        bytes.extend_from_slice(&self.key.sign(cosigned(seconds, text).as_bytes()).to_bytes());
+        bytes.extend_from_slice(&self.key.sign(cosigned(seconds, text).as_bytes()));
         format!("— {} {}\n", self.verifier.name, encoding::base64(&bytes))
     }
 }

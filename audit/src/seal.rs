@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use crate::encoding::sha256;
+use crate::primitives::sha256;
 
 #[cfg(feature = "seal")]
 mod aead;

@@ -71,7 +71,7 @@ impl Digest {
     /// SHA-256 of some bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(crate::encoding::sha256(&[bytes]))
+        Self(crate::primitives::sha256(&[bytes]))
     }
 }
 

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::encoding::sha256;
 use crate::json::{self, JsonError, Members};
 use crate::jws::Jwk;
+use crate::primitives::sha256;
 use crate::statement::{self, Actor, Payload, Statement};
 
 /// The stream type of the log's own events.

@@ -24,8 +24,41 @@ const AFTER_DAMAGE: Duration = Duration::from_secs(5);
 /// After each step of a second look the watch rests so many times as long as the step took: it is to cost little.
 const REST: u32 = 15;
 
+/// After each step that reads on, unless somebody waits for the end: some thousand events a second are read all the same.
+const EASE: u32 = 7;
+
 /// The longest rest between two steps.
 const REST_MAX: Duration = Duration::from_secs(1);
+
+/// Who waits for the log to be read to its end. While somebody does, it is read as fast as half of the time allows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Haste(Arc<tokio::sync::watch::Sender<usize>>);
+
+/// Somebody who waits, until this is dropped.
+pub(crate) struct Hurried(Haste);
+
+impl Haste {
+    pub(crate) fn make(&self) -> Hurried {
+        self.0.send_modify(|waiting| *waiting += 1);
+        Hurried(self.clone())
+    }
+
+    fn is_made(&self) -> bool {
+        *self.0.borrow() > 0
+    }
+
+    /// Waits until somebody waits.
+    async fn made(&self) {
+        // It ends only with its sender, which is here.
+        let _ = self.0.subscribe().wait_for(|waiting| *waiting > 0).await;
+    }
+}
+
+impl Drop for Hurried {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|waiting| *waiting -= 1);
+    }
+}
 
 /// What the watch needs to run.
 pub(crate) struct Driver {
@@ -36,6 +69,7 @@ pub(crate) struct Driver {
     pub(crate) reread_every: Duration,
     /// Somebody met damage: the whole log is looked at now.
     pub(crate) suspicion: Arc<Notify>,
+    pub(crate) haste: Haste,
 }
 
 /// Starts the watch. It ends when it is told to.
@@ -94,13 +128,22 @@ impl Driver {
             let begun = Instant::now();
             let more = {
                 let mut connection = self.pool.acquire().await?;
-                self.watch.follow(&mut connection).await?
+                if self.haste.is_made() {
+                    self.watch.follow(&mut connection).await?
+                } else {
+                    self.watch.follow_a_little(&mut connection).await?
+                }
             };
             if !more {
                 return Ok(());
             }
             // As long as it took: whoever waits for the server has the other half of the time.
-            tokio::time::sleep(begun.elapsed().min(REST_MAX)).await;
+            let took = begun.elapsed();
+            tokio::time::sleep(took.min(REST_MAX)).await;
+            tokio::select! {
+                () = tokio::time::sleep((took * (EASE - 1)).min(REST_MAX)) => {}
+                () = self.haste.made() => {}
+            }
         }
     }
 

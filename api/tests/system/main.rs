@@ -15,6 +15,7 @@ mod erasure;
 mod fork;
 mod import_appointments;
 mod import_fhir;
+mod logins;
 mod models;
 mod privacy;
 mod rebuild;

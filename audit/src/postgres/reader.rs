@@ -154,6 +154,15 @@ impl LogReader {
         known.size = known.size.max(size);
     }
 
+    /// Takes over what was proved when the log was opened: its keys, and a size up to which it reaches.
+    pub fn opened(&self, keyring: StoredKeyring, size: u64) {
+        self.appended_to(size);
+        let mut known = self.known_mut();
+        if known.keyring.as_ref().is_none_or(|known| known.version <= keyring.version) {
+            known.keyring = Some(Arc::new(keyring));
+        }
+    }
+
     /// Reads the right edge. Its checkpoint must be signed by a key active at its last position, and it must not
     /// lie before what this process has seen.
     pub async fn head(&self, connection: &mut PgConnection) -> Result<VerifiedHead, ReadError> {
@@ -364,9 +373,13 @@ impl LogReader {
         let Some((stream_type, event_type)) = self.shared.policy.erasure else {
             return Ok(Vec::new());
         };
+        // By the type of the stream, of which there are few; by position it would be the whole log.
         let sql = format!(
-            "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND event_type = $2 \
-             AND position >= $3 AND position < (SELECT size FROM ledger_head) ORDER BY position"
+            "WITH few AS MATERIALIZED (
+                 SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND event_type = $2
+             )
+             SELECT {COLUMNS} FROM few \
+             WHERE position >= $3 AND position < (SELECT size FROM ledger_head) ORDER BY position"
         );
         let rows: Vec<LogRow> = sqlx::query_as(&sql)
             .bind(stream_type)

@@ -24,6 +24,9 @@ use crate::verify::FindingKind;
 /// Rows of a step that follows the log; without their payloads they are about a kilobyte each.
 const FOLLOWED: u64 = 512;
 
+/// Rows of a short step.
+const FOLLOWED_SHORT: u64 = 64;
+
 /// Rows of a step that reads the log again, payloads and all.
 const REREAD: u64 = 64;
 
@@ -202,7 +205,16 @@ impl LogWatch {
 
     /// Reads on. `true`: there is more. What is damaged is remembered, and given back as the error.
     pub async fn follow(&self, connection: &mut PgConnection) -> Result<bool, ReadError> {
-        let outcome = self.follow_on(connection).await;
+        self.follow_by(connection, FOLLOWED).await
+    }
+
+    /// As [`LogWatch::follow`], by a step so short that it holds up nobody.
+    pub async fn follow_a_little(&self, connection: &mut PgConnection) -> Result<bool, ReadError> {
+        self.follow_by(connection, FOLLOWED_SHORT).await
+    }
+
+    async fn follow_by(&self, connection: &mut PgConnection, rows: u64) -> Result<bool, ReadError> {
+        let outcome = self.follow_on(connection, rows).await;
         match &outcome {
             Ok(more) => self.found_sound(*more),
             Err(ReadError::Damaged(damage)) => self.found(damage),
@@ -211,7 +223,7 @@ impl LogWatch {
         outcome
     }
 
-    async fn follow_on(&self, connection: &mut PgConnection) -> Result<bool, ReadError> {
+    async fn follow_on(&self, connection: &mut PgConnection, rows: u64) -> Result<bool, ReadError> {
         let head = self.reader.head(connection).await?;
         no_more_than(&head)?;
         let (from, tree) = {
@@ -228,7 +240,7 @@ impl LogWatch {
             };
         }
         let keyring = self.reader.keyring(connection).await?;
-        let to = head.size.min(from + FOLLOWED);
+        let to = head.size.min(from + rows);
         let (size, note) = covering(connection, from, to, head.size).await?;
         let checkpoint = self.reader.checkpoint(&keyring, size, &note)?;
         let before = tree.clone();
@@ -271,7 +283,10 @@ impl LogWatch {
         match &outcome {
             Err(ReadError::Damaged(damage)) => self.found(damage),
             // Nothing is wrong any more: whoever is allowed to has put it right.
-            Ok(false) if self.damage().is_some() && self.follow_on(connection).await.is_ok() => {
+            Ok(false)
+                if self.damage().is_some()
+                    && self.follow_on(connection, FOLLOWED).await.is_ok() =>
+            {
                 self.health.send_replace(LogHealth::Reading { up_to: self.size() });
             }
             _ => {}

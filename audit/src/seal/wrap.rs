@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::SealError;
 use super::aead::{DataKey, decrypt, encrypt};
 use crate::custody::ACCOUNT_STREAM_TYPE;
-use crate::encoding::sha256;
+use crate::primitives::sha256;
 
 /// What kind of subject a data key belongs to. It follows from the stream that makes the subject's first event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

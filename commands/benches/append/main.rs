@@ -14,7 +14,8 @@
 //! events by turns with one of 10,000.
 //! Postgres runs with `fsync` and `synchronous_commit` on, which is checked and printed. `--quick` does a
 //! little of everything, to show that it runs; `--no-million` leaves out the large log; `--contenders` only compares,
-//! `--append` only the append path with batched inserts, and `--pace` only the steady pace: these three write no summary.
+//! `--append` only the append path with batched inserts, `--pace` only the steady pace, and `--ledger` measures the ledger
+//! alone, whole commands and long streams, for a profiler: these four write no summary.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -86,8 +87,11 @@ async fn run() -> anyhow::Result<()> {
     let url = std::env::var("DATABASE_URL").context("set DATABASE_URL, or run `make bench`")?;
     let stores = Stores::make(&url).await?;
     let mut summary = BTreeMap::new();
-    if asked("--contenders") || asked("--append") || asked("--pace") {
+    if asked("--contenders") || asked("--append") || asked("--pace") || asked("--ledger") {
         growth::fill(&stores.log, 1_000).await?;
+        if asked("--ledger") {
+            return alone(&stores, &effort, &mut summary).await;
+        }
         if asked("--pace") {
             return steady(&stores, &effort, &mut summary).await;
         }
@@ -180,6 +184,24 @@ async fn contenders(
     }
     println!("the append path's batches had {:.0} events", stores.batch_size().await?);
     summary.insert("append_vs_raw_batch".to_owned(), sealed.rate() / batched.rate());
+    Ok(())
+}
+
+/// Nothing but the ledger: so that what a profiler sees is its own.
+async fn alone(
+    stores: &Stores,
+    effort: &Effort,
+    summary: &mut BTreeMap<String, f64>,
+) -> anyhow::Result<()> {
+    for round in 1..=effort.rounds {
+        let mut ledger = Figures::default();
+        measure(&mut ledger, effort.commands, stores.log.clients(IN_FLIGHT).await?).await?;
+        println!("round {round}: {:.0} commands a second", ledger.rate());
+    }
+    let two = growth::two_writers(&stores.log, effort.commands).await?;
+    println!("two writers on one log: {two:.0} commands a second");
+    growth::history(&stores.log, &[10, 100, 1_000], summary).await?;
+    println!("from start to the first receipt {:.1} ms", growth::restart(&stores.log).await?);
     Ok(())
 }
 

@@ -11,8 +11,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use audit::mac::MacKey;
 use audit::note::{NoteError, NoteSigner, NoteVerifier};
 use audit::seal::{Binding, DataKey, KeyWrap, LocalKeks, SealError, Wrapped};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use uuid::Uuid;
 
 mod source;
@@ -91,6 +89,8 @@ struct Secrets {
     /// Each by itself, the newest first; at least one.
     key_encryption: Arc<[LocalKeks]>,
     index: Seed,
+    /// Made of the index key, for keyed hashes.
+    index_mac: MacKey,
 }
 
 impl fmt::Debug for Keys {
@@ -111,11 +111,13 @@ impl Secrets {
         if index.len() > 1 {
             return Err(KeysError::IndexChanged);
         }
+        let index = index.pop().unwrap_or_default();
         Ok(Secrets {
             event_signing: keys(SecretName::EventSigning)?,
             token_signing: keys(SecretName::TokenSigning)?,
             key_encryption: Secrets::key_encryption(&keys(SecretName::KeyEncryption)?),
-            index: index.pop().unwrap_or_default(),
+            index_mac: MacKey::from_bytes(*index),
+            index,
         })
     }
 
@@ -189,6 +191,7 @@ impl Keys {
             token_signing: held.token_signing.clone(),
             key_encryption: Secrets::key_encryption(&seeds),
             index: held.index.clone(),
+            index_mac: held.index_mac.clone(),
         };
         *held = Arc::new(fresh);
         Ok(())
@@ -257,19 +260,13 @@ impl Keys {
 
     /// A keyed hash of some parts, each framed by its length so that no two lists of parts collide.
     pub(crate) fn index(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.held().index.as_slice())
-            .expect("HMAC takes a key of any length");
-        for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
+        self.held().index_mac.tag(parts)
     }
 
     /// The key that authenticates what one part of the ledger derives and keeps in a store. It follows from the
     /// index key, which is one for all time, so whatever was authenticated once stays so.
     pub fn mac_key(&self, purpose: &str) -> MacKey {
-        MacKey::from_bytes(*self.held().index).derive(purpose)
+        self.held().index_mac.derive(purpose)
     }
 
     /// The id that stands for something of another system: always the same for the same source, and

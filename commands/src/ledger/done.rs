@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use audit::postgres::ReadError;
-use audit::system;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -87,7 +86,7 @@ impl Ledger {
 
     /// Whether nothing may be called so: nil, max, the system's own ids, and that of the log's own stream.
     pub(super) fn is_reserved(&self, id: Uuid) -> bool {
-        domain::ids::is_reserved(id) || id == system::stream_id(self.origin())
+        domain::ids::is_reserved(id) || id == self.inner.own_stream
     }
 
     /// The receipt of a command that is on record; none if there is no such command. What tells the request from

@@ -145,6 +145,7 @@ impl Ledger {
     pub(super) async fn log_is_read(&self) -> Result<(), CommandError> {
         let watch = &self.inner.watch;
         if !watch.has_read_all() {
+            let _hurried = self.inner.haste.make();
             let mut health = watch.subscribe();
             let read = health.wait_for(|health| !matches!(health, LogHealth::Reading { .. }));
             // Whatever ended the wait, the answer is below.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::postgres::{LogHealth, LogReader, LogWatch, ReadError};
 use audit::seal::SubjectKind;
+use audit::system;
 use cqrs_es::Aggregate;
 use domain::account::Role;
 use domain::disclosure::RecordDisclosure;
@@ -47,6 +48,7 @@ use crate::snapshots::Snapshots;
 use crate::streams::log_policy;
 use crate::sweep::SweepError;
 use crate::time::LogTime;
+use crate::watch::Haste;
 
 use done::{Tries, key_of};
 pub use keys::{RetirementReason, SigningKeyState};
@@ -81,11 +83,14 @@ pub(crate) struct Inner {
     pub(crate) pool: PgPool,
     pub(crate) watch: LogWatch,
     pub(crate) suspicion: Arc<Notify>,
+    pub(crate) haste: Haste,
     pub(crate) keys: Keys,
     pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) key_encryption: Arc<KeyEncryption>,
     pub(crate) telling: Mutex<Option<JoinHandle<()>>>,
     pub(crate) sealer: Sealer,
+    /// Where the log's own events are.
+    pub(crate) own_stream: Uuid,
     pub(crate) clock: Clock,
     pub(crate) time: Arc<LogTime>,
     pub(crate) commands: CommandTags,
@@ -133,7 +138,7 @@ impl Ledger {
     ) -> Result<Ledger, OpenError> {
         let opened = crate::open::open(&pool, &keys, &clock, &config).await?;
         let reader = LogReader::new(opened.sealer.origin.clone(), log_policy());
-        reader.appended_to(opened.published.size);
+        reader.opened(opened.keyring.clone(), opened.published.size);
         let commands = CommandTags::new(&keys, &opened.sealer.origin);
         match take_over(&pool, &reader, &commands).await {
             Ok(()) => {}
@@ -166,6 +171,7 @@ impl Ledger {
             },
         );
         let suspicion = Arc::new(Notify::new());
+        let haste = Haste::default();
         let watching = CancellationToken::new();
         let driver = crate::watch::Driver {
             pool: pool.clone(),
@@ -173,6 +179,7 @@ impl Ledger {
             memory: memory.clone(),
             reread_every: config.reread_every,
             suspicion: suspicion.clone(),
+            haste: haste.clone(),
         };
         let watcher = crate::watch::start(driver, watching.clone());
         let comparing = crate::time::keep(Arc::clone(&time), pool.clone(), watching.clone());
@@ -190,10 +197,12 @@ impl Ledger {
             pool,
             watch,
             suspicion,
+            haste,
             keys,
             data_keys,
             key_encryption,
             telling: Mutex::new(Some(telling)),
+            own_stream: system::stream_id(&opened.sealer.origin),
             sealer: opened.sealer,
             clock,
             time,

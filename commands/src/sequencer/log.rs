@@ -115,14 +115,13 @@ fn statement(advance: &Advance) -> String {
     let checkpoint = hex::encode(&advance.checkpoint);
     let micros = advance.last_recorded_at.as_microsecond();
     let epochs = i32::from(advance.moves_epoch);
-    // The head first: the seal is for the log as it is.
     let seal = match &advance.claims_tag {
-        Some(tag) => format!("; SELECT seal_claims({size}, '\\x{}')", hex::encode(tag)),
-        None => String::new(),
+        Some(tag) => format!("'\\x{}'", hex::encode(tag)),
+        None => "NULL".to_owned(),
     };
     format!(
         "SELECT advance_ledger_head({expected_size}, '\\x{expected_frontier}', {expected_epoch}, \
-                                    {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}){seal}"
+                                    {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}, {seal})"
     )
 }
 

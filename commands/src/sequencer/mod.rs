@@ -137,7 +137,7 @@ pub(crate) fn start(
     let (queue, waiting) = mpsc::channel(limits.queue_commands);
     let (publish, seen) = watch::channel(published);
     let closing = CancellationToken::new();
-    let sequencer = Sequencer::new(pool, signing, keyring, limits, known, publish);
-    let task = tokio::spawn(sequencer.run(waiting, closing.clone()));
+    let sequencer = Sequencer::new(waiting, pool, signing, keyring, limits, known, publish);
+    let task = tokio::spawn(sequencer.run(closing.clone()));
     (Handle { queue, published: seen, closing }, task)
 }

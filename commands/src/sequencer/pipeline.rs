@@ -44,7 +44,7 @@ const FLIGHTS: usize = 3;
 
 /// A batch smaller than this does not set out while another is under way: alone it waits for one commit, in a row of
 /// small ones for several.
-const OVERLAPPING_COMMANDS: usize = 16;
+const OVERLAPPING_COMMANDS: usize = 32;
 
 /// How many versions of streams are remembered, halved.
 const VERSIONS_HALF: usize = 32_768;
@@ -95,6 +95,15 @@ struct Planned {
     erased: Option<Uuid>,
 }
 
+/// Whether a batch that goes the careful way has all the commands it is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filled {
+    Already,
+    /// Those who have come until the head is locked are appended with it: while another process appends, whoever waits for
+    /// the lock waits long.
+    UnderTheLock,
+}
+
 /// What a committed batch answers, command by command.
 pub(super) enum Outcome {
     Appended { first: u64, proofs: Vec<Vec<Hash>> },
@@ -103,6 +112,9 @@ pub(super) enum Outcome {
 }
 
 pub(super) struct Sequencer {
+    waiting: mpsc::Receiver<Queued>,
+    /// Taken from those who wait, and in no batch yet.
+    queue: Vec<Queued>,
     pool: PgPool,
     signing: Arc<Signing>,
     keyring: StoredKeyring,
@@ -127,6 +139,7 @@ pub(super) struct Sequencer {
 
 impl Sequencer {
     pub(super) fn new(
+        waiting: mpsc::Receiver<Queued>,
         pool: PgPool,
         signing: Arc<Signing>,
         keyring: StoredKeyring,
@@ -136,6 +149,8 @@ impl Sequencer {
     ) -> Sequencer {
         let Known { memory, claims, commands, watch } = known;
         Sequencer {
+            waiting,
+            queue: Vec::new(),
             pool,
             signing,
             keyring,
@@ -154,23 +169,18 @@ impl Sequencer {
         }
     }
 
-    pub(super) async fn run(
-        mut self,
-        mut waiting: mpsc::Receiver<Queued>,
-        closing: CancellationToken,
-    ) {
-        let mut queue: Vec<Queued> = Vec::new();
+    pub(super) async fn run(mut self, closing: CancellationToken) {
         loop {
-            if queue.is_empty() {
+            if self.queue.is_empty() {
                 let limit = self.limits.batch_commands;
                 let taken = tokio::select! {
-                    taken = waiting.recv_many(&mut queue, limit) => taken,
+                    taken = self.waiting.recv_many(&mut self.queue, limit) => taken,
                     ended = landing(&mut self.flights) => {
                         self.land(ended).await;
                         continue;
                     }
-                    () = closing.cancelled(), if !waiting.is_closed() => {
-                        waiting.close();
+                    () = closing.cancelled(), if !self.waiting.is_closed() => {
+                        self.waiting.close();
                         continue;
                     }
                 };
@@ -182,19 +192,19 @@ impl Sequencer {
             // until it is as large as the last of them, or until they have ended.
             while let Some(last) = self.flights.back().map(|flight| flight.batch.len())
                 && let enough = last.max(OVERLAPPING_COMMANDS).min(self.limits.batch_commands)
-                && queue.len() < enough
+                && self.queue.len() < enough
             {
-                let room = enough - queue.len();
+                let room = enough - self.queue.len();
                 tokio::select! {
-                    taken = waiting.recv_many(&mut queue, room) => if taken == 0 {
+                    taken = self.waiting.recv_many(&mut self.queue, room) => if taken == 0 {
                         self.settle().await;
                     },
                     ended = landing(&mut self.flights) => self.land(ended).await,
                 }
             }
-            metrics::gauge!("ledger_queue_depth").set(waiting.len() as f64);
-            let batch = self.take_batch(&mut queue);
-            metrics::histogram!("ledger_batch_commands").record(batch.len() as f64);
+            metrics::gauge!("ledger_queue_depth").set(self.waiting.len() as f64);
+            let mut batch = Vec::new();
+            self.fill(&mut batch);
             failpoint!("batch.taken", continue);
             self.append(batch).await;
         }
@@ -202,18 +212,30 @@ impl Sequencer {
         tracing::info!("the sequencer has ended");
     }
 
-    /// As many of the queued commands as fit into one transaction, in order; at least one.
-    fn take_batch(&self, queue: &mut Vec<Queued>) -> Vec<Queued> {
-        let mut bytes = 0;
-        let fitting = queue
+    /// Takes as many of the queued commands into a batch as fit into its transaction, in order; at least one, if it is
+    /// empty and there is one.
+    fn fill(&mut self, batch: &mut Vec<Queued>) {
+        if batch.iter().any(|queued| queued.append.goes_alone()) {
+            return;
+        }
+        let room = self.limits.batch_commands.saturating_sub(batch.len());
+        while self.queue.len() < room
+            && let Ok(queued) = self.waiting.try_recv()
+        {
+            self.queue.push(queued);
+        }
+        let mut bytes: usize = batch.iter().map(|queued| queued.append.size()).sum();
+        let fitting = self
+            .queue
             .iter()
+            .take(room)
             .take_while(|queued| {
                 bytes += queued.append.size();
                 bytes <= self.limits.batch_bytes && !queued.append.goes_alone()
             })
             .count();
-        let rest = queue.split_off(fitting.clamp(1, queue.len()));
-        std::mem::replace(queue, rest)
+        let least = usize::from(batch.is_empty() && !self.queue.is_empty());
+        batch.extend(self.queue.drain(..fitting.max(least)));
     }
 
     /// Decides a batch upon those under way, if they allow it, and sees it on its way.
@@ -224,11 +246,12 @@ impl Sequencer {
         }
         if !self.may_overlap(&batch) {
             self.settle().await;
-            return self.complete(batch).await;
+            return self.complete(batch, Filled::UnderTheLock).await;
         }
         let started = Instant::now();
         match self.plan_upon_memory(&batch).await {
             Ok((connection, Plan { outcomes, write: Some(write) })) => {
+                metrics::histogram!("ledger_batch_commands").record(batch.len() as f64);
                 let Planned {
                     statements,
                     advance,
@@ -262,14 +285,14 @@ impl Sequencer {
             Ok((connection, Plan { write: None, .. })) => {
                 self.idle.push(connection);
                 self.settle().await;
-                self.complete(batch).await;
+                self.complete(batch, Filled::Already).await;
             }
             Err(error) => {
                 tracing::debug!(error = error.chain(), "a batch goes the careful way");
                 self.careful = CAREFUL_BATCHES;
                 self.settle().await;
                 self.forget_the_tip();
-                self.complete(batch).await;
+                self.complete(batch, Filled::Already).await;
             }
         }
     }
@@ -324,7 +347,7 @@ impl Sequencer {
                     fallen.push(upon.batch);
                 }
                 for batch in fallen {
-                    self.complete(batch).await;
+                    self.complete(batch, Filled::Already).await;
                 }
             }
         }
@@ -368,11 +391,17 @@ impl Sequencer {
     /// Decides a batch under the head's lock and writes its rows. Commits nothing yet.
     async fn write_locked(
         &mut self,
-        batch: &[Queued],
+        batch: &mut Vec<Queued>,
+        filled: Filled,
     ) -> Result<(PgConnection, Vec<Outcome>, Option<Written>), BatchError> {
         let mut connection = self.connection().await?;
         let tip = self.tip.take();
         let tip = self.lock(&mut connection, tip).await?;
+        if filled == Filled::UnderTheLock {
+            // Others of this process have come while another had the lock.
+            self.fill(batch);
+        }
+        metrics::histogram!("ledger_batch_commands").record(batch.len() as f64);
         let facts = self.facts(&mut connection, batch, tip.edge.size(), true).await?;
         let touched = self.touched(&mut connection, batch).await?;
         let refused = batch.iter().map(|queued| &queued.append);

@@ -37,8 +37,7 @@ const CHANGE_CLAIMS: &str = "SELECT change_claims($1, $2, $3, $4, $5, $6, $7, $8
      $15, $16, $17, $18, $19, $20, $21)";
 
 const WRITE_LOG: &str = "
-SELECT append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $22, $23),
-       append_commands($16, $17, $18, $19, $20, $21, $22)";
+SELECT append_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
 
 const WRITE_KEYS: &str = "SELECT insert_data_keys($1, $2, $3, $4, $5, $6)";
 

@@ -35,8 +35,7 @@ const TABLES: &[(&str, [&str; 3])] = &[
 /// Who may call each function: the server, the worker, the auditor.
 const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("advance_ledger_head", [true, true, false]),
-    ("append_commands", [true, true, false]),
-    ("append_events", [true, true, false]),
+    ("append_log", [true, true, false]),
     ("append_tiles", [true, true, false]),
     ("appended_here", [false, false, false]),
     ("begin_key_encryption", [true, true, false]),
@@ -216,10 +215,10 @@ async fn no_login_may_do_anything_else(_: PgPoolOptions, options: PgConnectOptio
 fn append(position: i64, stream: Uuid, kind: (&str, &str)) -> String {
     let (stream_type, event_type) = kind;
     format!(
-        "SELECT append_events({position}, ARRAY[gen_random_uuid()], ARRAY['{stream_type}'], ARRAY['{stream}'::uuid],
+        "SELECT append_log({position}, ARRAY[gen_random_uuid()], ARRAY['{stream_type}'], ARRAY['{stream}'::uuid],
                 ARRAY[1000::bigint], ARRAY['{event_type}'], ARRAY['1'], ARRAY[NULL::uuid], ARRAY[gen_random_uuid()],
                 ARRAY[now()], ARRAY['{{}}'::bytea], ARRAY['{{}}'::bytea], ARRAY[decode(repeat('00', 64), 'hex')],
-                ARRAY[''::bytea], ARRAY[sha256('x')], {}, 'note')",
+                ARRAY[''::bytea], ARRAY[sha256('x')], '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', {}, 'note')",
         position + 1
     )
 }
@@ -251,9 +250,8 @@ async fn what_belongs_to_an_event_is_changed_only_with_one(
         Uuid::from_u128(5)
     );
     let tile = "SELECT append_tiles(ARRAY[0::smallint], ARRAY[0::bigint], ARRAY[decode(repeat('00', 8192), 'hex')])";
-    let head =
-        "SELECT advance_ledger_head(2, (SELECT frontier FROM ledger_head), 0, 3, '', 'note', 0, 0)";
-    let same = "SELECT advance_ledger_head(2, (SELECT frontier FROM ledger_head), 0, 2, 'x', 'note', 0, 1)";
+    let head = "SELECT advance_ledger_head(2, (SELECT frontier FROM ledger_head), 0, 3, '', 'note', 0, 0, NULL)";
+    let same = "SELECT advance_ledger_head(2, (SELECT frontier FROM ledger_head), 0, 2, 'x', 'note', 0, 1, NULL)";
     let before: (i64, String) = state(&clinic.owner).await;
     for script in [
         // Without an event of this transaction.

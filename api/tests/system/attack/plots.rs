@@ -424,11 +424,11 @@ fn logins(scene: &Scene, plots: &mut Vec<Change>) {
         let seal = "SELECT seal_claims(size, decode(repeat('00', 32), 'hex')) FROM ledger_head";
         add("a false seal", seal, claim(), None);
         let forge = format!(
-            "SELECT append_events(h.size, ARRAY[gen_random_uuid()], ARRAY['account'], ARRAY['{}'::uuid], ARRAY[3::bigint],
+            "SELECT append_log(h.size, ARRAY[gen_random_uuid()], ARRAY['account'], ARRAY['{}'::uuid], ARRAY[3::bigint],
                ARRAY['RoleGranted'], ARRAY['1'], ARRAY['{0}'::uuid], ARRAY[gen_random_uuid()], ARRAY[now()], ARRAY[''::bytea],
                ARRAY[''::bytea], ARRAY[decode(repeat('00', 64), 'hex')], ARRAY[''::bytea], ARRAY[decode(repeat('00', 32), 'hex')],
-               h.size + 1, '\\x00') FROM ledger_head h;
-             SELECT advance_ledger_head(size, frontier, epoch, size + 1, frontier, '\\x00', 0, 0) FROM ledger_head",
+               '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', h.size + 1, '\\x00') FROM ledger_head h;
+             SELECT advance_ledger_head(size, frontier, epoch, size + 1, frontier, '\\x00', 0, 0, NULL) FROM ledger_head",
             scene.ids.front_desk
         );
         add("an unsigned event", &forge, Place::at([size]), None);

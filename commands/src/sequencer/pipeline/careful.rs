@@ -6,21 +6,21 @@ use super::super::append::{Queued, Rejection};
 use super::super::buckets::count_damaged;
 use super::super::failure::BatchError;
 use super::super::strays::{self, StrayError};
-use super::{Outcome, Sequencer, Written, commit_within};
+use super::{Filled, Outcome, Sequencer, Written, commit_within};
 use crate::failpoints::failpoint;
 
 impl Sequencer {
     /// Appends a batch by itself: everything is read under the head's lock.
-    pub(super) async fn complete(&mut self, batch: Vec<Queued>) {
+    pub(super) async fn complete(&mut self, mut batch: Vec<Queued>, filled: Filled) {
         let started = Instant::now();
-        let outcome = match self.attempt(&batch).await {
+        let outcome = match self.attempt(&mut batch, filled).await {
             Err(error) if error.is_worth_a_retry() => {
                 tracing::warn!(error = error.chain(), "the append is tried again");
-                self.attempt(&batch).await
+                self.attempt(&mut batch, Filled::Already).await
             }
             // Under the lock nobody else appends: what is there already was inserted past the ledger.
             Err(error) if error.meets_a_row_of_the_log() && self.quarantine().await => {
-                self.attempt(&batch).await
+                self.attempt(&mut batch, Filled::Already).await
             }
             outcome => outcome,
         };
@@ -31,7 +31,7 @@ impl Sequencer {
             Err(error) if error.is_about_the_data() && batch.len() > 1 => {
                 tracing::warn!(error = error.chain(), "a batch was refused: one by one now");
                 for queued in batch {
-                    Box::pin(self.complete(vec![queued])).await;
+                    Box::pin(self.complete(vec![queued], Filled::Already)).await;
                 }
             }
             Err(error) if error.is_about_a_wrap() => {
@@ -90,9 +90,13 @@ impl Sequencer {
         }
     }
 
-    async fn attempt(&mut self, batch: &[Queued]) -> Result<Vec<Outcome>, BatchError> {
+    async fn attempt(
+        &mut self,
+        batch: &mut Vec<Queued>,
+        filled: Filled,
+    ) -> Result<Vec<Outcome>, BatchError> {
         let limit = self.limits.transaction;
-        let written = tokio::time::timeout(limit, self.write_locked(batch))
+        let written = tokio::time::timeout(limit, self.write_locked(batch, filled))
             .await
             .map_err(|_| BatchError::Timeout { seconds: limit.as_secs() });
         let outcome = match written.flatten() {
