@@ -12,6 +12,7 @@ use audit::tiles::{TILE_WIDTH, hashes_to_bytes, tile_path};
 use audit::verify::{FindingKind, LogEntry, Options, Report, Seen};
 
 use crate::exports::write;
+use crate::snapshots::receipt;
 use crate::world::{ORIGIN, SEEDS, entry, id, keys, leaf, recorded_at, trust, world};
 
 const WIDTH: u64 = TILE_WIDTH as u64;
@@ -88,7 +89,7 @@ fn what_follows_a_gap_is_not_blamed_for_it() {
 fn a_writer_reads_only_what_the_keys_depend_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut world = world(12);
-    world.entries[7].statement = b"no statement".to_vec();
+    world.entries[7].statement = b"no statement, and longer than the name of any stream".to_vec();
     let root = root(&world.entries.iter().map(leaf).collect::<Vec<_>>());
     let mut writer = ExportWriter::create(folder.path()).expect("an empty folder");
     for entry in &world.entries {
@@ -207,6 +208,34 @@ fn how_far_a_checkpoint_seen_before_agrees_is_said() {
     let after = report(vec![Seen::parse("before", note.as_bytes()).expect("it reads")]);
     let said = format!("{said}; up to {size} a checkpoint seen before agrees");
     assert_eq!((after.position, after.last, after.detail), (*size, Some(59), said));
+}
+
+/// Whoever holds an earlier checkpoint or a receipt learns that it was found again in the export, and by which size.
+#[test]
+fn what_an_export_was_compared_with_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = world(12);
+    write(&world, folder.path());
+    let receipt = receipt();
+    let of_receipt = Checkpoint::peek(&receipt.checkpoint).expect("a checkpoint").size;
+    let receipt = serde_json::to_string(&receipt).expect("JSON");
+    let (smaller, note) = &world.checkpoints[0];
+    let seen = [("old.txt", note), ("mine.json", &receipt)];
+    let seen = seen.map(|(name, bytes)| Seen::parse(name, bytes.as_bytes()).expect("it reads"));
+    let pinned = vec![Checkpoint::peek(note).expect("a checkpoint")];
+    let options = Options { seen: seen.to_vec(), pinned, ..Options::default() };
+    let report = verify_export(folder.path(), &trust(), options, |_, _| ()).expect("readable");
+    assert!(report.is_sound(), "{:?}", report.findings);
+    let mut told: Vec<_> =
+        report.compared.iter().map(|one| (one.kind, &*one.name, one.size)).collect();
+    told.sort_unstable();
+    let expected = [
+        ("checkpoint", "given", *smaller),
+        ("checkpoint", "old.txt", *smaller),
+        ("receipt", "mine.json", of_receipt),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(verify(folder.path()).compared, []);
 }
 
 /// As long as the longest records could make it a file is read; a byte longer, and it counts as missing.

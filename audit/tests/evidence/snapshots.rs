@@ -178,6 +178,22 @@ fn sealing() {
     }
 }
 
+/// Wrapped by another implementation, as evidence.md describes the version before: it names no subject, but its key id.
+#[test]
+fn a_wrap_of_version_1_opens_under_its_own_id_alone() {
+    let wrapped = "090909090909090909090909c30820c9c93701c678534d48a9da82109ec079fd339833e1305f374ee950f8fa\
+                   fa01989c0530ac89ed8fe949a1b29727";
+    let wrapped = hex::decode(wrapped).expect("hex");
+    let kek = LocalKeks::new([5; 32], [[1; 32]]);
+    let kek_id = "local-b9ca804a829883d4";
+    let opened = kek.unwrap_v1(kek_id, id(6, 0), &wrapped).expect("unwraps");
+    assert_eq!(opened.expose(), &[7; 32]);
+    let other = kek.unwrap_v1(kek_id, id(6, 1), &wrapped);
+    assert_eq!(other.err(), Some(SealError::Refused), "another key's");
+    let by_another = kek.unwrap_v1(&kek.kek_id(), id(6, 0), &wrapped);
+    assert_eq!(by_another.err(), Some(SealError::Refused), "another key-encryption key");
+}
+
 #[test]
 fn a_kept_state_opens_as_itself_alone() {
     let (key, other) = (data_key(1), data_key(2));

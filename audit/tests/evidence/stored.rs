@@ -290,3 +290,51 @@ async fn the_right_edge_knows_the_last_time_or_the_latest(pool: PgPool) {
         assert_eq!(report.is_sound(), sound, "{:?}", report.findings);
     }
 }
+
+#[sqlx::test(migrations = "../migrations")]
+async fn the_first_events_of_streams_are_given_proved(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let reader = reader();
+    let first = |subject| {
+        let of = |statement: &Statement| statement.stream_id == id(2, subject);
+        world.statements.iter().position(of).expect("a stream") as u64
+    };
+    // Nobody ever wrote to the third stream.
+    let streams = [0, 1, 3, 4].map(|subject| id(2, subject));
+    let events = reader.firsts(&mut connection, &["patient"], &streams).await.expect("proved");
+    let mut found: Vec<u64> = events.iter().map(|event| event.position()).collect();
+    found.sort_unstable();
+    let mut expected = [0, 1, 4].map(first);
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let others = reader.firsts(&mut connection, &["account", "ledger"], &streams).await;
+    assert!(others.expect("readable").is_empty());
+
+    let sql = format!("UPDATE events SET event_type = 'Other' WHERE position = {}", first(4));
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, &sql).await;
+    let read = reader.firsts(&mut transaction, &["patient"], &streams).await;
+    damaged(read, first(4), FindingKind::Column, "a changed column");
+    transaction.rollback().await.expect("rolled back");
+}
+
+/// A process takes the latest time that the log has signed, which need not be that of the newest event.
+#[sqlx::test(migrations = "../migrations")]
+async fn the_latest_time_is_that_of_what_is_known(pool: PgPool) {
+    let mut world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let watch = LogWatch::new(reader());
+    assert_eq!(watch.latest(), None);
+    while watch.follow(&mut connection).await.expect("sound") {}
+    assert_eq!(watch.latest(), Some(recorded_at(SIZE - 1)));
+
+    world.statements[40].recorded_at = recorded_at(1_000);
+    for (size, latest) in [(40, 39), (60, 1_000)] {
+        let watch = LogWatch::new(reader());
+        take_in(&watch, &world, size);
+        assert_eq!(watch.latest(), Some(recorded_at(latest)), "of {size} events");
+    }
+}
