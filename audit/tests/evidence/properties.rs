@@ -1,6 +1,6 @@
 //! Properties, checked against other implementations.
 
-use audit::merkle::{self, CompactRange, Hash, HashSource};
+use audit::merkle::{self, CompactRange, Hash, HashSource, MAX_SIZE, MerkleError};
 use audit::note::{self, NoteSigner, NoteVerifier};
 use audit::tiles::{TileBuilder, TileNeeds, tile_path};
 use proptest::prelude::*;
@@ -181,4 +181,38 @@ fn every_small_tree_is_proved() {
         }
     }
     assert!(<[Hash]>::node(&[], merkle::Node { level: 63, index: u64::MAX }).is_err());
+}
+
+/// A perfect subtree stands where its leaves would, makes the tree that they make, and is refused anywhere else.
+#[test]
+fn subtrees_make_the_tree_of_their_leaves() {
+    let leaves = leaves(80);
+    let range = |leaves: &[Hash]| {
+        let mut range = CompactRange::new();
+        range.append(leaves);
+        range
+    };
+    for (size, height) in (0..=64).flat_map(|size| (0..=4u8).map(move |height| (size, height))) {
+        let width = 1 << height;
+        let mut tree = range(&leaves[..size]);
+        let pushed = tree.push_subtree(height, range(&leaves[size..size + width]).root());
+        if size % width == 0 {
+            assert_eq!((pushed, tree), (Ok(()), range(&leaves[..size + width])));
+        } else {
+            let refused = MerkleError::OutOfRange { index: size as u64, size: width as u64 };
+            assert_eq!((pushed, tree), (Err(refused), range(&leaves[..size])));
+        }
+    }
+    let too_large = Err(MerkleError::TooLarge(u64::MAX));
+    for height in [53, 63, 64, u8::MAX] {
+        assert_eq!(CompactRange::new().push_subtree(height, leaves[0]), too_large, "{height}");
+    }
+    let nodes = vec![7; 32 * 52];
+    let mut largest = CompactRange::from_bytes(MAX_SIZE - 1, &nodes).expect("a range");
+    assert_eq!(largest.push_subtree(0, leaves[0]), Ok(()));
+    assert_eq!(largest.size(), MAX_SIZE);
+    assert_eq!(largest.push_subtree(0, leaves[0]), too_large);
+    let mut half = CompactRange::new();
+    assert_eq!(half.push_subtree(52, leaves[0]), Ok(()));
+    assert_eq!(half.push_subtree(52, leaves[0]), too_large);
 }
