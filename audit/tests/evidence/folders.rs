@@ -51,7 +51,9 @@ fn how_far_it_is_verified_is_told_bundle_by_bundle() {
     let mut told = Vec::new();
     let tell = |done, size| told.push((done, size));
     let report = verify_export(folder.path(), &trust(), Options::default(), tell);
-    assert!(report.expect("readable").is_sound());
+    let report = report.expect("readable");
+    assert!(report.is_sound());
+    assert_eq!(report.checkpoints, 1, "an export has one");
     assert_eq!(told, [(256, 600), (512, 600), (600, 600)]);
 }
 
@@ -118,6 +120,73 @@ fn a_writer_reads_only_what_the_keys_depend_on() {
     let nobody = LogEntry { statement: b"no statement".to_vec(), ..other };
     let refused = writer.push(&nobody);
     assert!(matches!(refused, Err(ExportError::Statement(_))), "{refused:?}");
+}
+
+/// What is wrong with the files of a block is told for the block's own positions.
+#[test]
+fn a_block_is_named_by_its_own_positions() {
+    let world = world(600);
+    let removed: [(&[&str], _, _); 4] = [
+        (&["tile/0/001"], FindingKind::Tile, (256, Some(511))),
+        (&["tile/0/002.p/88"], FindingKind::Tile, (512, Some(599))),
+        (&["tile/entries/001", "payloads/001"], FindingKind::File, (256, Some(511))),
+        (&["tile/entries/002.p/88", "payloads/002.p/88"], FindingKind::File, (512, Some(599))),
+    ];
+    for (names, kind, span) in removed {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(&world, folder.path());
+        for name in names {
+            fs::remove_file(folder.path().join(name)).expect("removable");
+        }
+        assert_eq!(of_kind(&verify(folder.path()), kind), [span], "{names:?}");
+    }
+    for (name, last) in [("tile/entries/001", 511), ("payloads/002.p/88", 599)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(&world, folder.path());
+        let mut longer = fs::read(folder.path().join(name)).expect("readable");
+        longer.push(0);
+        put(folder.path(), name, &longer);
+        let found = of_kind(&verify(folder.path()), FindingKind::File);
+        assert_eq!(found, [(last, None)], "{name}");
+    }
+}
+
+/// An event put in the place of another by somebody who has the log's key, in the entries and in their tile.
+#[test]
+fn a_block_that_only_the_tile_above_contradicts_is_a_span() {
+    let [genuine, other] = [0; 2].map(|_| tempfile::tempdir().expect("a folder"));
+    let mut world = world(600);
+    write(&world, genuine.path());
+    let mut statement = world.statements[300].clone();
+    statement.purpose = "HPAYMT".to_owned();
+    let payload = world.entries[300].payload.clone().expect("kept");
+    world.entries[300] = entry(300, &statement, payload, &keys(&SEEDS[1]).events);
+    let mut writer = ExportWriter::create(other.path()).expect("an empty folder");
+    for entry in &world.entries {
+        writer.push(entry).expect("in order");
+    }
+    let note = signed(600, root(&world.leaves()));
+    writer.finish(&note).expect("the right checkpoint");
+    for name in ["checkpoint", "tile/1/000.p/2"] {
+        fs::copy(genuine.path().join(name), other.path().join(name)).expect("copied");
+    }
+    let report = verify(other.path());
+    let found: Vec<_> =
+        report.findings.iter().map(|one| (one.position, one.last, one.kind)).collect();
+    assert_eq!(found, [(256, Some(511), FindingKind::Root)]);
+}
+
+/// A file that may be there, and that the system does not get at, is not a missing one: nothing is judged.
+#[test]
+fn what_cannot_be_reached_is_an_error_and_no_verdict() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&world(12), folder.path());
+    let payloads = folder.path().join("payloads");
+    fs::remove_dir_all(&payloads).expect("removable");
+    std::os::unix::fs::symlink("payloads", &payloads).expect("a link that leads to itself");
+    let read = verify_export(folder.path(), &trust(), Options::default(), |_, _| ());
+    let Err(ExportError::Io { path, .. }) = read else { panic!("{read:?}") };
+    assert_eq!(path, "payloads/000.p/12");
 }
 
 /// However large the checkpoint says the log is: tiles are looked for as far as there are entries, and once beyond.

@@ -1,6 +1,7 @@
 //! Tiles, bundles, roots and keys as they are served from the tables, at every edge of a tile.
 
-use audit::merkle::{self, verify_consistency, verify_inclusion};
+use audit::checkpoint::Checkpoint;
+use audit::merkle::{self, Hash, verify_consistency, verify_inclusion};
 use audit::postgres::{self, DatabaseError, ReadError};
 use audit::statement::Statement;
 use audit::tiles::{TILE_WIDTH, hashes_to_bytes};
@@ -270,4 +271,48 @@ async fn what_is_served_was_proved(pool: PgPool) {
         verify_consistency(old, new, &proof, &root(old), &root(new)).expect("it proves it");
     }
     assert_eq!(reader.keys(&mut connection).await.expect("keys").keyring.periods().len(), 2);
+}
+
+/// From 65,792 events on a second tile of level 1 is served. No event of this log is stored but the first ones, and its tiles.
+#[sqlx::test(migrations = "../migrations")]
+async fn the_second_tile_of_level_one_is_proved_where_it_stands(pool: PgPool) {
+    store(&pool, &world(12)).await;
+    let (width, blocks) = (TILE_WIDTH as u64, TILE_WIDTH as u64 + 1);
+    let leaf = |at: u64| merkle::leaf_hash(&at.to_be_bytes());
+    let tiles: Vec<Vec<Hash>> =
+        (0..blocks).map(|block| (block * width..(block + 1) * width).map(leaf).collect()).collect();
+    let root = |hashes: &[Hash]| merkle::tree_root(hashes.len() as u64, hashes).expect("a root");
+    let roots: Vec<Hash> = tiles.iter().map(|tile| root(tile)).collect();
+    let size = blocks * width;
+    let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size, root: root(&tiles.concat()) };
+    let note = checkpoint.to_note(&keys(&SEEDS[0]).notes).expect("signed");
+
+    let mut connection = pool.begin().await.expect("a transaction");
+    let stored = (0..).zip(&tiles).map(|(index, tile)| (0, index, &tile[..]));
+    for (level, index, hashes) in stored.chain([(1, 0, &roots[..TILE_WIDTH])]) {
+        let hashes = hex::encode(hashes_to_bytes(hashes));
+        let sql = format!("INSERT INTO tiles VALUES ({level}, {index}, '\\x{hashes}')");
+        change(&mut connection, &sql).await;
+    }
+    let note = hex::encode(note);
+    let sql = format!("UPDATE ledger_head SET size = {size}, checkpoint = '\\x{note}'");
+    change(&mut connection, &sql).await;
+
+    let reader = reader();
+    let above = [root(&roots[..TILE_WIDTH])];
+    for (level, index, hashes) in [
+        (0, 256, &tiles[256][..]),
+        (0, 256, &tiles[256][..7]),
+        (1, 0, &roots[..TILE_WIDTH]),
+        (1, 1, &roots[TILE_WIDTH..]),
+        (2, 0, &above),
+    ] {
+        let served = reader.hash_tile(&mut connection, level, index, hashes.len()).await;
+        assert!(served.expect("proved") == Some(hashes_to_bytes(hashes)), "{level}/{index}");
+    }
+    let beyond = reader.hash_tile(&mut connection, 1, 1, 2).await.expect("readable");
+    assert!(beyond.is_none());
+    change(&mut connection, "DELETE FROM tiles WHERE level = 0 AND index = 256").await;
+    let served = reader.hash_tile(&mut connection, 1, 1, 1).await;
+    damaged(served, 256 * 256, K::Tile, "nothing to make it of");
 }

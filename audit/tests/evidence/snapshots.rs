@@ -178,6 +178,17 @@ fn sealing() {
     }
 }
 
+#[test]
+fn a_kind_of_subject_has_one_word() {
+    for kind in [SubjectKind::Patient, SubjectKind::Account] {
+        assert_eq!(SubjectKind::parse(kind.as_str()), Some(kind));
+    }
+    assert_eq!(SubjectKind::Patient.as_str(), "patient");
+    for other in ["", "Patient", "patient ", "ledger"] {
+        assert_eq!(SubjectKind::parse(other), None, "{other}");
+    }
+}
+
 /// Wrapped by another implementation, as evidence.md describes the version before: it names no subject, but its key id.
 #[test]
 fn a_wrap_of_version_1_opens_under_its_own_id_alone() {

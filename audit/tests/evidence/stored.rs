@@ -3,7 +3,7 @@
 use audit::checkpoint::Checkpoint;
 use audit::jws;
 use audit::merkle::{CompactRange, Hash};
-use audit::postgres::{AppendedEvent, LogReader, LogWatch, Progress, verify_database};
+use audit::postgres::{AppendedEvent, LogPolicy, LogReader, LogWatch, Progress, verify_database};
 use audit::statement::Statement;
 use audit::verify::{FindingKind, Options, Report};
 use sqlx::{Connection as _, PgPool};
@@ -318,6 +318,52 @@ async fn the_first_events_of_streams_are_given_proved(pool: PgPool) {
     let read = reader.firsts(&mut transaction, &["patient"], &streams).await;
     damaged(read, first(4), FindingKind::Column, "a changed column");
     transaction.rollback().await.expect("rolled back");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn whom_the_log_erases_from_a_position_on_is_told(pool: PgPool) {
+    let world = world(60);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let none = reader().erasures_from(&mut connection, 0).await.expect("readable");
+    assert!(none.is_empty(), "no event of this log is an erasure");
+    // As if an edit were an erasure.
+    let policy = LogPolicy { erasure: Some(("patient", "PatientEdited")), ..policy() };
+    let reader = LogReader::new(ORIGIN, policy);
+    for from in [1, 50, 59, 60] {
+        let expected: Vec<_> =
+            world.statements[from..].iter().map(|statement| statement.stream_id).collect();
+        let erased = reader.erasures_from(&mut connection, from as u64).await.expect("proved");
+        assert_eq!(erased, expected, "from {from}");
+    }
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let purpose = |statement: &mut Statement| statement.purpose = "HPAYMT".to_owned();
+    replace(&mut transaction, 55, &forged(&world, 55, &[9; 32], purpose)).await;
+    let read = reader.erasures_from(&mut transaction, 50).await;
+    damaged(read, 55, FindingKind::ForeignKey, "by a stranger");
+    transaction.rollback().await.expect("rolled back");
+}
+
+/// A command is its actor's: two of one id are two commands.
+#[sqlx::test(migrations = "../migrations")]
+async fn where_a_command_begins_is_known(pool: PgPool) {
+    let world = world(60);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let watch = LogWatch::new(reader());
+    let (system, clinician) = (id(3, 0), id(3, 1));
+    assert_eq!(watch.command_seen(clinician, id(4, 42)), None);
+    while watch.follow(&mut connection).await.expect("sound") {}
+    // The genesis and the event after it name the same id.
+    for (actor, command, begins) in [
+        (system, 0, Some(0)),
+        (clinician, 0, Some(1)),
+        (clinician, 42, Some(42)),
+        (system, 42, None),
+        (clinician, 60, None),
+    ] {
+        assert_eq!(watch.command_seen(actor, id(4, command)), begins, "{actor} {command}");
+    }
 }
 
 /// A process takes the latest time that the log has signed, which need not be that of the newest event.
