@@ -12,7 +12,7 @@ use audit::merkle::{
 use audit::proof;
 use audit::statement::{Payload, Statement};
 use audit::tiles::TileBuilder;
-use audit::verify::{Finding, FindingKind, LogEntry, Options, Report, Seen, verify_log};
+use audit::verify::{Finding, FindingKind, LogEntry, Options, Report, Seen, Verifier, verify_log};
 
 use crate::snapshots::receipt;
 use crate::world::{
@@ -158,6 +158,16 @@ fn who_is_erased_is_known_by_the_position() {
     let refused = custody.apply(13, &of_patient, &sealed);
     assert!(matches!(refused, Err(CustodyError::Erased { at: 12 })), "{refused:?}");
     assert_eq!((custody::MAX_CUSTODY_PAYLOAD, proof::MAX_RECEIPT), (16_384, 67_108_864));
+}
+
+#[test]
+fn whom_a_log_erases_is_known_as_far_as_it_was_taken_in() {
+    let mut verifier = Verifier::new(trust(), Options::default());
+    verifier.push(&world(12).entries);
+    assert!(!verifier.is_erased(id(2, 1)));
+    let (statement, payload) = erasure(12);
+    verifier.push(&[entry(12, &statement, payload, &keys(&SEEDS[0]).events)]);
+    assert!(verifier.is_erased(id(2, 1)) && !verifier.is_erased(id(2, 2)));
 }
 
 #[test]

@@ -255,6 +255,18 @@ fn the_second_tile_of_level_one_is_compared_with_its_own_blocks() {
     let report = verify(path);
     assert_eq!(of_kind(&report, FindingKind::Tile), [(last_block, span)]);
     assert!(report.findings.iter().all(|one| !one.detail.contains("lead to the root")));
+
+    // The tile above them both is read and compared as well.
+    put(path, &tile, &hashes_to_bytes(&all[TILE_WIDTH]));
+    let report = verify(path);
+    for kind in [FindingKind::Tile, FindingKind::Stray] {
+        assert_eq!(of_kind(&report, kind), [], "{kind}");
+    }
+    put(path, &above, &hashes_to_bytes(&[Hash([9; 32])]));
+    assert_eq!(of_kind(&verify(path), FindingKind::Tile), [(0, Some(last_block - 1))]);
+    put(path, &above, &hashes_to_bytes(&[root(&roots[..TILE_WIDTH])]));
+    fs::remove_file(path.join(&second)).expect("removable");
+    assert_eq!(of_kind(&verify(path), FindingKind::Tile), [(last_block, span)]);
 }
 
 /// What was seen before tells up to where an export is right which leads to no signed root.
@@ -305,6 +317,25 @@ fn what_an_export_was_compared_with_is_told() {
     ];
     assert_eq!(told, expected);
     assert_eq!(verify(folder.path()).compared, []);
+}
+
+/// Behind a checkpoint seen before that disagrees, another that agrees makes nothing certain.
+#[test]
+fn what_agrees_behind_a_fork_narrows_no_span() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = world(60);
+    write(&world, folder.path());
+    let sizes: Vec<u64> = world.checkpoints.iter().map(|(size, _)| *size).collect();
+    let [first, second, third, fourth] = [2, 4, 6, 8].map(|at| sizes[at]);
+    let other = |size| signed(size, Hash([7; 32]));
+    let notes = [&world.checkpoints[2].1, &other(second), &world.checkpoints[6].1, &other(fourth)];
+    let seen = notes.map(|note| Seen::parse("before", note.as_bytes()).expect("it reads"));
+    let options = Options { seen: seen.to_vec(), ..Options::default() };
+    let report = verify_export(folder.path(), &trust(), options, |_, _| ()).expect("readable");
+    let told: Vec<u64> = report.compared.iter().map(|one| one.size).collect();
+    assert_eq!(told, [first, third]);
+    let fork = (first, Some(second - 1));
+    assert_eq!(of_kind(&report, FindingKind::Fork), [fork, fork]);
 }
 
 /// As long as the longest records could make it a file is read; a byte longer, and it counts as missing.

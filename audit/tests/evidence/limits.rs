@@ -8,12 +8,12 @@ use audit::merkle::{
     consistency_ranges, inclusion_ranges, tree_root, verify_consistency,
 };
 use audit::note::{self, Cosigner, MAX_NOTE, MAX_SIGNATURES, NoteError, NoteSigner, NoteVerifier};
-use audit::proof::{MAX_RECEIPT_EVENTS, ProofError, TlogProof, verify_receipt};
+use audit::proof::{MAX_RECEIPT_EVENTS, ProofError, Receipt, TlogProof, verify_receipt};
 use audit::seal::{
     self, EventIdentity, KeyWrap, LocalKeks, SealError, SnapshotIdentity, open_blob, open_payload,
     open_snapshot, seal_blob, seal_payload, seal_snapshot,
 };
-use audit::statement::{self, Digest, MAX_STATEMENT, Media, Payload, Statement};
+use audit::statement::{self, Digest, MAX_STATEMENT, Media, Payload, Statement, StatementError};
 use audit::system::{self, SystemError, SystemEvent};
 use audit::tiles::{TILE_WIDTH, Tile, TileBuilder, TileNeeds, hashes_from_bytes};
 use audit::verify::{Finding, FindingKind, Trust};
@@ -558,6 +558,27 @@ fn a_statement_is_bounded_in_bytes() {
     assert_eq!(read(&bytes), Some(MAX_STATEMENT + 1));
 }
 
+/// All its texts together may be longer than a statement is.
+#[test]
+fn a_statement_is_written_up_to_its_longest() {
+    let media = Media {
+        sha256: Digest([7; 32]),
+        size: MAX_SIZE,
+        // Each is written with a backslash before it.
+        media_type: "\"".repeat(statement::MAX_NAME),
+    };
+    let mut longest = Statement { media: vec![media; 126], ..valid() };
+    longest.actor_signature = Some("x".to_owned());
+    let rest = MAX_STATEMENT - longest.to_bytes().expect("short enough").len();
+    longest.actor_signature = Some("x".repeat(1 + rest));
+    let bytes = longest.to_bytes().expect("just short enough");
+    assert_eq!(bytes.len(), MAX_STATEMENT);
+    assert_eq!(Statement::parse(&bytes).expect("it reads"), longest);
+    longest.actor_signature = Some("x".repeat(2 + rest));
+    let refused = longest.to_bytes();
+    assert!(matches!(refused, Err(StatementError::TooLong(48_001))), "{refused:?}");
+}
+
 #[test]
 fn an_event_of_the_logs_own_is_bounded() {
     let jwk = keys(&SEEDS[0]).events.public().to_jwk();
@@ -641,6 +662,25 @@ fn a_receipt_is_bounded_and_says_what_was_signed() {
     let (most, more) = (MAX_RECEIPT_EVENTS, MAX_RECEIPT_EVENTS + 1);
     assert!(matches!(with(more), Some(ProofError::TooLong(length)) if length == more));
     assert!(!matches!(with(most), Some(ProofError::TooLong(_))));
+
+    // Without an event that says so, a stream is one that an event could name.
+    let (name, size) = ("s".repeat(statement::MAX_NAME), MAX_SIZE);
+    let empty = |stream_type: &str, version| {
+        let empty = Receipt {
+            events: Vec::new(),
+            position: None,
+            stream_type: stream_type.to_owned(),
+            version,
+            ..good.clone()
+        };
+        verify_receipt(&empty, &known)
+    };
+    assert!(empty(&name, size).is_ok() && empty("patient", 0).is_ok());
+    for (name, version) in [(&*format!("{name}s"), 0), (&name, size + 1), ("a stream", 0)] {
+        let refused = empty(name, version);
+        let field = matches!(refused, Err(ProofError::Field { field: "stream", .. }));
+        assert!(field, "{name} {version}: {refused:?}");
+    }
 }
 
 #[test]

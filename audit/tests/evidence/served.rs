@@ -314,5 +314,7 @@ async fn the_second_tile_of_level_one_is_proved_where_it_stands(pool: PgPool) {
     assert!(beyond.is_none());
     change(&mut connection, "DELETE FROM tiles WHERE level = 0 AND index = 256").await;
     let served = reader.hash_tile(&mut connection, 1, 1, 1).await;
+    let said = format!("{served:?}");
+    assert!(said.contains("node 256 of level 8 is missing"), "{said}");
     damaged(served, 256 * 256, K::Tile, "nothing to make it of");
 }

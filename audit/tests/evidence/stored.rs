@@ -320,6 +320,23 @@ async fn the_first_events_of_streams_are_given_proved(pool: PgPool) {
     transaction.rollback().await.expect("rolled back");
 }
 
+/// The right edge may be the one that was read before: which row is the last is asked again.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_row_beyond_an_edge_that_is_known_is_seen(pool: PgPool) {
+    let world = world(60);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let watch = LogWatch::new(reader());
+    while watch.follow(&mut connection).await.expect("sound") {}
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "UPDATE events SET position = 60 WHERE position = 59").await;
+    let followed = watch.follow(&mut transaction).await;
+    damaged(followed, 60, FindingKind::Unexpected, "beyond the end");
+    change(&mut transaction, "DELETE FROM events WHERE position = 60").await;
+    damaged(watch.follow(&mut transaction).await, 59, FindingKind::Missing, "the last one");
+    transaction.rollback().await.expect("rolled back");
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn whom_the_log_erases_from_a_position_on_is_told(pool: PgPool) {
     let world = world(60);

@@ -97,6 +97,28 @@ fn findings_are_told_in_one_order() {
     }
 }
 
+/// Where no more are kept, an earlier position takes the place of a later one, and of the same place the first told stays.
+#[test]
+fn of_too_many_findings_the_lowest_are_kept() {
+    let world = world(12);
+    let kept = |told: &[(u64, FindingKind)]| {
+        let options = Options { max_findings: 2, ..Options::default() };
+        let mut verifier = Verifier::new(trust(), options);
+        for (position, kind) in told {
+            verifier.report(*position, *kind, "so it is");
+        }
+        verifier.push(&world.entries);
+        let report = verifier.finish(world.note());
+        (found(&report), report.more_findings)
+    };
+    let (one, other) = (FindingKind::Column, FindingKind::Signature);
+    let both = vec![(5, one), (7, one)];
+    assert_eq!(kept(&[(5, one), (7, one), (7, other)]), (both.clone(), 1));
+    let lower = vec![(5, one), (6, other)];
+    assert_eq!(kept(&[(7, one), (5, one), (6, other), (9, one)]), (lower, 2));
+    assert_eq!(kept(&[(9, one), (7, one), (5, one)]), (both, 1));
+}
+
 #[test]
 fn a_wrong_root_is_told_beside_what_others_miss() {
     let world = world(12);
