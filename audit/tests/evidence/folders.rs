@@ -5,7 +5,7 @@ use std::path::Path;
 
 use audit::checkpoint::Checkpoint;
 use audit::export::{ExportError, ExportWriter, verify_export};
-use audit::merkle::{CompactRange, Hash};
+use audit::merkle::{self, CompactRange, Hash};
 use audit::statement::Actor;
 use audit::system::{self, KeyActivatedPayload, SystemContext, SystemEvent};
 use audit::tiles::{TILE_WIDTH, hashes_to_bytes, tile_path};
@@ -317,6 +317,26 @@ fn what_an_export_was_compared_with_is_told() {
     ];
     assert_eq!(told, expected);
     assert_eq!(verify(folder.path()).compared, []);
+}
+
+/// A checkpoint of the empty log says nothing but that, and only with the root of the empty tree.
+#[test]
+fn every_log_grew_from_an_empty_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&world(12), folder.path());
+    for (root, agrees) in [(merkle::empty_root(), true), (Hash([7; 32]), false)] {
+        let seen = Seen::parse("before", signed(0, root).as_bytes()).expect("it reads");
+        let pinned = Checkpoint { origin: ORIGIN.to_owned(), size: 0, root };
+        for options in [
+            Options { seen: vec![seen], ..Options::default() },
+            Options { pinned: vec![pinned], ..Options::default() },
+        ] {
+            let report = verify_export(folder.path(), &trust(), options, |_, _| ());
+            let report = report.expect("readable");
+            assert_eq!(report.compared.len(), usize::from(agrees));
+            assert_eq!(of_kind(&report, FindingKind::Fork).len(), usize::from(!agrees));
+        }
+    }
 }
 
 /// Behind a checkpoint seen before that disagrees, another that agrees makes nothing certain.

@@ -143,6 +143,41 @@ fn how_much_is_missing_in_the_midst_is_said() {
     assert_eq!((missing.position, &*missing.detail), (5, said));
 }
 
+/// Without its beginning a log has no key for any event. That is said once, of the log.
+#[test]
+fn that_the_beginning_is_missing_is_said_once() {
+    let world = world(12);
+    let report = verify_log(&entries(&world)[3..], world.note(), trust(), Options::default());
+    let named = report.findings.iter().filter(|finding| finding.kind == FindingKind::Genesis);
+    let named: Vec<_> = named.map(|finding| (finding.position, &*finding.detail)).collect();
+    assert_eq!(named, [(0, "the log does not begin at position 0")]);
+}
+
+/// That the auditor trusts a key is not enough for a checkpoint after the key's retirement.
+#[test]
+fn what_was_seen_is_signed_by_a_key_of_its_time() {
+    let world = world(300);
+    let (size, note) = world.checkpoints.iter().find(|(size, _)| *size > 250).expect("later");
+    let checkpoint = Checkpoint::peek(note).expect("a checkpoint");
+    for (seed, expected) in [(&SEEDS[1], vec![]), (&SEEDS[0], vec![(size - 1, FindingKind::Seen)])]
+    {
+        let note = checkpoint.to_note(&keys(seed).notes).expect("signed");
+        let seen = vec![Seen::parse("before", note.as_bytes()).expect("it reads")];
+        let options = Options { seen, ..Options::default() };
+        let report = verify_log(&entries(&world), world.note(), both_keys(), options);
+        assert_eq!(found(&report), expected);
+    }
+}
+
+#[test]
+fn of_an_empty_log_nothing_is_missing() {
+    let note = note_of(&[], &SEEDS[0]);
+    let seen = vec![Seen::parse("before", note.as_bytes()).expect("it reads")];
+    let options = Options { seen, ..Options::default() };
+    let report = verify_log(&[], &note, trust(), options);
+    assert!(!kinds(&report).contains(&FindingKind::Missing), "{:?}", report.findings);
+}
+
 /// An event that cannot be read may be the next one of any stream, but of one only.
 #[test]
 fn each_event_that_cannot_be_read_excuses_one_gap_in_a_stream() {
