@@ -319,6 +319,21 @@ fn what_an_export_was_compared_with_is_told() {
     assert_eq!(verify(folder.path()).compared, []);
 }
 
+/// A tile that is wrong says nothing of the events: where the log forked is no nearer for it.
+#[test]
+fn a_missing_tile_narrows_no_fork() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&world(300), folder.path());
+    fs::remove_file(folder.path().join("tile/0/000")).expect("removable");
+    let other = Checkpoint { origin: ORIGIN.to_owned(), size: 290, root: Hash([7; 32]) };
+    let note = other.to_note(&keys(&SEEDS[1]).notes);
+    let seen = Seen::parse("before", note.expect("signed").as_bytes()).expect("it reads");
+    let options = Options { seen: vec![seen], ..Options::default() };
+    let report = verify_export(folder.path(), &trust(), options, |_, _| ()).expect("readable");
+    assert_eq!(of_kind(&report, FindingKind::Tile), [(0, Some(255))]);
+    assert_eq!(of_kind(&report, FindingKind::Fork), [(0, Some(289))]);
+}
+
 /// A checkpoint of the empty log says nothing but that, and only with the root of the empty tree.
 #[test]
 fn every_log_grew_from_an_empty_one() {

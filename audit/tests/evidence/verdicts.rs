@@ -132,6 +132,21 @@ fn a_wrong_root_is_told_beside_what_others_miss() {
 }
 
 #[test]
+fn a_missing_end_that_was_named_before_is_named_once() {
+    let world = world(12);
+    let longer = Checkpoint { origin: ORIGIN.to_owned(), size: 13, root: Hash([7; 32]) };
+    let note = longer.to_note(&keys(&SEEDS[0]).notes).expect("signed");
+    for named in [true, false] {
+        let mut verifier = Verifier::new(trust(), Options::default());
+        if named {
+            verifier.report(12, FindingKind::Missing, "the right edge says there is more");
+        }
+        verifier.push(&world.entries);
+        assert_eq!(found(&verifier.finish(&note)), [(12, FindingKind::Missing)]);
+    }
+}
+
+#[test]
 fn how_much_is_missing_in_the_midst_is_said() {
     let world = world(12);
     let mut entries = entries(&world);
