@@ -373,6 +373,33 @@ fn what_agrees_behind_a_fork_narrows_no_span() {
     assert_eq!(of_kind(&report, FindingKind::Fork), [fork, fork]);
 }
 
+/// Whoever holds a receipt learns that another event stands in its place, whoever signed that one.
+#[test]
+fn another_event_than_that_of_a_receipt_is_named_in_an_export() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let receipt = receipt();
+    let position = receipt.events[0].position;
+    let mut world = world(12);
+    let mut statement = world.statements[position as usize].clone();
+    statement.purpose = "HPAYMT".to_owned();
+    let payload = world.entries[position as usize].payload.clone().expect("kept");
+    world.entries[position as usize] =
+        entry(position, &statement, payload, &keys(&SEEDS[0]).events);
+    let mut writer = ExportWriter::create(folder.path()).expect("an empty folder");
+    for entry in &world.entries {
+        writer.push(entry).expect("in order");
+    }
+    writer.finish(&signed(12, root(&world.leaves()))).expect("the right checkpoint");
+    let receipt = serde_json::to_string(&receipt).expect("JSON");
+    let seen = vec![Seen::parse("mine.json", receipt.as_bytes()).expect("it reads")];
+    let options = Options { seen, ..Options::default() };
+    let report = verify_export(folder.path(), &trust(), options, |_, _| ()).expect("readable");
+    let said = "the event is not the one of the receipt mine.json";
+    let named: Vec<_> = report.findings.iter().filter(|one| one.detail == said).collect();
+    let last = named.first().map(|one| one.last.unwrap_or(one.position));
+    assert_eq!((named.len(), last), (1, Some(position)));
+}
+
 /// As long as the longest records could make it a file is read; a byte longer, and it counts as missing.
 #[test]
 fn files_are_bounded() {
