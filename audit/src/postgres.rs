@@ -129,23 +129,32 @@ const COLUMNS: &str = "position, event_id, aggregate_type, aggregate_id, sequenc
 impl<'r> sqlx::FromRow<'r, PgRow> for LogRow {
     fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            position: unsigned(row.try_get("position")?),
-            event_id: row.try_get("event_id")?,
-            aggregate_type: row.try_get("aggregate_type")?,
-            aggregate_id: row.try_get("aggregate_id")?,
-            sequence: row.try_get("sequence")?,
-            event_type: row.try_get("event_type")?,
-            event_version: row.try_get("event_version")?,
+            position: row.try_get::<Option<i64>, _>("position")?.map_or(u64::MAX, unsigned),
+            event_id: given(row, "event_id")?,
+            aggregate_type: given(row, "aggregate_type")?,
+            aggregate_id: given(row, "aggregate_id")?,
+            sequence: given(row, "sequence")?,
+            event_type: given(row, "event_type")?,
+            event_version: given(row, "event_version")?,
             subject: row.try_get("subject")?,
-            command_id: row.try_get("command_id")?,
+            command_id: given(row, "command_id")?,
             recorded_at: instant(row, "recorded_at")?,
-            header: row.try_get("header")?,
-            statement: row.try_get("statement")?,
-            signature: row.try_get("signature")?,
-            payload: row.try_get("payload")?,
-            leaf_hash: row.try_get("leaf_hash")?,
+            header: given(row, "header")?,
+            statement: given(row, "statement")?,
+            signature: given(row, "signature")?,
+            payload: given(row, "payload")?,
+            leaf_hash: given(row, "leaf_hash")?,
         })
     }
+}
+
+/// A column that is never null in a genuine row: where it is, somebody took the constraint away, and its default shows as
+/// damage of that row and not as a failure of the database.
+fn given<T>(row: &PgRow, column: &str) -> Result<T, sqlx::Error>
+where
+    T: Default + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    Ok(row.try_get::<Option<T>, _>(column)?.unwrap_or_default())
 }
 
 /// Negative numbers are impossible by the table's checks; a damaged one becomes the largest.
@@ -180,10 +189,10 @@ pub async fn head(connection: &mut PgConnection) -> Result<Option<Head>, Databas
             .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Head {
-        origin: row.try_get("origin")?,
+        origin: given(&row, "origin")?,
         size: unsigned(row.try_get("size")?),
-        frontier: row.try_get("frontier")?,
-        checkpoint: row.try_get("checkpoint")?,
+        frontier: given(&row, "frontier")?,
+        checkpoint: given(&row, "checkpoint")?,
         last_recorded_at: instant(&row, "last_recorded_at")?,
     }))
 }
@@ -229,10 +238,11 @@ pub async fn checkpoint(
     connection: &mut PgConnection,
     size: u64,
 ) -> Result<Option<String>, DatabaseError> {
-    let note: Option<Vec<u8>> = sqlx::query_scalar("SELECT note FROM checkpoints WHERE size = $1")
-        .bind(signed(size))
-        .fetch_optional(connection)
-        .await?;
+    let note: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT coalesce(note, '') FROM checkpoints WHERE size = $1")
+            .bind(signed(size))
+            .fetch_optional(connection)
+            .await?;
     note.map(|note| {
         String::from_utf8(note).map_err(|_| DatabaseError::Malformed { what: "checkpoint" })
     })
@@ -246,7 +256,7 @@ async fn leaf_hashes(
     to: u64,
 ) -> Result<Vec<Hash>, DatabaseError> {
     let hashes: Vec<Vec<u8>> = sqlx::query_scalar(
-        "SELECT leaf_hash FROM events WHERE position >= $1 AND position < $2 ORDER BY position",
+        "SELECT coalesce(leaf_hash, '') FROM events WHERE position >= $1 AND position < $2 ORDER BY position",
     )
     .bind(signed(from))
     .bind(signed(to.min(from.saturating_add(256))))
@@ -266,7 +276,7 @@ async fn tiles(
     to: u64,
 ) -> Result<Vec<Tile>, DatabaseError> {
     let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT index, hashes FROM tiles WHERE level = $1 AND index >= $2 AND index < $3 \
+        "SELECT index, coalesce(hashes, '') FROM tiles WHERE level = $1 AND index >= $2 AND index < $3 \
          ORDER BY index",
     )
     .bind(i16::from(level))

@@ -29,6 +29,7 @@ pub mod failpoints;
 mod key_encryption;
 pub mod keys;
 mod ledger;
+mod lenient;
 mod memory;
 mod open;
 pub mod policy;

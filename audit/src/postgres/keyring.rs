@@ -24,7 +24,8 @@ pub async fn keyring(
     origin: &str,
 ) -> Result<Option<StoredKeyring>, DatabaseError> {
     let rows = sqlx::query(
-        "SELECT position, header, statement, signature, payload FROM events
+        "SELECT coalesce(position, -1), coalesce(header, ''), coalesce(statement, ''), coalesce(signature, ''), coalesce(payload, '')
+           FROM events
           WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence",
     )
     .bind(system::STREAM_TYPE)

@@ -96,15 +96,17 @@ impl DataKeys {
         .fetch_optional(&self.pool)
         .await?
         .ok_or(DataKeyError::Unknown { key_id })?;
-        let (of, kind_of): (Uuid, String) = (row.try_get(0)?, row.try_get(1)?);
-        if of != subject || kind_of != kind.as_str() {
+        // No constraint is sure to be there still: what is null is no genuine row's, and no failure of the database.
+        let (of, kind_of): (Option<Uuid>, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+        if of != Some(subject) || kind_of.as_deref() != Some(kind.as_str()) {
             return Err(DataKeyError::OtherSubject { key_id });
         }
-        let (version, kek_id): (i16, String) = (row.try_get(2)?, row.try_get(3)?);
+        let version: Option<i16> = row.try_get(2)?;
+        let kek_id = row.try_get::<Option<String>, _>(3)?.unwrap_or_default();
         let wrapped: Option<Vec<u8>> = row.try_get(4)?;
         let wrapped = wrapped.ok_or(DataKeyError::Destroyed { key_id })?;
         // Of before a ledger has bound it: the statement, which names subject and key, is the proof.
-        let unwrapped = if version == 1 {
+        let unwrapped = if version == Some(1) {
             self.kek.unwrap_v1(&kek_id, key_id, &wrapped)
         } else {
             self.kek.unwrap(&kek_id, binding, &wrapped)

@@ -75,7 +75,7 @@ pub(super) async fn entries(
     /// Position, header, statement, signature.
     type Stored = (i64, Vec<u8>, Vec<u8>, Vec<u8>);
     let rows: Vec<Stored> = sqlx::query_as(
-        "SELECT position, header, statement, signature FROM events
+        "SELECT position, coalesce(header, ''), coalesce(statement, ''), coalesce(signature, '') FROM events
           WHERE position >= $1 AND position < $2 ORDER BY position",
     )
     .bind(signed(first))

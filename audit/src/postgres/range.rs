@@ -152,9 +152,9 @@ pub(super) async fn covering(
     end: u64,
 ) -> Result<(u64, String), ReadError> {
     let found: Option<(i64, Vec<u8>)> = sqlx::query_as(
-        "(SELECT size, note FROM checkpoints WHERE size > $1 AND size <= $2 ORDER BY size DESC LIMIT 1)
+        "(SELECT size, coalesce(note, '') FROM checkpoints WHERE size > $1 AND size <= $2 ORDER BY size DESC LIMIT 1)
          UNION ALL
-         (SELECT size, note FROM checkpoints WHERE size > $2 AND size <= $3 ORDER BY size LIMIT 1)
+         (SELECT size, coalesce(note, '') FROM checkpoints WHERE size > $2 AND size <= $3 ORDER BY size LIMIT 1)
          LIMIT 1",
     )
     .bind(signed(from))

@@ -88,9 +88,11 @@ pub async fn verify_snapshot(
     let total = head.as_ref().map_or(0, |head| head.size);
     let seen: Vec<u64> = options.seen.iter().map(|seen| seen.checkpoint().size).collect();
     let missing = without_checkpoint(connection, total, &seen).await?;
-    let sizes: Vec<i64> = sqlx::query_scalar("SELECT size FROM checkpoints ORDER BY size")
-        .fetch_all(&mut *connection)
-        .await?;
+    let sizes: Vec<i64> =
+        sqlx::query_scalar("SELECT coalesce(size, $1) FROM checkpoints ORDER BY size")
+            .bind(i64::MAX)
+            .fetch_all(&mut *connection)
+            .await?;
     let mut audit = Audit {
         verifier: Verifier::new(trust.clone(), options),
         tiles: TileBuilder::new(),
@@ -168,7 +170,7 @@ impl Audit {
         last: u64,
     ) -> Result<(), DatabaseError> {
         let notes: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT size, note FROM checkpoints WHERE size > $1 AND size <= $2 ORDER BY size LIMIT $3",
+            "SELECT size, coalesce(note, '') FROM checkpoints WHERE size > $1 AND size <= $2 ORDER BY size LIMIT $3",
         )
         .bind(signed(first))
         .bind(signed(last.saturating_add(1).min(first + PAGE as u64)))
@@ -287,7 +289,9 @@ impl Audit {
         }
         let ids: Vec<Uuid> = runs.iter().map(|run| run.command.0).collect();
         let rows = sqlx::query(
-            "SELECT command_id, actor_id, first_position, event_count, log_size FROM commands \
+            "SELECT command_id, coalesce(actor_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff') AS actor_id, \
+             coalesce(first_position, -1) AS first_position, coalesce(event_count, -1) AS event_count, \
+             coalesce(log_size, -1) AS log_size FROM commands \
              WHERE command_id = ANY($1)",
         )
         .bind(ids)
@@ -340,7 +344,7 @@ impl Audit {
             return Ok(());
         }
         let orphans: Vec<(i64,)> = sqlx::query_as(
-            "SELECT first_position FROM commands c WHERE event_count <> 0 AND NOT EXISTS \
+            "SELECT coalesce(first_position, 0) FROM commands c WHERE coalesce(event_count, -1) <> 0 AND NOT EXISTS \
              (SELECT FROM events e WHERE e.position = c.first_position AND e.command_id = c.command_id) \
              ORDER BY first_position LIMIT 100",
         )
@@ -351,8 +355,8 @@ impl Audit {
             self.verifier.report(unsigned(first.max(0)).min(size), FindingKind::Command, detail);
         }
         let empty: Vec<(i64, i64)> = sqlx::query_as(
-            "SELECT first_position, log_size FROM commands c WHERE event_count = 0 \
-             AND (first_position < 0 OR first_position > $1 OR NOT EXISTS \
+            "SELECT coalesce(first_position, 0), coalesce(log_size, -1) FROM commands c WHERE event_count = 0 \
+             AND (first_position IS NULL OR first_position < 0 OR first_position > $1 OR NOT EXISTS \
                   (SELECT FROM checkpoints k WHERE k.size = c.log_size)) LIMIT 100",
         )
         .bind(signed(size))
@@ -370,7 +374,9 @@ impl Audit {
             return Ok(());
         }
         let stored: Vec<(i16, i64)> =
-            sqlx::query_as("SELECT level, index FROM tiles").fetch_all(connection).await?;
+            sqlx::query_as("SELECT coalesce(level, -1::int2), coalesce(index, -1) FROM tiles")
+                .fetch_all(connection)
+                .await?;
         for (level, index) in stored {
             let complete = u32::try_from(level)
                 .ok()
@@ -409,7 +415,7 @@ impl Audit {
             last = self.verifier.next_position();
         }
         let published: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT note FROM checkpoints WHERE size = $1")
+            sqlx::query_scalar("SELECT coalesce(note, '') FROM checkpoints WHERE size = $1")
                 .bind(signed(head.size))
                 .fetch_optional(connection)
                 .await?;

@@ -444,12 +444,13 @@ async fn notes(
     after: u64,
     to: u64,
 ) -> Result<HashMap<u64, String>, ReadError> {
-    let stored: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT size, note FROM checkpoints WHERE size > $1 AND size <= $2")
-            .bind(signed(after))
-            .bind(signed(to))
-            .fetch_all(connection)
-            .await?;
+    let stored: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT size, coalesce(note, '') FROM checkpoints WHERE size > $1 AND size <= $2",
+    )
+    .bind(signed(after))
+    .bind(signed(to))
+    .fetch_all(connection)
+    .await?;
     let text = |(size, note)| Some((unsigned(size), String::from_utf8(note).ok()?));
     Ok(stored.into_iter().filter_map(text).collect())
 }

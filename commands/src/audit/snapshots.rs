@@ -4,12 +4,13 @@ use audit::mac::MacKey;
 use audit::seal::SnapshotIdentity;
 use domain::STREAM_KINDS;
 use futures::TryStreamExt as _;
+use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::compared::Comparison;
 use crate::keys::Keys;
+use crate::lenient::column;
 use crate::snapshots::{TAG_KEY, is_tagged};
 
 const SNAPSHOTS: &str = "
@@ -34,11 +35,11 @@ pub(super) async fn compare(
     let mut rows = sqlx::query(SNAPSHOTS).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         comparison.count(1);
-        let (stream_type, stream_id): (String, Uuid) = (row.try_get(0)?, row.try_get(1)?);
-        let position: Option<i64> = row.try_get(8)?;
+        let stream_type: String = column(&row, 0).unwrap_or_default();
+        let stream_id = column(&row, 1).unwrap_or_else(Uuid::max);
+        let position: Option<i64> = column(&row, 8);
         let position = position.and_then(|position| u64::try_from(position).ok());
-        if let Some((kind, detail)) = wrong(&row, (&stream_type, stream_id), tag.as_ref(), origin)?
-        {
+        if let Some((kind, detail)) = wrong(&row, (&stream_type, stream_id), tag.as_ref(), origin) {
             comparison.push(position, kind, format!("{stream_type}/{stream_id}"), detail);
         }
     }
@@ -51,39 +52,40 @@ fn wrong(
     (stream_type, stream_id): (&str, Uuid),
     key: Option<&MacKey>,
     origin: &str,
-) -> Result<Option<(&'static str, &'static str)>, sqlx::Error> {
+) -> Option<(&'static str, &'static str)> {
     let is_kept =
         STREAM_KINDS.iter().any(|kind| kind.keeps_snapshots && kind.stream_type == stream_type);
     if !is_kept {
-        return Ok(Some(("foreign", "there are no snapshots of such streams")));
+        return Some(("foreign", "there are no snapshots of such streams"));
     }
-    let (state_version, version): (i32, i64) = (row.try_get(2)?, row.try_get(3)?);
-    let (subject, key_id): (Option<Uuid>, Option<Uuid>) = (row.try_get(4)?, row.try_get(5)?);
-    let (sealed, mac): (Option<&[u8]>, Option<&[u8]>) = (row.try_get(6)?, row.try_get(7)?);
-    let (event_id, leaf): (Option<Uuid>, Option<&[u8]>) = (row.try_get(9)?, row.try_get(10)?);
-    let (holder, held): (Option<Uuid>, bool) = (row.try_get(11)?, row.try_get(12)?);
+    let state_version = column(row, 2).unwrap_or(-1_i32);
+    let version = column(row, 3).unwrap_or(-1_i64);
+    let (subject, key_id): (Option<Uuid>, Option<Uuid>) = (column(row, 4), column(row, 5));
+    let (sealed, mac): (Option<&[u8]>, Option<&[u8]>) = (column(row, 6), column(row, 7));
+    let (event_id, leaf): (Option<Uuid>, Option<&[u8]>) = (column(row, 9), column(row, 10));
+    let (holder, held): (Option<Uuid>, bool) = (column(row, 11), column(row, 12).unwrap_or(false));
     let (Some(subject), Some(key_id), Some(sealed), Some(mac)) = (subject, key_id, sealed, mac)
     else {
-        return Ok(Some(("foreign", "it is not sealed for anybody, or has no tag")));
+        return Some(("foreign", "it is not sealed for anybody, or has no tag"));
     };
     let (Some(event_id), Some(leaf)) = (event_id, leaf) else {
-        return Ok(Some(("foreign", "the log has no such event of the stream as it ends with")));
+        return Some(("foreign", "the log has no such event of the stream as it ends with"));
     };
     if holder != Some(subject) || !held {
-        return Ok(Some((
+        return Some((
             "foreign",
             "it is sealed with a key that its subject does not have, or no more",
-        )));
+        ));
     }
     let (Ok(version), Ok(state_version)) = (u64::try_from(version), u32::try_from(state_version))
     else {
-        return Ok(Some(("foreign", "it has no such version")));
+        return Some(("foreign", "it has no such version"));
     };
-    let Some(key) = key else { return Ok(None) };
+    let Some(key) = key else { return None };
     let identity =
         SnapshotIdentity { origin, stream_type, stream_id, event_id, version, state_version };
     if is_tagged(key, &identity, (subject, key_id), leaf, sealed, mac) {
-        return Ok(None);
+        return None;
     }
-    Ok(Some(("forged", "its tag is not the ledger's: somebody else wrote or changed it")))
+    Some(("forged", "its tag is not the ledger's: somebody else wrote or changed it"))
 }

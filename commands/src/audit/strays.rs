@@ -1,8 +1,9 @@
 //! Rows that were found beyond the log's end and set aside. Nobody but a tamperer can have written them.
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 
 use super::compared::{Comparison, DIFFERENCES_MAX};
+use crate::lenient::column;
 use crate::sequencer::unsigned;
 
 /// Position, what it is, and when it was found; checkpoints and tiles by the position before which they end.
@@ -21,8 +22,9 @@ pub(super) async fn compare(connection: &mut PgConnection) -> Result<Comparison,
     comparison.count(unsigned(count));
     let limit = DIFFERENCES_MAX as i64;
     for row in sqlx::query(STRAYS).bind(limit).fetch_all(connection).await? {
-        let position: Option<i64> = row.try_get(0)?;
-        let (object, found): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        let position: Option<i64> = column(&row, 0);
+        let object = column(&row, 1).unwrap_or_else(|| "a row without a name".to_owned());
+        let found = column(&row, 2).unwrap_or_else(|| "no time".to_owned());
         let detail = format!("it stood beyond the log's end and was set aside at {found}");
         let position = position.and_then(|position| u64::try_from(position).ok());
         comparison.push(position, "stray", object, detail);

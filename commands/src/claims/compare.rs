@@ -176,7 +176,9 @@ impl Differences {
             }
         }
         let seal: Option<(i64, Vec<u8>)> =
-            sqlx::query_as("SELECT size, tag FROM claims_seal").fetch_optional(connection).await?;
+            sqlx::query_as("SELECT coalesce(size, -1), coalesce(tag, '') FROM claims_seal")
+                .fetch_optional(connection)
+                .await?;
         found.was_sealed = seal.is_some();
         let sealed = seal.is_some_and(|(size, tag)| {
             unsigned(size) == head.size
@@ -339,7 +341,7 @@ async fn read_digests(
     until: i32,
 ) -> Result<HashMap<i32, Vec<u8>>, sqlx::Error> {
     let rows =
-        sqlx::query("SELECT bucket, digest FROM claims_buckets WHERE bucket >= $1 AND bucket < $2")
+        sqlx::query("SELECT bucket, coalesce(digest, '') FROM claims_buckets WHERE bucket >= $1 AND bucket < $2")
             .bind(first)
             .bind(until)
             .fetch_all(connection)

@@ -237,7 +237,7 @@ impl Stored {
         let rows = sqlx::query(
             "SELECT NULL::int, h.frontier, s.tag, h.size FROM ledger_head h LEFT JOIN claims_seal s ON true
              UNION ALL
-             SELECT bucket, digest, NULL, size FROM claims_buckets WHERE size > $1",
+             SELECT bucket, coalesce(digest, ''), NULL, size FROM claims_buckets WHERE size > $1",
         )
         .bind(since.map_or(-1, signed))
         .fetch_all(connection)

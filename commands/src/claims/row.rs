@@ -2,9 +2,10 @@
 
 use domain::value::VisitTime;
 use jiff::{SignedDuration, Timestamp};
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
+
+use crate::lenient::column;
 
 use super::tag::{Bucket, ClaimTags};
 
@@ -102,24 +103,18 @@ pub(crate) const ROW_COLUMNS: (&str, &str) = (
 /// Reads a row of [`ROW_COLUMNS`], with the bucket it was found in. What cannot be read becomes what no genuine row has, so that
 /// it shows as damage and not as a failure.
 pub(crate) fn read_row(row: &PgRow) -> (i32, ClaimRow) {
-    fn get<'r, T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>>(
-        row: &'r PgRow,
-        column: usize,
-    ) -> Option<T> {
-        row.try_get::<Option<T>, _>(column).ok().flatten()
-    }
-    let kind: String = get(row, 0).unwrap_or_default();
+    let kind: String = column(row, 0).unwrap_or_default();
     let holder = Holder {
-        stream_type: get(row, 5).unwrap_or_default(),
-        stream_id: get(row, 6).unwrap_or_default(),
+        stream_type: column(row, 5).unwrap_or_default(),
+        stream_id: column(row, 6).unwrap_or_default(),
     };
-    let bucket = get(row, 7).unwrap_or(-1);
-    let read = match get::<Uuid>(row, 2) {
+    let bucket = column(row, 7).unwrap_or(-1);
+    let read = match column::<Uuid>(row, 2) {
         Some(id) => {
-            let bound = |column| get(row, column).unwrap_or(i64::MIN);
+            let bound = |index| column(row, index).unwrap_or(i64::MIN);
             ClaimRow::Busy { kind, id, from: bound(3), until: bound(4), holder }
         }
-        None => ClaimRow::Unique { kind, key: get(row, 1).unwrap_or_default(), holder },
+        None => ClaimRow::Unique { kind, key: column(row, 1).unwrap_or_default(), holder },
     };
     (bucket, read)
 }

@@ -7,12 +7,13 @@ use std::hash::BuildHasher as _;
 use audit::postgres::{LogReader, ReadError};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
-use sqlx::{Executor as _, PgConnection, PgPool, Row as _};
+use sqlx::{Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::row::{CommandKey, CommandTags, read_believed};
 use super::runs::{Run, Runs};
 use crate::keys::Keys;
+use crate::lenient::column;
 use crate::sequencer::{signed, unsigned};
 use crate::streams::log_policy;
 
@@ -148,10 +149,12 @@ struct Stored {
 }
 
 impl Stored {
-    fn read(row: &PgRow, tags: &CommandTags) -> Result<Stored, sqlx::Error> {
-        let key = CommandKey { actor: row.try_get(5)?, id: row.try_get(6)? };
-        let is_tagged = read_believed(row, tags, key, 0)?.is_some();
-        Ok(Stored { key, first: row.try_get(1)?, count: row.try_get(2)?, is_tagged })
+    fn read(row: &PgRow, tags: &CommandTags) -> Stored {
+        let id = |index| column(row, index).unwrap_or_else(Uuid::max);
+        let key = CommandKey { actor: id(5), id: id(6) };
+        let is_tagged = read_believed(row, tags, key, 0).is_some();
+        let number = |index| column(row, index).unwrap_or(-1);
+        Stored { key, first: number(1), count: number(2), is_tagged }
     }
 
     /// Where it says that its events begin.
@@ -190,9 +193,7 @@ impl Rows<'_> {
         if self.page.is_empty() && !self.ended {
             let rows = sqlx::query(Rows::PAGE).persistent(false).fetch_all(connection).await?;
             self.ended = rows.is_empty();
-            for row in &rows {
-                self.page.push_back(Stored::read(row, self.tags)?);
-            }
+            self.page.extend(rows.iter().map(|row| Stored::read(row, self.tags)));
         }
         Ok(self.page.pop_front_if(|row| end.is_none_or(|end| row.first < end)))
     }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::error::CommandError;
 use crate::failpoints::failpoint;
 use crate::keys::Keys;
+use crate::lenient::column;
 use crate::sequencer::unsigned;
 
 /// How many actors' commands of one id are looked at, for whoever may read them all.
@@ -103,7 +104,7 @@ pub(crate) async fn find(
     .await?;
     failpoint!("repeated.after");
     let Some(row) = row else { return Ok(Found::Nothing) };
-    Ok(read_believed(&row, tags, key, 0)?.map_or(Found::Damaged, Found::Row))
+    Ok(read_believed(&row, tags, key, 0).map_or(Found::Damaged, Found::Row))
 }
 
 /// What is on record of the commands of this id, whoever gave it: a few at most.
@@ -123,7 +124,7 @@ pub(crate) async fn find_all(
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
         let key = CommandKey { actor: row.try_get(5)?, id };
-        let recorded = read_believed(row, tags, key, 0)?;
+        let recorded = read_believed(row, tags, key, 0);
         found.push((key, recorded.map_or(Found::Damaged, Found::Row)));
     }
     Ok(found)
@@ -136,13 +137,12 @@ pub(crate) fn read_believed(
     tags: &CommandTags,
     key: CommandKey,
     at: usize,
-) -> Result<Option<Recorded>, sqlx::Error> {
-    let mac: &[u8] = row.try_get(at)?;
-    let tag: Option<&[u8]> = row.try_get(at + 4)?;
-    let (first, count): (i64, i64) = (row.try_get(at + 1)?, row.try_get(at + 2)?);
-    let size: i64 = row.try_get(at + 3)?;
+) -> Option<Recorded> {
+    let mac: &[u8] = column(row, at).unwrap_or_default();
+    let number = |index| column(row, index).unwrap_or(-1_i64);
+    let (first, count, size) = (number(at + 1), number(at + 2), number(at + 3));
     let (Ok(request_mac), true) = (mac.try_into(), first >= 0 && count >= 0 && size >= 0) else {
-        return Ok(None);
+        return None;
     };
     let recorded = Recorded {
         request_mac,
@@ -150,7 +150,7 @@ pub(crate) fn read_believed(
         count: unsigned(count),
         log_size: unsigned(size),
     };
-    Ok(tags.holds(key, &recorded, tag).then_some(recorded))
+    tags.holds(key, &recorded, column(row, at + 4)).then_some(recorded)
 }
 
 /// Counts and tells that a row is not what this ledger wrote. Ids of actors and commands name no person.

@@ -359,3 +359,72 @@ async fn what_a_login_may_not_read_is_said_to_be_left_out(
     let left_out: Vec<_> = report.beside.iter().filter_map(Comparison::left_out).collect();
     assert_eq!(left_out, ["rows set aside (this login may not read them)"]);
 }
+
+/// Nothing that somebody writes keeps the audit from saying what is wrong.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_column_without_a_value_is_a_finding_and_no_failure(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let audited = Audited::open(options).await;
+    let patient = audited.patient;
+    audited
+        .attack(&format!(
+            "INSERT INTO snapshots (aggregate_type, aggregate_id, state_version, version, subject, key_id, sealed, mac)
+             SELECT 'patient', '{patient}', 1, 1, subject, key_id, '\\x7b7d', decode(repeat('00', 32), 'hex')
+               FROM keyring.data_keys WHERE subject = '{patient}';
+             INSERT INTO stray_checkpoints (size, note) VALUES (7, 'x')"
+        ))
+        .await;
+    for (table, what) in [
+        ("keyring.data_keys", "data keys"),
+        ("public.commands", "rows of commands"),
+        ("public.snapshots", "snapshots"),
+        ("public.stray_checkpoints", "rows set aside"),
+        ("public.claims_unique", "claims"),
+        ("public.claims_busy", "claims"),
+        ("public.claims_buckets", "claims"),
+        ("public.claims_seal", "claims"),
+        ("public.checkpoints", "the log"),
+        ("public.events", "the log"),
+    ] {
+        let columns: Vec<String> = sqlx::query_scalar(
+            "SELECT attname::text FROM pg_attribute
+              WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
+                -- Empty as long as the key is there; without a meaning.
+                AND attname NOT IN ('destroyed_at', 'singleton', 'written_at')
+                AND (attrelid, attname) <> ('events'::regclass, 'subject') -- null in the first
+                AND (attrelid, attname) <> ('claims_buckets'::regclass, 'size') -- where to begin to read, no more",
+        )
+        .bind(table)
+        .fetch_all(&audited.clinic.owner)
+        .await
+        .expect(table);
+        assert!(columns.len() > 1, "{table}");
+        audited
+            .attack(&format!(
+                "CREATE TABLE before AS TABLE {table};
+                 DO $$ DECLARE c record; BEGIN
+                   FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype <> 't' LOOP
+                     EXECUTE format('ALTER TABLE {table} DROP CONSTRAINT %I CASCADE', c.conname);
+                   END LOOP;
+                   FOR c IN SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0 AND attnotnull LOOP
+                     EXECUTE format('ALTER TABLE {table} ALTER %I DROP NOT NULL', c.attname);
+                   END LOOP;
+                 END $$"
+            ))
+            .await;
+        for column in columns {
+            let script = format!(
+                "UPDATE {table} SET {column} = NULL WHERE ctid = (SELECT min(ctid) FROM {table})"
+            );
+            audited.attack(&script).await;
+            let report = audited.verdict().await;
+            let all = beside(&report);
+            let of_the_log = what == "the log" && !report.log.is_sound();
+            assert!(of_the_log || all.contains_key(what), "{table}.{column}: {all:?}");
+            audited.attack(&format!("DELETE FROM {table}; INSERT INTO {table} TABLE before")).await;
+        }
+        audited.attack("DROP TABLE before").await;
+    }
+}
