@@ -81,7 +81,7 @@ fn wrong(
     else {
         return Some(("foreign", "it has no such version"));
     };
-    let Some(key) = key else { return None };
+    let key = key?;
     let identity =
         SnapshotIdentity { origin, stream_type, stream_id, event_id, version, state_version };
     if is_tagged(key, &identity, (subject, key_id), leaf, sealed, mac) {
