@@ -13,7 +13,8 @@ async fn neither_server_nor_worker_starts_as_a_superuser() {
         let mut command = instance.command([program]);
         command
             .env("LEDGER_LISTEN", format!("127.0.0.1:{}", free_port()))
-            .env("DATABASE_URL", &instance.url);
+            .env("DATABASE_URL", &instance.url)
+            .env("LEDGER_WORKER_DATABASE_URL", &instance.url);
         let name = format!("{program}-as-superuser");
         let mut process = Process::spawn(&instance, command, &name);
         let begun = Instant::now();
