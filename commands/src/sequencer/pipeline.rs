@@ -251,7 +251,6 @@ impl Sequencer {
         let started = Instant::now();
         match self.plan_upon_memory(&batch).await {
             Ok((connection, Plan { outcomes, write: Some(write) })) => {
-                metrics::histogram!("ledger_batch_commands").record(batch.len() as f64);
                 let Planned {
                     statements,
                     advance,
@@ -401,7 +400,6 @@ impl Sequencer {
             // Others of this process have come while another had the lock.
             self.fill(batch);
         }
-        metrics::histogram!("ledger_batch_commands").record(batch.len() as f64);
         let facts = self.facts(&mut connection, batch, tip.edge.size(), true).await?;
         let touched = self.touched(&mut connection, batch).await?;
         let refused = batch.iter().map(|queued| &queued.append);
@@ -531,6 +529,8 @@ impl Sequencer {
     }
 
     fn answer(&self, batch: Vec<Queued>, outcomes: Vec<Outcome>) {
+        // Here, because a batch that was tried twice is answered once.
+        metrics::histogram!("ledger_batch_commands").record(batch.len() as f64);
         let checkpoint = self.publish.borrow().checkpoint.clone();
         let mut answers: Vec<Result<Appended, Rejection>> = Vec::with_capacity(batch.len());
         let mut replies = Vec::with_capacity(batch.len());
