@@ -1,3 +1,5 @@
+//! Published vectors for every primitive, and that the fast and the portable ones agree.
+
 use proptest::prelude::*;
 
 use super::*;
