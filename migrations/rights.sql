@@ -85,7 +85,7 @@ GRANT USAGE ON SCHEMA public TO ledger_serve, ledger_worker, ledger_auditor;
 GRANT SELECT ON events, checkpoints, tiles, commands, ledger_head TO ledger_serve, ledger_worker, ledger_auditor;
 GRANT EXECUTE ON FUNCTION
     append_log(bigint, uuid[], text[], uuid[], bigint[], text[], text[], uuid[], uuid[], timestamptz[], bytea[], bytea[],
-               bytea[], bytea[], bytea[], uuid[], uuid[], bytea[], bigint[], int[], bytea[], bigint, bytea),
+               bytea[], bytea[], bytea[], bytea[], uuid[], uuid[], bytea[], bigint[], int[], bytea[], bigint, bytea),
     tag_commands(uuid[], uuid[], bytea[]),
     append_tiles(smallint[], bigint[], bytea[]),
     lock_ledger_head(),

@@ -21,6 +21,7 @@ mod proofs;
 mod range;
 mod reader;
 mod served;
+mod tags;
 mod verification;
 mod watch;
 
@@ -32,7 +33,8 @@ pub use keyring::{StoredKeyring, keyring};
 #[cfg(feature = "seal")]
 pub use keys::{DataKeyError, DataKeys};
 pub use proofs::{consistency, export_database, inclusion, root};
-pub use reader::{LogReader, VerifiedEvent, VerifiedHead};
+pub use reader::{LogReader, StreamEnd, VerifiedEvent, VerifiedHead};
+pub use tags::EventTags;
 pub use verification::{Progress, verify_database, verify_snapshot};
 pub use watch::{AppendedEvent, LogHealth, LogWatch, Reread};
 
@@ -104,6 +106,7 @@ pub struct LogRow {
     pub signature: Vec<u8>,
     pub payload: Vec<u8>,
     pub leaf_hash: Vec<u8>,
+    pub tag: Option<Vec<u8>>,
 }
 
 impl LogRow {
@@ -124,7 +127,7 @@ impl LogRow {
 }
 
 const COLUMNS: &str = "position, event_id, aggregate_type, aggregate_id, sequence, event_type, \
-    event_version, subject, command_id, recorded_at, header, statement, signature, payload, leaf_hash";
+    event_version, subject, command_id, recorded_at, header, statement, signature, payload, leaf_hash, tag";
 
 impl<'r> sqlx::FromRow<'r, PgRow> for LogRow {
     fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
@@ -144,6 +147,7 @@ impl<'r> sqlx::FromRow<'r, PgRow> for LogRow {
             signature: given(row, "signature")?,
             payload: given(row, "payload")?,
             leaf_hash: given(row, "leaf_hash")?,
+            tag: row.try_get("tag")?,
         })
     }
 }

@@ -5,6 +5,7 @@
 //! auditor pinned last time) makes the naming more exact; none of it is needed to notice damage.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -30,6 +31,12 @@ pub use verifier::{Checked, Verifier, verify_log};
 /// Statements are signed by concurrent requests before they are put in order, so a little
 /// disorder is normal; a minute is more than any request may take.
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How many threads run at once here. Asked once: the answer is read from several files.
+pub(crate) fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
 
 /// What an auditor brings along: a log's origin and at least one of its keys.
 #[derive(Clone, Debug)]
@@ -113,11 +120,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let threads = if cfg!(target_family = "wasm") {
-            1
-        } else {
-            std::thread::available_parallelism().map_or(1, usize::from).min(16)
-        };
+        let threads = if cfg!(target_family = "wasm") { 1 } else { cores().min(16) };
         Self {
             clock_tolerance: CLOCK_TOLERANCE,
             require_payloads: true,

@@ -61,7 +61,7 @@ impl LedgerConfig {
             transaction_max: Duration::from_secs(30),
             clock_tolerance: SignedDuration::from_secs(10),
             clock_skew_max: CLOCK_SKEW_MAX,
-            snapshot_every: 128,
+            snapshot_every: 32,
             reread_every: Duration::from_secs(600),
             checkpoints: None,
             seen: Vec::new(),

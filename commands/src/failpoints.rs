@@ -68,6 +68,8 @@ mod armed {
         "facts.claims.after",
         "rollback.before",
         "rollback.after",
+        "append-at-once.before",
+        "append-at-once.after",
         "begin.before",
         "begin.after",
         "write.log.before",

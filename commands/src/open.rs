@@ -28,13 +28,14 @@ use crate::sequencer::{
     advance, destroy_again, set_aside, unsigned,
 };
 use crate::signing::{Signing, SigningKey};
-use crate::streams::log_policy;
+use crate::streams::{event_tags, log_policy};
 
 /// A log that is as it should be, and what it takes to append to it.
 pub(crate) struct Opened {
     pub(crate) sealer: Sealer,
     pub(crate) keyring: StoredKeyring,
     pub(crate) published: Published,
+    pub(crate) edge: Edge,
     pub(crate) folder: Option<CheckpointFolder>,
     pub(crate) claims: Arc<ClaimsState>,
 }
@@ -70,9 +71,10 @@ pub(crate) async fn open(
     not_behind(unsigned(size), kept.as_ref(), config)?;
     set_strays_aside(&mut connection, &origin, keys).await?;
     // Before anything is read: keys restored from an old backup must not bring an erased record back.
-    let reader = LogReader::new(&origin, log_policy());
+    let tags = event_tags(keys, &origin);
+    let reader = LogReader::with_tags(&origin, log_policy(), tags.clone());
     proved(destroy_again(&mut connection, &reader).await, "erased records")?;
-    let (published, keyring) = check(&mut connection, &origin).await?;
+    let (published, keyring, edge) = check(&mut connection, &origin).await?;
     not_behind(published.size, kept.as_ref(), config)?;
     if let Some(kept) = kept
         && audit::postgres::root(&mut connection, kept.size).await.map_err(unreadable)? != kept.root
@@ -94,8 +96,8 @@ pub(crate) async fn open(
     // Before the claims: to make them again, keys of before must open.
     proved(bind(pool, &reader, &*keys.key_wrap()).await, "data keys of before")?;
     let claims = claims(pool, keys, &origin).await?;
-    let sealer = Sealer { origin, signing: Arc::new(signing) };
-    Ok(Opened { sealer, keyring, published, folder, claims })
+    let sealer = Sealer { origin, signing: Arc::new(signing), tags };
+    Ok(Opened { sealer, keyring, published, edge, folder, claims })
 }
 
 /// What is known of the claims. If what is stored is not under a seal, it is made again from the log; if that cannot be, the
@@ -229,7 +231,7 @@ async fn begin(
     let jwk = key.event.public().to_jwk();
     let (statement, payload) =
         system::genesis(origin, jwk, context).map_err(|error| genesis(Box::new(error)))?;
-    let event = sign(&key, system::STREAM_TYPE, statement, payload)
+    let event = sign(&key, &event_tags(keys, origin), system::STREAM_TYPE, statement, payload)
         .map_err(|error| genesis(Box::new(error)))?;
     let mut edge = Edge::default();
     let expected_frontier = edge.frontier();
@@ -291,7 +293,7 @@ async fn begin(
 async fn check(
     connection: &mut PgConnection,
     origin: &str,
-) -> Result<(Published, StoredKeyring), OpenError> {
+) -> Result<(Published, StoredKeyring, Edge), OpenError> {
     let wrong = |reason: &str| OpenError::RightEdge { reason: reason.to_owned() };
     // One snapshot for all that is compared, while other processes may be appending.
     let mut transaction = sqlx::Connection::begin(connection).await?;
@@ -345,7 +347,7 @@ async fn check(
     if edge.root() != checkpoint.root {
         return Err(wrong("the stored events do not make the root of the checkpoint"));
     }
-    Ok((Published { size, checkpoint: Arc::from(note) }, keyring))
+    Ok((Published { size, checkpoint: Arc::from(note) }, keyring, edge))
 }
 
 /// How many of the newest checkpoints are looked through for one that a key at hand has signed.

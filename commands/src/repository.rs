@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use audit::postgres::{Damage, LogReader, ReadError, VerifiedEvent};
+use audit::postgres::{Damage, LogReader, ReadError, StreamEnd, VerifiedEvent};
 use audit::seal::{EventIdentity, SubjectKind, open_payload};
 use cqrs_es::Aggregate;
 use cqrs_es::persist::{
@@ -53,6 +53,15 @@ pub(crate) struct LedgerEventRepository {
     reader: LogReader,
     keys: Arc<DataKeys>,
     snapshot: Option<Snapshot>,
+    end: Option<ReadAhead>,
+}
+
+/// The end of one stream, read before its replay, and how long the stream was known to be then.
+#[derive(Clone)]
+struct ReadAhead {
+    stream: Uuid,
+    rows: StreamEnd,
+    seen: u64,
 }
 
 /// A state that was opened and checked, and the sequence of the last event in it.
@@ -64,7 +73,7 @@ pub(crate) struct Snapshot {
 
 impl LedgerEventRepository {
     pub(crate) fn new(pool: PgPool, reader: LogReader, keys: Arc<DataKeys>) -> Self {
-        LedgerEventRepository { pool, reader, keys, snapshot: None }
+        LedgerEventRepository { pool, reader, keys, snapshot: None, end: None }
     }
 
     /// The same, for one stream whose replay begins after this state.
@@ -73,12 +82,33 @@ impl LedgerEventRepository {
         self
     }
 
-    async fn page<A: Aggregate>(
-        &self,
+    /// Reads the newest events of a stream, at most so many: most streams are no longer than that, and are read whole by
+    /// this alone. Answers the sequence of the first of them, which nothing proves yet.
+    pub(crate) async fn read_end<A: Aggregate>(
+        &mut self,
         id: Uuid,
-        after: u64,
+        limit: u64,
+    ) -> Result<u64, ReadError> {
+        // Asked before anything is read: the stream may grow meanwhile, and never shrinks.
+        let seen = self.seen(A::TYPE, id);
+        failpoint!("load.page.before");
+        let mut connection = self.pool.acquire().await?;
+        let limit = limit.min(PAGE) as i64;
+        let rows = self.reader.stream_end(&mut connection, (A::TYPE, id), limit).await?;
+        failpoint!("load.page.after");
+        let first = rows.span().map_or(0, |(first, _)| first);
+        self.end = Some(ReadAhead { stream: id, rows, seen });
+        Ok(first)
+    }
+
+    fn seen(&self, kind: &str, id: Uuid) -> u64 {
+        self.reader.stream_seen(kind, id).map_or(0, |seen| seen.version)
+    }
+
+    async fn opened<A: Aggregate>(
+        &self,
+        verified: Vec<VerifiedEvent>,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        let verified = self.verified(A::TYPE, id, after).await.map_err(unread)?;
         let mut events = Vec::with_capacity(verified.len());
         for event in &verified {
             events.push(self.open::<A>(event).await?);
@@ -91,12 +121,18 @@ impl LedgerEventRepository {
         kind: &str,
         id: Uuid,
         after: u64,
+        limit: u64,
     ) -> Result<Vec<VerifiedEvent>, ReadError> {
         failpoint!("load.page.before");
         let mut connection = self.pool.acquire().await?;
-        let events = self.reader.stream(&mut connection, (kind, id), after, PAGE as i64).await?;
+        let events = self.reader.stream(&mut connection, (kind, id), after, limit as i64).await?;
         failpoint!("load.page.after");
         Ok(events)
+    }
+
+    async fn end_of(&self, ahead: &ReadAhead, after: u64) -> Result<Vec<VerifiedEvent>, ReadError> {
+        let mut connection = self.pool.acquire().await?;
+        self.reader.prove_end(&mut connection, ahead.rows.clone(), after).await
     }
 
     /// The body of a proved event, opened if it is sealed.
@@ -143,18 +179,34 @@ impl LedgerEventRepository {
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let id = Uuid::try_parse(aggregate_id)
             .map_err(|_| RepositoryError::BadId(aggregate_id.to_owned()))?;
-        // Asked before anything is read: the stream may grow meanwhile, and never shrinks.
-        let seen = self.reader.stream_seen(A::TYPE, id).map_or(0, |seen| seen.version);
         let mut after = after as u64;
+        // What was read ahead, unless the replay begins behind it: then the stream has grown meanwhile.
+        let ahead = self.end.as_ref().filter(|ahead| ahead.stream == id).and_then(|ahead| {
+            let span = ahead.rows.span();
+            span.is_none_or(|(_, last)| after <= last).then_some((ahead, span))
+        });
+        let seen = ahead.map_or_else(|| self.seen(A::TYPE, id), |(ahead, _)| ahead.seen);
+        // Up to where the log is asked: to its end, or to what is there already.
+        let to = match ahead {
+            Some((_, Some((first, _)))) => first.saturating_sub(1),
+            Some((_, None)) => after,
+            None => u64::MAX,
+        };
         let mut events = Vec::new();
-        loop {
-            let page = self.page::<A>(id, after).await?;
+        while after < to {
+            let limit = PAGE.min(to - after);
+            let page = self.verified(A::TYPE, id, after, limit).await.map_err(unread)?;
             let count = page.len() as u64;
-            events.extend(page);
+            events.extend(self.opened::<A>(page).await?);
             after += count;
-            if count < PAGE {
+            if count < limit {
                 break;
             }
+        }
+        if let Some((ahead, _)) = ahead {
+            let end = self.end_of(ahead, after).await.map_err(unread)?;
+            after += end.len() as u64;
+            events.extend(self.opened::<A>(end).await?);
         }
         if after < seen {
             return Err(RepositoryError::Shorter { found: after, seen }.into());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use audit::jws;
 use audit::merkle;
+use audit::postgres::EventTags;
 use audit::seal::{EventIdentity, MAX_PAYLOAD, seal_payload};
 use audit::statement::{self, Digest, FORMAT, Media, Payload, Statement};
 use domain::MediaRef;
@@ -22,6 +23,7 @@ use crate::signing::{Signing, SigningKey};
 pub(crate) struct Sealer {
     pub(crate) origin: String,
     pub(crate) signing: Arc<Signing>,
+    pub(crate) tags: EventTags,
 }
 
 /// An event that was decided, before it is sealed.
@@ -76,7 +78,7 @@ impl Sealer {
             media: draft.media.into_iter().map(media).collect(),
             actor_signature: None,
         };
-        sign(&self.signing.current(), draft.stream_type, statement, bytes)
+        sign(&self.signing.current(), &self.tags, draft.stream_type, statement, bytes)
     }
 
     fn payload(
@@ -104,6 +106,7 @@ impl Sealer {
 /// Serialises the statement, once, and signs those bytes.
 pub(crate) fn sign(
     key: &SigningKey,
+    tags: &EventTags,
     stream_type: &'static str,
     statement: Statement,
     payload: Vec<u8>,
@@ -111,6 +114,7 @@ pub(crate) fn sign(
     let bytes = statement.to_bytes().map_err(|error| Unavailable::Seal(Box::new(error)))?;
     let signed = key.event.sign(&bytes);
     let jws = jws::compact(&signed.header, &bytes, &signed.signature);
+    let leaf = merkle::leaf_hash(jws.as_bytes());
     Ok(SealedEvent {
         event_id: statement.event_id,
         stream_type,
@@ -124,7 +128,8 @@ pub(crate) fn sign(
         statement: bytes,
         signature: signed.signature,
         payload,
-        leaf: merkle::leaf_hash(jws.as_bytes()),
+        leaf,
+        tag: tags.tag(&leaf),
         jws,
     })
 }

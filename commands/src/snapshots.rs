@@ -89,6 +89,11 @@ impl Snapshots {
         Snapshots { pool, keys, mac, origin, every, places, tasks }
     }
 
+    /// By how many events a stream grows until its state is kept again.
+    pub(crate) fn every(&self) -> u64 {
+        self.every
+    }
+
     /// The newest state of a stream that can be used; none, with the reason in the log, if there is none.
     pub(crate) async fn newest<A: Stream>(&self, id: Uuid) -> Option<Snapshot> {
         if !A::KEEPS_SNAPSHOTS {

@@ -1,9 +1,11 @@
 //! What the reader of the log is told of the streams: it knows bytes, not medicine.
 
-use audit::postgres::LogPolicy;
+use audit::postgres::{EventTags, LogPolicy};
 use cqrs_es::Aggregate as _;
 use domain::custody::SubjectErased;
 use domain::{Custody, Disclosure, STREAM_KINDS};
+
+use crate::keys::Keys;
 
 /// Which streams are sealed, which are not counted, and what says that a subject is erased.
 pub fn log_policy() -> LogPolicy {
@@ -18,6 +20,11 @@ pub fn log_policy() -> LogPolicy {
         uncounted: vec![Disclosure::TYPE],
         erasure: Some((Custody::TYPE, SubjectErased::EVENT_TYPE)),
     }
+}
+
+/// The tags that this ledger gives its events.
+pub(crate) fn event_tags(keys: &Keys, origin: &str) -> EventTags {
+    EventTags::new(&keys.mac_key("events/v1"), origin)
 }
 
 #[cfg(test)]

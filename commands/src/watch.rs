@@ -27,6 +27,10 @@ const REST: u32 = 15;
 /// After each step that reads on, unless somebody waits for the end: some thousand events a second are read all the same.
 const EASE: u32 = 7;
 
+/// How long the watch rests before its first step, unless somebody waits for the end: a process that has just started
+/// first does what it was started for.
+const BEFORE_FIRST: Duration = Duration::from_millis(50);
+
 /// The longest rest between two steps.
 const REST_MAX: Duration = Duration::from_secs(1);
 
@@ -88,6 +92,10 @@ impl Driver {
         let mut erased = 0;
         let mut looked = Instant::now();
         let mut reread: Option<Reread> = None;
+        tokio::select! {
+            () = tokio::time::sleep(BEFORE_FIRST) => {}
+            () = self.haste.made() => {}
+        }
         loop {
             let followed = self.follow().await;
             self.forget_erased(&mut erased);

@@ -12,6 +12,7 @@ use super::damage::{Damage, ReadError};
 use super::examine::{Examined, Fetched, LogPolicy, examine};
 use super::index::{Index, StreamSeen};
 use super::range::Frontiers;
+use super::tags::EventTags;
 use super::{COLUMNS, DatabaseError, LogRow, StoredKeyring, keyring, signed, unsigned};
 use crate::checkpoint::Checkpoint;
 use crate::jws;
@@ -19,7 +20,7 @@ use crate::keyring::KeyringError;
 use crate::merkle::Hash;
 use crate::statement::Statement;
 use crate::system;
-use crate::verify::{FindingKind, in_parallel, with_source};
+use crate::verify::{FindingKind, cores, in_parallel, with_source};
 
 /// So many rows are worth a thread that may block.
 const WORTH_A_THREAD: usize = 16;
@@ -74,6 +75,19 @@ impl VerifiedEvent {
     }
 }
 
+/// The newest events of a stream, of which nothing is proved yet. Only [`LogReader::prove_end`] gives them away.
+#[derive(Clone, Debug)]
+pub struct StreamEnd(Vec<LogRow>);
+
+impl StreamEnd {
+    /// The sequences of the first and the last of them, as the rows have it; `None` if there are none.
+    #[must_use]
+    pub fn span(&self) -> Option<(u64, u64)> {
+        let (first, last) = (self.0.first()?, self.0.last()?);
+        Some((unsigned(first.sequence), unsigned(last.sequence)))
+    }
+}
+
 /// The right edge of the log, as its signed checkpoint has it. Only the reader makes one.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +114,7 @@ struct Known {
 pub(super) struct Shared {
     pub(super) origin: String,
     pub(super) policy: LogPolicy,
+    tags: Option<EventTags>,
     known: RwLock<Known>,
     index: RwLock<Index>,
     frontiers: Mutex<Frontiers>,
@@ -122,11 +137,22 @@ impl LogReader {
     /// A reader of the log with this origin. Knows nothing yet: keys and head are read when they are needed.
     #[must_use]
     pub fn new(origin: impl Into<String>, policy: LogPolicy) -> LogReader {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+        LogReader::make(origin.into(), policy, None)
+    }
+
+    /// The same, for a process that holds the ledger's keys: a tag that holds stands for a signature that does.
+    #[must_use]
+    pub fn with_tags(origin: impl Into<String>, policy: LogPolicy, tags: EventTags) -> LogReader {
+        LogReader::make(origin.into(), policy, Some(tags))
+    }
+
+    fn make(origin: String, policy: LogPolicy, tags: Option<EventTags>) -> LogReader {
+        let threads = cores().min(4);
         LogReader {
             shared: Arc::new(Shared {
-                origin: origin.into(),
+                origin,
                 policy,
+                tags,
                 known: RwLock::default(),
                 index: RwLock::default(),
                 frontiers: Mutex::default(),
@@ -310,22 +336,39 @@ impl LogReader {
             .bind(limit)
             .fetch_all(&mut *connection)
             .await?;
-        let events = self.check(connection, rows).await?;
-        let mut before = None;
-        for (event, sequence) in events.iter().zip(after + 1..) {
-            let position = event.position;
-            let found = event.statement.sequence;
-            if found != sequence {
-                let detail = format!("the stream's next sequence is {sequence}, not {found}");
-                return Err(Damage::new(position, FindingKind::Sequence, detail).into());
-            }
-            if before.is_some_and(|before| position <= before) {
-                let detail = "it stands before the event that it follows";
-                return Err(Damage::new(position, FindingKind::Sequence, detail).into());
-            }
-            before = Some(position);
-        }
-        Ok(events)
+        in_order(self.check(connection, rows).await?, after)
+    }
+
+    /// The newest events of one stream, at most `limit` of them, as their rows stand there.
+    pub async fn stream_end(
+        &self,
+        connection: &mut PgConnection,
+        (stream_type, stream_id): (&str, Uuid),
+        limit: i64,
+    ) -> Result<StreamEnd, ReadError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 \
+             ORDER BY sequence DESC LIMIT $3"
+        );
+        let mut rows: Vec<LogRow> = sqlx::query_as(&sql)
+            .bind(stream_type)
+            .bind(stream_id)
+            .bind(limit)
+            .fetch_all(connection)
+            .await?;
+        rows.reverse();
+        Ok(StreamEnd(rows))
+    }
+
+    /// Those of them after the sequence `after`: dense, in order, proved.
+    pub async fn prove_end(
+        &self,
+        connection: &mut PgConnection,
+        StreamEnd(mut rows): StreamEnd,
+        after: u64,
+    ) -> Result<Vec<VerifiedEvent>, ReadError> {
+        rows.retain(|row| unsigned(row.sequence) > after);
+        in_order(self.check(connection, rows).await?, after)
     }
 
     /// The event that erases a subject, if the log has one.
@@ -373,20 +416,16 @@ impl LogReader {
         let Some((stream_type, event_type)) = self.shared.policy.erasure else {
             return Ok(Vec::new());
         };
-        // By the type of the stream, of which there are few; by position it would be the whole log.
+        // By the type of the stream, of which there are few; by position it would be the whole log. The types stand in the
+        // query, so that a plan made once for all types is not made for the most frequent one.
+        let few = of_types(stream_type, event_type);
         let sql = format!(
-            "WITH few AS MATERIALIZED (
-                 SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND event_type = $2
-             )
+            "WITH few AS MATERIALIZED (SELECT {COLUMNS} FROM events WHERE {few})
              SELECT {COLUMNS} FROM few \
-             WHERE position >= $3 AND position < (SELECT size FROM ledger_head) ORDER BY position"
+             WHERE position >= $1 AND position < (SELECT size FROM ledger_head) ORDER BY position"
         );
-        let rows: Vec<LogRow> = sqlx::query_as(&sql)
-            .bind(stream_type)
-            .bind(event_type)
-            .bind(signed(from))
-            .fetch_all(&mut *connection)
-            .await?;
+        let rows: Vec<LogRow> =
+            sqlx::query_as(&sql).bind(signed(from)).fetch_all(&mut *connection).await?;
         let events = self.check(connection, rows).await?;
         Ok(events.iter().map(|event| event.statement.stream_id).collect())
     }
@@ -426,7 +465,8 @@ impl LogReader {
                     let detail = "it is not the event that the log's tree has there";
                     Err(Damage::new(row.position, FindingKind::Root, detail))
                 }
-                None => verify_signature(row, &examined, keyring.as_deref()).map(|()| examined),
+                None => verify_event(row, &examined, keyring.as_deref(), shared.tags.as_ref())
+                    .map(|()| examined),
             }
         });
         rows.into_iter()
@@ -463,11 +503,47 @@ impl LogReader {
     }
 }
 
+/// What is asked of the types of an event, as SQL. They are constants of the program; a quote in one is doubled all the same.
+fn of_types(stream_type: &'static str, event_type: &'static str) -> String {
+    let text = |constant: &str| constant.replace('\'', "''");
+    format!("aggregate_type = '{}' AND event_type = '{}'", text(stream_type), text(event_type))
+}
+
+/// Events of one stream must have the sequences from the one after `after` on, and stand in the order of them.
+fn in_order(events: Vec<VerifiedEvent>, after: u64) -> Result<Vec<VerifiedEvent>, ReadError> {
+    let mut before = None;
+    for (event, sequence) in events.iter().zip(after + 1..) {
+        let position = event.position;
+        let found = event.statement.sequence;
+        if found != sequence {
+            let detail = format!("the stream's next sequence is {sequence}, not {found}");
+            return Err(Damage::new(position, FindingKind::Sequence, detail).into());
+        }
+        if before.is_some_and(|before| position <= before) {
+            let detail = "it stands before the event that it follows";
+            return Err(Damage::new(position, FindingKind::Sequence, detail).into());
+        }
+        before = Some(position);
+    }
+    Ok(events)
+}
+
 /// A strict signature under a key that is active where the row stands.
 pub(super) fn verify_signature(
     row: &LogRow,
     examined: &Examined,
     keyring: Option<&StoredKeyring>,
+) -> Result<(), Damage> {
+    verify_event(row, examined, keyring, None)
+}
+
+/// A signature under a key that is active where the row stands: checked now, or, as the row's tag says, by whoever made it.
+/// A tag that does not hold says nothing, and the signature is checked.
+fn verify_event(
+    row: &LogRow,
+    examined: &Examined,
+    keyring: Option<&StoredKeyring>,
+    tags: Option<&EventTags>,
 ) -> Result<(), Damage> {
     let position = row.position;
     let damage = |kind, detail: String| Damage::new(position, kind, detail);
@@ -482,6 +558,10 @@ pub(super) fn verify_signature(
         };
         damage(kind, error.to_string())
     })?;
+    let tag = row.tag.as_deref();
+    if tags.zip(tag).is_some_and(|(tags, tag)| tags.holds(&examined.leaf, tag)) {
+        return Ok(());
+    }
     key.verify(&row.header, &row.statement, &examined.signature)
         .map_err(|error| damage(FindingKind::Signature, error.to_string()))
 }

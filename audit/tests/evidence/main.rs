@@ -19,6 +19,8 @@ mod served;
 mod snapshots;
 #[cfg(feature = "postgres")]
 mod stored;
+#[cfg(feature = "postgres")]
+mod tags;
 mod tampering;
 mod vectors;
 mod verdicts;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::postgres::store;
 use crate::world::{ORIGIN, SEEDS, World, entry, id, keys, leaf, world};
 
-const SIZE: u64 = 300;
+pub(crate) const SIZE: u64 = 300;
 
 pub(crate) fn policy() -> LogPolicy {
     LogPolicy { sealed: vec!["patient"], ..LogPolicy::default() }
@@ -56,7 +56,7 @@ pub(crate) async fn replace(
     .expect("valid SQL");
 }
 
-fn same(events: &[VerifiedEvent], world: &World, positions: &[u64]) {
+pub(crate) fn same(events: &[VerifiedEvent], world: &World, positions: &[u64]) {
     let found: Vec<u64> = events.iter().map(VerifiedEvent::position).collect();
     assert_eq!(found, positions);
     for event in events {
@@ -66,7 +66,7 @@ fn same(events: &[VerifiedEvent], world: &World, positions: &[u64]) {
     }
 }
 
-fn positions_of(world: &World, stream: Uuid) -> Vec<u64> {
+pub(crate) fn positions_of(world: &World, stream: Uuid) -> Vec<u64> {
     let of = |(position, statement): (usize, &Statement)| {
         (statement.stream_id == stream).then_some(position as u64)
     };

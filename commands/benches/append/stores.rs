@@ -296,9 +296,10 @@ async fn insert(pool: &PgPool, row: &Row, streams: &[Uuid], sequence: i64) -> an
     let ids: Vec<Uuid> = (0..count).map(|_| Uuid::now_v7()).collect();
     sqlx::query(
         "INSERT INTO events SELECT nextval('bare_position'), id, 'patient', stream, $3, 'PatientContactsEdited',
-             '1', stream, id, now(), header, statement, signature, payload, leaf
-         FROM UNNEST($1::uuid[], $2::uuid[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bytea[])
-              AS row(id, stream, header, statement, signature, payload, leaf)",
+             '1', stream, id, now(), header, statement, signature, payload, leaf, tag
+         FROM UNNEST($1::uuid[], $2::uuid[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bytea[],
+                     $9::bytea[])
+              AS row(id, stream, header, statement, signature, payload, leaf, tag)",
     )
     .bind(&ids)
     .bind(streams)
@@ -308,6 +309,7 @@ async fn insert(pool: &PgPool, row: &Row, streams: &[Uuid], sequence: i64) -> an
     .bind(vec![[0xab; 64].as_slice(); count])
     .bind(vec![row.payload.as_slice(); count])
     .bind(vec![[0xcd; 32].as_slice(); count])
+    .bind(vec![[0xef; 32].as_slice(); count])
     .execute(pool)
     .await?;
     Ok(())

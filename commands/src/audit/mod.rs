@@ -3,7 +3,7 @@
 //! * `moment`: sessions that see the database as it was at one moment;
 //! * `compared`: what a comparison says, whatever it compares;
 //! * `catalog`: tables, triggers, functions, rights and roles against a reviewed list;
-//! * `claims`, `commands`, `keys`, `snapshots`, `strays`: rows beside the log, each against the log;
+//! * `claims`, `commands`, `keys`, `snapshots`, `strays`, `tags`: what stands beside the log, each against the log;
 //! * `replayed`: the list of those that follow from a replay.
 //!
 //! `compare_all` is the list of what is compared; what a replay of the log is compared with stands in [`Replayed`], and is what the
@@ -18,6 +18,7 @@ mod moment;
 mod replayed;
 mod snapshots;
 mod strays;
+mod tags;
 
 use audit::postgres::{DataKeys, DatabaseError, Progress, ReadError, verify_snapshot};
 use audit::verify::{Options, Report, Trust};
@@ -146,6 +147,8 @@ async fn compare_all(
         catalog,
         guarded(holder, "rows set aside", async |holder| strays::compare(holder).await).await?,
         guarded(holder, "snapshots", async |holder| snapshots::compare(holder, keys, origin).await)
+            .await?,
+        guarded(holder, "tags of events", async |holder| tags::compare(holder, keys, origin).await)
             .await?,
     ];
     // Each sees the moment's database through the moment's pool.

@@ -200,7 +200,7 @@ impl Ledger {
             &payload,
         ]);
         let key = self.inner.sealer.signing.current();
-        let event = sign(&key, system::STREAM_TYPE, statement, payload)?;
+        let event = sign(&key, &self.inner.sealer.tags, system::STREAM_TYPE, statement, payload)?;
         let expected = Expected {
             stream_type: system::STREAM_TYPE,
             stream_id: system::stream_id(origin),

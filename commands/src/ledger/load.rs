@@ -46,15 +46,25 @@ impl Ledger {
         A: Stream + 'static,
     {
         failpoint!("load.before");
-        let snapshot = self.inner.snapshots.newest::<A>(id).await;
-        let begin = snapshot.as_ref().map_or(0, |snapshot| snapshot.version as u64);
-        let repository = self.repository().after(snapshot);
+        // Asked before anything is read: the stream may grow meanwhile, and never shrinks.
+        let held = self.inner.aggregates.get(&(A::TYPE, id)).map_or(0, |held| held.version);
+        let mut repository = self.repository();
+        let mut begin = 0;
+        if A::KEEPS_SNAPSHOTS {
+            let snapshots = &self.inner.snapshots;
+            let first = repository.read_end::<A>(id, snapshots.every()).await;
+            let first =
+                first.map_err(CommandError::from).inspect_err(|error| self.suspect(error))?;
+            if first > 1 {
+                let snapshot = snapshots.newest::<A>(id).await;
+                begin = snapshot.as_ref().map_or(0, |snapshot| snapshot.version as u64);
+                repository = repository.after(snapshot);
+            }
+        }
         // Only ever loaded from: what the framework would commit as a snapshot has each new event twice,
         // and the size given here is of no effect.
         let store = PersistedEventStore::<_, A>::new_snapshot_store(repository, usize::MAX)
             .with_upcasters(domain::upcasters());
-        // Asked before anything is read: the stream may grow meanwhile, and never shrinks.
-        let held = self.inner.aggregates.get(&(A::TYPE, id)).map_or(0, |held| held.version);
         let loaded = store.load_aggregate(&id.to_string()).await.map_err(unreadable);
         failpoint!("load.after");
         let loaded = loaded.and_then(|context| {

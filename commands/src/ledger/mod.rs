@@ -137,7 +137,8 @@ impl Ledger {
         config: LedgerConfig,
     ) -> Result<Ledger, OpenError> {
         let opened = crate::open::open(&pool, &keys, &clock, &config).await?;
-        let reader = LogReader::new(opened.sealer.origin.clone(), log_policy());
+        let sealer = &opened.sealer;
+        let reader = LogReader::with_tags(sealer.origin.clone(), log_policy(), sealer.tags.clone());
         reader.opened(opened.keyring.clone(), opened.published.size);
         let commands = CommandTags::new(&keys, &opened.sealer.origin);
         match take_over(&pool, &reader, &commands).await {
@@ -164,6 +165,7 @@ impl Ledger {
             opened.published,
             config.limits(),
             Known {
+                edge: opened.edge,
                 memory: memory.clone(),
                 claims: Arc::clone(&opened.claims),
                 commands: commands.clone(),

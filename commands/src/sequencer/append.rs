@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use audit::mac::TAG_LEN;
 use audit::merkle::Hash;
 use audit::seal::SubjectKind;
 use audit::system;
@@ -29,6 +30,8 @@ pub(crate) struct SealedEvent {
     pub(crate) signature: [u8; 64],
     pub(crate) payload: Vec<u8>,
     pub(crate) leaf: Hash,
+    /// The ledger's own, on the leaf.
+    pub(crate) tag: [u8; TAG_LEN],
     /// The compact JWS the leaf was made of; it goes into the receipt.
     pub(crate) jws: String,
 }

@@ -176,6 +176,7 @@ mod tests {
             signature: [0; 64],
             payload: Vec::new(),
             leaf: leaf_hash(b""),
+            tag: [0; 32],
             jws: String::new(),
         }
     }

@@ -119,6 +119,8 @@ impl Handle {
 
 /// What a process knows beside the log's right edge, shared with its requests.
 pub(crate) struct Known {
+    /// The tree as it was when the log was opened, which its checkpoint has proved.
+    pub(crate) edge: Edge,
     pub(crate) memory: Memory,
     pub(crate) claims: Arc<ClaimsState>,
     pub(crate) commands: CommandTags,

@@ -127,6 +127,8 @@ pub(super) struct Sequencer {
     commands: CommandTags,
     watch: LogWatch,
     idle: Vec<PgConnection>,
+    /// The tree as it was when the log was opened, until the first batch.
+    opened: Option<Edge>,
     /// None at the start and after any failure: then it is read under the head's lock.
     tip: Option<Tip>,
     /// The versions of streams as of the tip. Right as long as nobody else appends.
@@ -147,7 +149,7 @@ impl Sequencer {
         known: Known,
         publish: watch::Sender<Published>,
     ) -> Sequencer {
-        let Known { memory, claims, commands, watch } = known;
+        let Known { edge, memory, claims, commands, watch } = known;
         Sequencer {
             waiting,
             queue: Vec::new(),
@@ -161,6 +163,7 @@ impl Sequencer {
             commands,
             watch,
             idle: Vec::new(),
+            opened: Some(edge),
             tip: None,
             versions: Cache::new(VERSIONS_HALF),
             flights: VecDeque::new(),

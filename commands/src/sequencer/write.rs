@@ -3,6 +3,7 @@
 
 use audit::seal::WRAP_VERSION;
 use jiff_sqlx::ToSqlx;
+use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments as _, PgConnection};
 use uuid::Uuid;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use super::append::{Append, NewKey, SealedEvent};
 use super::buckets::ClaimsWrite;
 use super::edge::signed;
+use super::log::Advance;
 use crate::claims::{Bucket, ClaimRow, add_rows};
 use crate::failpoints::failpoint;
 use crate::recorded::{CommandTags, Recorded};
@@ -37,7 +39,12 @@ const CHANGE_CLAIMS: &str = "SELECT change_claims($1, $2, $3, $4, $5, $6, $7, $8
      $15, $16, $17, $18, $19, $20, $21)";
 
 const WRITE_LOG: &str = "
-SELECT append_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+SELECT append_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
+
+/// The head moves once the log is written: what stands behind FROM is done first.
+const WRITE_LOG_AND_ADVANCE: &str = "
+SELECT advance_ledger_head($25, $26, $27, $28, $29, $30, $31, $32, $33)
+  FROM append_log($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
 
 const WRITE_KEYS: &str = "SELECT insert_data_keys($1, $2, $3, $4, $5, $6)";
 
@@ -53,6 +60,26 @@ impl Statements {
             log: rows(write)?,
             claims: (!claims.is_empty()).then(|| changed(write)).transpose()?,
         })
+    }
+
+    /// Whether they write nothing but events, their checkpoint and their commands.
+    pub(crate) fn is_log_alone(&self) -> bool {
+        self.keys.is_none() && self.tiles.is_none() && self.claims.is_none()
+    }
+
+    /// Sends what [`Statements::is_log_alone`] and moves the head: one round trip and a transaction by itself, which is
+    /// durable once it is answered.
+    pub(crate) async fn append_at_once(
+        self,
+        connection: &mut PgConnection,
+        advance: &Advance,
+    ) -> Result<(), sqlx::Error> {
+        let mut arguments = self.log;
+        moved(&mut arguments, advance).map_err(sqlx::Error::Encode)?;
+        failpoint!("append-at-once.before");
+        sqlx::query_with(WRITE_LOG_AND_ADVANCE, arguments).execute(connection).await?;
+        failpoint!("append-at-once.after");
+        Ok(())
     }
 
     /// Sends them. Commits nothing yet.
@@ -135,6 +162,7 @@ fn rows(write: &Write<'_>) -> Result<PgArguments, sqlx::Error> {
         column!(event, event.signature.as_slice()),
         column!(event, event.payload.as_slice()),
         column!(event, event.leaf.as_bytes().as_slice()),
+        column!(event, event.tag.as_slice()),
         accepted.iter().map(|append| append.actor).collect::<Vec<_>>(),
         accepted.iter().map(|append| append.command_id).collect::<Vec<_>>(),
         accepted.iter().map(|append| append.request_mac.as_slice()).collect::<Vec<_>>(),
@@ -144,6 +172,19 @@ fn rows(write: &Write<'_>) -> Result<PgArguments, sqlx::Error> {
         signed(write.size),
         write.checkpoint.as_bytes(),
     ]
+}
+
+/// The arguments of `advance_ledger_head`.
+fn moved(arguments: &mut PgArguments, advance: &Advance) -> Result<(), BoxDynError> {
+    arguments.add(signed(advance.expected_size))?;
+    arguments.add(advance.expected_frontier.as_slice())?;
+    arguments.add(advance.expected_epoch)?;
+    arguments.add(signed(advance.size))?;
+    arguments.add(advance.frontier.as_slice())?;
+    arguments.add(advance.checkpoint.as_bytes())?;
+    arguments.add(advance.last_recorded_at.as_microsecond())?;
+    arguments.add(i32::from(advance.moves_epoch))?;
+    arguments.add(advance.claims_tag.as_ref().map(<[u8; 32]>::as_slice))
 }
 
 fn keys(accepted: &[&Append]) -> Result<Option<PgArguments>, sqlx::Error> {

@@ -154,6 +154,7 @@ async fn what_nobody_touched_is_sound(_: PgPoolOptions, options: PgConnectOption
     let counts: BTreeMap<_, _> =
         report.beside.iter().map(|one| (one.what, one.compared.expect("compared"))).collect();
     assert_eq!(counts["snapshots"], 1);
+    assert_eq!(Some(counts["tags of events"]), report.log.size, "each event has its tag");
     assert_eq!(counts["claims"], 4, "three numbers and a log-in name, no times of the erased");
     assert!(counts["objects of the database"] > 200);
 
@@ -161,9 +162,11 @@ async fn what_nobody_touched_is_sound(_: PgPoolOptions, options: PgConnectOption
     let without = audited.verdict_with(None).await;
     assert!(without.is_sound(), "{:?}", beside(&without));
     let worth = without.worth().join("\n");
-    for told in
-        ["not compared  claims (no keys are at hand)", "not compared  snapshots (their tags"]
-    {
+    for told in [
+        "not compared  claims (no keys are at hand)",
+        "not compared  snapshots (their tags",
+        "not compared  tags of events (no keys are at hand)",
+    ] {
         assert!(worth.contains(told), "{worth}");
     }
     assert!(worth.contains("nothing earlier") && worth.contains("superusers"), "{worth}");
@@ -212,6 +215,13 @@ async fn every_forged_row_beside_the_log_is_named(_: PgPoolOptions, options: PgC
         ),
         ("UPDATE claims_seal SET tag = sha256(tag)".to_owned(), "claims", (None, "digest", &"seal".to_owned())),
         ("UPDATE claims_buckets SET digest = sha256(digest)".to_owned(), "claims", (None, "digest", &"bucket".to_owned())),
+        (format!("UPDATE events SET tag = sha256(tag) WHERE position = {at}"), "tags of events", (Some(at), "tag", &"event".to_owned())),
+        (format!("UPDATE events SET tag = NULL WHERE position = {at}"), "tags of events", (Some(at), "missing", &"event".to_owned())),
+        (
+            format!("UPDATE events SET tag = (SELECT tag FROM events WHERE position = {booked}) WHERE position = {at}"),
+            "tags of events",
+            (Some(at), "tag", &"event".to_owned()),
+        ),
         (snapshot("patient", patient, 1), "snapshots", (Some(at), "forged", &patients)),
         (snapshot("patient", patient, 2), "snapshots", (None, "foreign", &patients)),
         (snapshot("patient", other, 1).replace(&format!("subject = '{patient}'"), &format!("subject = '{account}'")), "snapshots", (Some(at + 1), "forged", &others)),
@@ -394,6 +404,7 @@ async fn a_column_without_a_value_is_a_finding_and_no_failure(
                 -- Empty as long as the key is there; without a meaning.
                 AND attname NOT IN ('destroyed_at', 'singleton', 'written_at')
                 AND (attrelid, attname) <> ('events'::regclass, 'subject') -- null in the first
+                AND (attrelid, attname) <> ('events'::regclass, 'tag') -- the first may be of a version that gave none
                 AND (attrelid, attname) <> ('claims_buckets'::regclass, 'size') -- where to begin to read, no more",
         )
         .bind(table)

@@ -134,3 +134,36 @@ async fn a_damaged_payload_is_not_decided_on(_: PgPoolOptions, options: PgConnec
     assert_eq!(error.code(), "log-damaged");
     assert!(!clinic.audit().await.findings.is_empty());
 }
+
+/// However large the log is: a plan made once for all types of streams is made for the most frequent one, and reads every event
+/// to find the few of another.
+#[sqlx::test(migrations = "../migrations")]
+async fn opening_does_not_read_all_events(_: PgPoolOptions, options: PgConnectOptions) {
+    let clinic = Clinic::open(options.clone()).await;
+    let id = clinic.register("A-1").await;
+    for number in 2..300 {
+        clinic.register(&format!("A-{number}")).await;
+    }
+    clinic.owner.execute("ANALYZE").await.expect("the owner may");
+    let scans = "SELECT coalesce(sum(seq_scan), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'events'";
+    let indexed = "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'events'";
+    let (before, used) = (clinic.count_as_owner(scans).await, clinic.count_as_owner(indexed).await);
+    let pool = serve(options).await;
+    let opened =
+        Ledger::open(pool.clone(), clinic.keys.clone(), Clock::system(), LedgerConfig::new(ORIGIN))
+            .await;
+    let opened = opened.expect("it opens");
+    opened.load::<Patient>(id).await.expect("readable").expect("it is there");
+    opened.close().await;
+    // A session tells what it has read when it ends, at the latest.
+    pool.close().await;
+    for _ in 0..500 {
+        if clinic.count_as_owner(indexed).await > used {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(clinic.count_as_owner(indexed).await > used, "the statistics have arrived");
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(clinic.count_as_owner(scans).await, before);
+}

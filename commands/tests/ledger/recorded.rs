@@ -323,7 +323,7 @@ async fn a_row_gets_its_tag_once_and_nothing_else(_: PgPoolOptions, options: PgC
     assert!(attacked.compare().await.is_sound());
     pool.execute("UPDATE commands SET tag = sha256('x')").await.expect_err("no such right");
     owner.execute("UPDATE commands SET tag = sha256('x')").await.expect_err("they have theirs");
-    let untagged = "SELECT append_log(4, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', \
+    let untagged = "SELECT append_log(4, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', \
                     ARRAY[gen_random_uuid()], ARRAY[gen_random_uuid()], ARRAY[sha256('x')], ARRAY[4::bigint], ARRAY[0], \
                     ARRAY[NULL::bytea], 4, 'note')";
     let refused = pool.execute(untagged).await.expect_err("a command has its tag").to_string();

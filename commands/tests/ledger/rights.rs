@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use audit::postgres::LogHealth;
 use commands::database::{self, DatabaseError, Login};
 use domain::Patient;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -218,7 +219,7 @@ fn append(position: i64, stream: Uuid, kind: (&str, &str)) -> String {
         "SELECT append_log({position}, ARRAY[gen_random_uuid()], ARRAY['{stream_type}'], ARRAY['{stream}'::uuid],
                 ARRAY[1000::bigint], ARRAY['{event_type}'], ARRAY['1'], ARRAY[NULL::uuid], ARRAY[gen_random_uuid()],
                 ARRAY[now()], ARRAY['{{}}'::bytea], ARRAY['{{}}'::bytea], ARRAY[decode(repeat('00', 64), 'hex')],
-                ARRAY[''::bytea], ARRAY[sha256('x')], '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', {}, 'note')",
+                ARRAY[''::bytea], ARRAY[sha256('x')], ARRAY[sha256('x')], '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', {}, 'note')",
         position + 1
     )
 }
@@ -342,6 +343,10 @@ async fn rows_beyond_the_head_do_not_stop_the_ledger(_: PgPoolOptions, options: 
     .iter()
     .enumerate()
     {
+        // Else it may look just while the row stands there.
+        let mut health = clinic.ledger.watch().subscribe();
+        let sound = |health: &LogHealth| matches!(health, LogHealth::Sound { .. });
+        health.wait_for(sound).await.expect("it is watched");
         clinic.owner.execute(sqlx::raw_sql(insert)).await.expect("the owner may");
         if n == 3 {
             // It is not in the way of the next, but of every process that opens the log.
@@ -363,7 +368,8 @@ async fn rows_beyond_the_head_do_not_stop_the_ledger(_: PgPoolOptions, options: 
     }
     // Nothing else leaves: neither a stray without a copy, nor an event with one.
     clinic.owner.execute(stray("99", "99").as_str()).await.expect("the owner may");
-    let copy = "INSERT INTO stray_events SELECT * FROM events WHERE position = 1";
+    let copy = "INSERT INTO stray_events SELECT position, event_id, aggregate_type, aggregate_id, sequence, event_type, event_version, subject,
+                       command_id, recorded_at, header, statement, signature, payload, leaf_hash FROM events WHERE position = 1";
     for sql in [
         "DELETE FROM events WHERE position = 99".to_owned(),
         format!("{copy}; DELETE FROM events WHERE position = 1"),

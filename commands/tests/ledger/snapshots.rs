@@ -241,6 +241,46 @@ async fn with_a_snapshot_no_older_event_is_read(_: PgPoolOptions, options: PgCon
     assert!(matches!(error, CommandError::Damaged(_)), "{error:?}");
 }
 
+/// Whatever part of a stream a load reads in which step, none of its events can be left out.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_stream_without_one_of_its_events_is_not_loaded(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let long = Long::open(options, 3).await;
+    let id = long.clinic.register("A-1").await;
+    for number in 2..=11 {
+        let renamed = rename(&format!("Name-{number}"));
+        long.clinic.ledger.execute::<Patient>(id, renamed, &context()).await.expect("edited");
+    }
+    let whole = long.replay::<Patient>(id).await;
+    assert_eq!(whole.0, 11);
+    long.execute("ALTER TABLE events DISABLE TRIGGER USER; CREATE TABLE saved AS TABLE events")
+        .await;
+    for every in [1, 2, 3, 5, 10, 11, 12, 1_000] {
+        let open = async || {
+            // No process finds one that another has made.
+            long.execute("TRUNCATE snapshots").await;
+            process(&long.clinic.pool, &long.clinic.keys, every).await
+        };
+        let cold = open().await;
+        let loaded = cold.load::<Patient>(id).await.expect("readable").expect("it is there");
+        assert_eq!((loaded.version, loaded.aggregate), whole, "{every}");
+        cold.close().await;
+        for missing in 1..11 {
+            let of = format!("aggregate_id = '{id}' AND sequence = {missing}");
+            let cold = open().await;
+            assert_eq!(long.execute(&format!("DELETE FROM events WHERE {of}")).await, 1);
+            let error = cold.load::<Patient>(id).await.expect_err("an event is missing");
+            // Whichever is first to see it, the load or the watch.
+            assert_eq!(error.code(), "log-damaged", "{every}, {missing}: {error:?}");
+            cold.close().await;
+            let back = format!("INSERT INTO events SELECT * FROM saved WHERE {of}");
+            assert_eq!(long.execute(&back).await, 1);
+        }
+    }
+}
+
 #[sqlx::test(migrations = "../migrations")]
 async fn dropping_all_snapshots_changes_nothing(_: PgPoolOptions, options: PgConnectOptions) {
     let long = Long::open(options, 4).await;

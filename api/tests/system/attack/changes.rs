@@ -456,6 +456,9 @@ fn harmless(table: &str, column: &str, what: &str) -> Option<&'static str> {
         ("claims_buckets", "size", _) => {
             Some("a hint: from where another process reads on; what it has then must fit the seal")
         }
+        ("events", "tag", "null") => Some(
+            "without its tag an event is believed by its signature alone, as what older versions appended is",
+        ),
         ("ledger_head", "singleton", _) => Some("says nothing: there is one row"),
         ("claims_seal", "singleton", _) => Some("says nothing: there is one row"),
         ("snapshots", "", "deleted" | "emptied") => {

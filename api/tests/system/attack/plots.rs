@@ -427,7 +427,7 @@ fn logins(scene: &Scene, plots: &mut Vec<Change>) {
             "SELECT append_log(h.size, ARRAY[gen_random_uuid()], ARRAY['account'], ARRAY['{}'::uuid], ARRAY[3::bigint],
                ARRAY['RoleGranted'], ARRAY['1'], ARRAY['{0}'::uuid], ARRAY[gen_random_uuid()], ARRAY[now()], ARRAY[''::bytea],
                ARRAY[''::bytea], ARRAY[decode(repeat('00', 64), 'hex')], ARRAY[''::bytea], ARRAY[decode(repeat('00', 32), 'hex')],
-               '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', h.size + 1, '\\x00') FROM ledger_head h;
+               ARRAY[decode(repeat('00', 32), 'hex')], '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', h.size + 1, '\\x00') FROM ledger_head h;
              SELECT advance_ledger_head(size, frontier, epoch, size + 1, frontier, '\\x00', 0, 0, NULL) FROM ledger_head",
             scene.ids.front_desk
         );

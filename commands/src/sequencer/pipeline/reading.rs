@@ -33,9 +33,10 @@ impl Sequencer {
             }
         }
         let forgotten = tip.is_none();
-        let mut edge = match tip {
-            Some(tip) => tip.edge,
-            None => Edge::recompute(connection, head.size).await?,
+        let mut edge = match (tip, self.opened.take()) {
+            (Some(tip), _) => tip.edge,
+            (None, Some(edge)) => edge,
+            (None, None) => Edge::recompute(connection, head.size).await?,
         };
         edge.catch_up(connection, head.size, &head.frontier).await?;
         if head.epoch != self.epoch {
