@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::support::{Instance, Random, below};
 
-/// The types of the columns of `events`, each with the SQL that flips bit `{bit}` of a value.
+/// The types of the columns of `events` but its tag, each with the SQL that flips bit `{bit}` of a value.
 const COLUMNS: [(&str, Flip); 15] = [
     ("position", Flip::Number),
     ("event_id", Flip::Uuid),
@@ -161,7 +161,7 @@ async fn one_flipped_bit_in_any_column_of_an_event_is_found_and_its_position_nam
     assert_eq!(size, 281);
     let stored = "SELECT count(*) FROM information_schema.columns
                    WHERE table_schema = 'public' AND table_name = 'events'";
-    assert_eq!(instance.count(stored).await, COLUMNS.len() as i64, "no column is left out");
+    assert_eq!(instance.count(stored).await, COLUMNS.len() as i64 + 1, "no column is left out");
 
     let mut random = Random::new(6);
     for (column, flip) in COLUMNS {
@@ -182,6 +182,19 @@ async fn one_flipped_bit_in_any_column_of_an_event_is_found_and_its_position_nam
             }
             put_back(&instance, "events").await;
         }
+    }
+    // The tag is the ledger's own and no part of the evidence: it is told of beside the log.
+    for _ in 0..3 {
+        let position = random.within(0..size) as i64;
+        let flipped = Flip::Bytes.sql("tag", random.within(0..1 << 40));
+        let sql = format!("UPDATE events SET tag = {flipped} WHERE position = {position}");
+        damage(&instance, &sql).await;
+        let (status, report) = report_of(&instance).await;
+        assert_eq!((status, &report["findings"][0]), (3, &Value::Null));
+        let beside = report["beside"].as_array().expect("a list");
+        let tags = beside.iter().find(|one| one["what"] == "tags of events").expect("compared");
+        assert_eq!(tags["findings"][0]["position"], position, "{tags}");
+        put_back(&instance, "events").await;
     }
     let_go(&instance).await;
     assert_eq!(verdict(&instance).await, (0, Value::Null), "everything is as it was");
@@ -296,6 +309,7 @@ async fn the_verdict_on_a_database_says_what_it_compared_and_what_not() {
         "420 claims",
         "0 snapshots, ",
         "0 rows set aside",
+        "281 tags of events",
         "not compared  checkpoints kept outside (there is no ",
         "not compared  witnesses (LEDGER_WITNESSES names none)",
         "note       superusers can do anything here",
