@@ -25,12 +25,9 @@ pub(crate) struct Head {
 }
 
 /// Begins a transaction that writes while others of this process do.
-///
-/// A batch waits here for the one before it, which the database does not know. Two processes whose rows
-/// collide could so wait for each other; therefore nobody waits long for a row.
 pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     failpoint!("begin.before");
-    connection.execute("BEGIN; SET LOCAL lock_timeout = '250ms'").await?;
+    connection.execute("BEGIN").await?;
     failpoint!("begin.after");
     Ok(())
 }
@@ -44,7 +41,7 @@ pub(crate) async fn begin_locked(
     // timestamp depends on the session.
     let rows = connection
         .fetch_all(
-            "BEGIN; SELECT log_size, log_frontier, recorded_micros, log_epoch, log_checkpoint \
+            "BEGIN; SET LOCAL lock_timeout = '10s'; SELECT log_size, log_frontier, recorded_micros, log_epoch, log_checkpoint \
              FROM lock_ledger_head(); \
              SELECT coalesce(tag, '') FROM claims_seal",
         )

@@ -593,6 +593,9 @@ pub(super) async fn commit_within(
 
 /// A connection of the sequencer's own, with plans that do not depend on the statistics of tables that
 /// have just begun to fill.
+///
+/// A batch waits in this process for the one before it, which the database does not know. Two processes whose rows collide
+/// could so wait for each other; therefore nobody waits long for a row, unless the head is locked first.
 async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
     failpoint!("connect.before");
     let mut connection = pool.acquire().await?.detach();
@@ -601,7 +604,7 @@ async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
         .execute(
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
              SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
-             SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
+             SET statement_timeout = '20s'; SET lock_timeout = '250ms'; \
              SET idle_in_transaction_session_timeout = '20s'",
         )
         .await?;

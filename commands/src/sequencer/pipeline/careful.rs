@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use sqlx::Executor as _;
+
 use super::super::append::{Queued, Rejection};
 use super::super::buckets::count_damaged;
 use super::super::failure::BatchError;
@@ -74,9 +76,10 @@ impl Sequencer {
         let limit = self.limits.transaction;
         let verifiers = self.keyring.keyring.verifiers(u64::MAX);
         let moving = async {
+            // One that is not kept: it waits for the head as long as it takes.
             let mut connection = self.connection().await?;
+            connection.execute("SET lock_timeout = '10s'").await?;
             let moved = strays::set_aside(&mut connection, &verifiers).await?;
-            self.idle.push(connection);
             Ok::<_, StrayError>(moved)
         };
         match tokio::time::timeout(limit, moving).await {
