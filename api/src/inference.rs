@@ -6,20 +6,39 @@ use commands::{
     Actor, BlobError, Blobs, CommandError, Context, Keys, Ledger, PurposeOfUse, Receipt,
     StoredBlob, Unavailable,
 };
-use domain::custody::RecordPurge;
-use domain::wound::{RecordMeasurement, RejectScan, WithdrawMeasurement};
-use domain::{Custody, CustodyCommand, WoundCommand, WoundEpisode};
+use domain::value::Digest;
+use domain::wound::Measurement;
+use domain::{Custody, WoundEpisode};
 use projections::runtime::StoreError;
 use projections::worker::{
-    Answer, CapturePurge, CaptureRequest, CaptureSource, DerivedIds, FetchError, MeasurementSink,
-    PurgeSink, SinkError, WithdrawalSink,
+    CapturePurge, CaptureRequest, CaptureSource, CommandSink, DerivedIds, FetchError, ScanAnalyzer,
+    ScanRejection, SinkError, WorkerCommand,
 };
 use uuid::Uuid;
+use wound::pipeline::WoundAnalyzer;
 
 /// What the ids of the workers' commands are made with. It follows from the index key, and tells nothing of it.
 #[must_use]
 pub fn worker_ids(keys: &Keys) -> DerivedIds {
     DerivedIds::new(keys.mac_key("worker-ids/v1"))
+}
+
+/// Measures captures with a network.
+pub struct NetworkAnalyzer(pub WoundAnalyzer);
+
+impl ScanAnalyzer for NetworkAnalyzer {
+    fn model_digest(&self) -> Digest {
+        self.0.model_digest()
+    }
+
+    fn label(&self) -> String {
+        self.0.label()
+    }
+
+    fn analyze(&self, bytes: &[u8], media_type: &str) -> Result<Measurement, ScanRejection> {
+        let measured = self.0.analyze(bytes, media_type);
+        measured.map_err(|rejection| ScanRejection::new(rejection.reason(), rejection.to_string()))
+    }
 }
 
 /// Fetches captures and opens them with their patient's data key.
@@ -85,14 +104,6 @@ impl LedgerSink {
     pub fn new(ledger: Ledger) -> Self {
         Self { ledger }
     }
-
-    async fn record(&self, answer: &Answer, command: WoundCommand) -> Result<(), SinkError> {
-        let mut context = Context::new(Actor::worker(), PurposeOfUse::Treat);
-        context.command_id = answer.command_id;
-        context.correlation_id = answer.caused_by;
-        let id = answer.wound_id.as_uuid();
-        taken(self.ledger.execute::<WoundEpisode>(id, command, &context).await)
-    }
 }
 
 /// What the ledger's answer means for a worker.
@@ -114,44 +125,27 @@ fn taken(answered: Result<Receipt, CommandError>) -> Result<(), SinkError> {
 }
 
 #[async_trait]
-impl PurgeSink for LedgerSink {
-    async fn record_purge(
+impl CommandSink for LedgerSink {
+    async fn record(
         &self,
-        subject: Uuid,
+        command: WorkerCommand,
         command_id: Uuid,
         caused_by: Uuid,
-        command: RecordPurge,
     ) -> Result<(), SinkError> {
-        let mut context = Context::new(Actor::worker(), PurposeOfUse::Hcompl);
+        let purpose = match command {
+            WorkerCommand::Wound(..) => PurposeOfUse::Treat,
+            WorkerCommand::Custody(..) => PurposeOfUse::Hcompl,
+        };
+        let mut context = Context::new(Actor::worker(), purpose);
         context.command_id = command_id;
         context.correlation_id = caused_by;
-        let command = CustodyCommand::RecordPurge(command);
-        taken(self.ledger.execute::<Custody>(subject, command, &context).await)
-    }
-}
-
-#[async_trait]
-impl WithdrawalSink for LedgerSink {
-    async fn withdraw_measurement(
-        &self,
-        answer: &Answer,
-        command: WithdrawMeasurement,
-    ) -> Result<(), SinkError> {
-        self.record(answer, WoundCommand::WithdrawMeasurement(command)).await
-    }
-}
-
-#[async_trait]
-impl MeasurementSink for LedgerSink {
-    async fn record_measurement(
-        &self,
-        answer: &Answer,
-        command: RecordMeasurement,
-    ) -> Result<(), SinkError> {
-        self.record(answer, WoundCommand::RecordMeasurement(command)).await
-    }
-
-    async fn reject_scan(&self, answer: &Answer, command: RejectScan) -> Result<(), SinkError> {
-        self.record(answer, WoundCommand::RejectScan(command)).await
+        taken(match command {
+            WorkerCommand::Wound(wound, command) => {
+                self.ledger.execute::<WoundEpisode>(wound.as_uuid(), command, &context).await
+            }
+            WorkerCommand::Custody(subject, command) => {
+                self.ledger.execute::<Custody>(subject, command, &context).await
+            }
+        })
     }
 }

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Now;
-use crate::{Account, Appointment, Custody, Disclosure, ModelRegistry, Patient, WoundEpisode};
 
 /// A typed "no". The `Display` text says what is wrong and what to do, and holds no PHI.
 pub trait Refusal {
@@ -67,21 +66,10 @@ pub struct StreamKind {
 }
 
 impl StreamKind {
-    const fn of<A: Stream>() -> StreamKind {
+    pub(crate) const fn of<A: Stream>() -> StreamKind {
         StreamKind { stream_type: A::TYPE, sealed: A::SEALED, keeps_snapshots: A::KEEPS_SNAPSHOTS }
     }
 }
-
-/// The streams of every aggregate there is.
-pub const STREAM_KINDS: [StreamKind; 7] = [
-    StreamKind::of::<Patient>(),
-    StreamKind::of::<Appointment>(),
-    StreamKind::of::<WoundEpisode>(),
-    StreamKind::of::<Account>(),
-    StreamKind::of::<Disclosure>(),
-    StreamKind::of::<Custody>(),
-    StreamKind::of::<ModelRegistry>(),
-];
 
 /// Something only one stream may hold at a time.
 #[derive(Clone, PartialEq, Eq, Serialize)]

@@ -106,25 +106,21 @@ pub enum CacheError {
     },
 }
 
-/// The kinds of document that are cached.
+/// A kind of document that is cached, as its read model declares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CacheKind {
-    /// A patient by id.
-    Patient,
-    /// An appointment by id.
-    Appointment,
-    /// A wound episode by id.
-    Wound,
-}
+pub struct CacheKind(&'static str);
 
 impl CacheKind {
+    /// The kind of this name, which is part of the keys.
+    #[must_use]
+    pub const fn new(name: &'static str) -> CacheKind {
+        CacheKind(name)
+    }
+
     /// The part of the key that stands for the kind.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            CacheKind::Patient => "patient",
-            CacheKind::Appointment => "appointment",
-            CacheKind::Wound => "wound",
-        }
+        self.0
     }
 }
 

@@ -8,9 +8,8 @@
 //! | [`known`] | what a reader knows of the log beside the documents |
 //! | [`tags`] | what makes documents, checkpoints and cached entries believable |
 //! | [`cache`] | what is hot, in Redis, by position |
-//! | [`worker`] | the projectors that answer with commands: wound inference, and the purge after an erasure |
+//! | [`worker`] | the projectors that answer with commands: scans, withdrawals, and the purge after an erasure |
 //! | [`healing`] | a wound's course and outlook, and their chart |
-//! | [`wound`] | from a capture to figures: decoding, segmentation, measurement |
 //!
 //! Nothing here writes to the log. The workers, which must, are handed small traits.
 
@@ -22,4 +21,3 @@ pub mod read_models;
 pub mod runtime;
 pub mod tags;
 pub mod worker;
-pub mod wound;

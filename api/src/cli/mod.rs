@@ -18,7 +18,8 @@ mod scan;
 mod serve;
 mod setup;
 mod sweep;
-mod tissue;
+#[cfg(feature = "training")]
+mod training;
 mod witness;
 mod worker;
 
@@ -82,7 +83,7 @@ enum Command {
     Receipt(receipt::Receipt),
     /// Cosign checkpoints of other ledgers, so that none can rewrite its past
     Witness(witness::Witness),
-    /// Train, score and pack the wound segmentation network
+    /// Score and pack the wound segmentation network; with the feature `training` also make it
     #[command(subcommand)]
     Model(model::Model),
     /// The sample clinic

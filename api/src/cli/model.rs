@@ -1,38 +1,29 @@
-//! `ledger model`: training, scoring and packing the wound segmentation network.
+//! `ledger model`: scoring and packing the wound segmentation network. What makes networks is in `training.rs`.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use projections::wound::network::{
-    EvaluateConfig, ImportConfig, ModelPackage, ReferenceConfig, Segmenter, Split, Start,
-    TrainConfig, embedded_card, evaluate, import, reference, train, wound_threshold,
-    write_material,
-};
 use serde::Serialize;
+use wound::evaluation::{EvaluateConfig, ReferenceConfig, Split, evaluate, reference};
+use wound::network::{ModelPackage, Segmenter, embedded_card, wound_threshold};
 
 use super::Verdict;
 use super::output::{Output, read_text};
-use super::tissue::Tissue;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Model {
-    /// Train the network; an interrupted run goes on where it was
-    Train(Train),
-    /// Take over weights that were trained elsewhere, checked against what they gave there
-    Import(Import),
-    /// Write the made pictures that training uses beside the photographs
-    Material(Material),
     /// Score weights against masks that people drew
     Evaluate(Evaluate),
-    /// Fit what tells tissue apart to crops that people labelled, and say how far it is to be trusted
-    Tissue(Tissue),
     /// Count what weights see in pictures: the reference on a model's card
     Reference(Reference),
     /// Print the card of the weights in the program; with --json as a card is handed in
     Card,
     /// Put weights and their card into one file, as `POST /v1/models` takes it
     Pack(Pack),
+    #[cfg(feature = "training")]
+    #[command(flatten)]
+    Training(super::training::Training),
 }
 
 /// Weights, and pictures that people outlined to look at with them.
@@ -80,75 +71,6 @@ struct Packed {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Import {
-    /// What one or two runs of `training/train.py` wrote: weights, an input and their output for it
-    #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
-    /// Photographs, to calibrate on those held out
-    #[arg(long, value_name = "FOLDER")]
-    images: PathBuf,
-    /// Their masks, paired by stem
-    #[arg(long, value_name = "FOLDER")]
-    masks: PathBuf,
-    /// Where the weights go
-    #[arg(long, value_name = "FILE")]
-    output: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Material {
-    /// Where the folders `images` and `labels` go
-    #[arg(value_name = "FOLDER")]
-    folder: PathBuf,
-    /// Phantoms with a wound; a third as many healthy ones come with them
-    #[arg(long, value_name = "N", default_value_t = 360)]
-    phantoms: usize,
-    /// Drawings without a wound
-    #[arg(long, value_name = "N", default_value_t = 360)]
-    drawings: usize,
-    /// Everything that is left to chance follows from it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Train {
-    /// Photographs
-    #[arg(long, value_name = "FOLDER")]
-    images: PathBuf,
-    /// Their masks, paired by stem
-    #[arg(long, value_name = "FOLDER")]
-    masks: PathBuf,
-    /// Begin with the `ImageNet` weights of `EfficientNet-Lite0` or `Lite2` (`.pth`)
-    #[arg(long, value_name = "FILE", required_unless_present = "start")]
-    encoder: Option<PathBuf>,
-    /// Go on from weights of this network (`.bpk`)
-    #[arg(long, value_name = "FILE", conflicts_with = "encoder")]
-    start: Option<PathBuf>,
-    /// Where the weights go
-    #[arg(long, value_name = "FILE")]
-    output: PathBuf,
-    /// Passes over the photographs
-    #[arg(long, value_name = "N")]
-    epochs: Option<usize>,
-    /// How many of them leave the encoder as it is
-    #[arg(long, value_name = "N")]
-    frozen_epochs: Option<usize>,
-    /// Everything that is left to chance follows from it
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Phantoms with a wound to learn from; a third as many healthy ones come with them
-    #[arg(long, value_name = "N")]
-    phantoms: Option<usize>,
-    /// Drawings without a wound to learn from
-    #[arg(long, value_name = "N")]
-    drawings: Option<usize>,
-    /// At most so many photographs, for a quick try
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct Evaluate {
     #[command(flatten)]
     judged: Judged,
@@ -166,14 +88,12 @@ enum Side {
 impl Model {
     pub(super) fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         match self {
-            Model::Train(asked) => asked.run(output),
-            Model::Import(asked) => asked.run(output),
-            Model::Material(asked) => asked.run(output),
             Model::Evaluate(asked) => asked.run(output),
-            Model::Tissue(asked) => asked.run(output),
             Model::Reference(asked) => asked.run(output),
             Model::Card => card(output),
             Model::Pack(asked) => asked.run(output),
+            #[cfg(feature = "training")]
+            Model::Training(asked) => asked.run(output),
         }
     }
 }
@@ -258,87 +178,6 @@ impl Pack {
         output.result(&packed, |output| {
             output.line(format!("package  {} ({} bytes)", packed.package.display(), packed.bytes));
             output.line(format!("weights  {}", packed.weights_sha256));
-        })?;
-        Ok(Verdict::InOrder)
-    }
-}
-
-impl Import {
-    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        let report = import(&ImportConfig {
-            files: self.files,
-            images: self.images,
-            masks: self.masks,
-            output: self.output,
-        })?;
-        output.result(&report, |output| {
-            output.line(format!("weights     {}", report.weights.display()));
-            output.line(format!("digest      {}", report.digest));
-            output.line(format!(
-                "difference  {:.6} of a logit from the reference, {:.4} of a probability in half precision",
-                report.logit_difference, report.half_difference
-            ));
-            output.line(format!(
-                "Dice        {:.4} pooled, {:.4} mean, on what was held out",
-                report.figures.photographs.dice_pooled, report.figures.photographs.dice_mean
-            ));
-        })?;
-        Ok(Verdict::InOrder)
-    }
-}
-
-impl Material {
-    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        let count = write_material(&self.folder, self.seed, self.phantoms, self.drawings)?;
-        output.result(&count, |output| {
-            output.line(format!("pictures  {count} in {}", self.folder.display()));
-        })?;
-        Ok(Verdict::InOrder)
-    }
-}
-
-impl Train {
-    fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        let start = match (self.start, self.encoder) {
-            (Some(weights), _) => Start::Weights(weights),
-            (None, Some(encoder)) => Start::Encoder(encoder),
-            (None, None) => anyhow::bail!("give --encoder, or --start to go on from weights"),
-        };
-        let mut config = TrainConfig::new(self.images, self.masks, start, self.output);
-        config.epochs = self.epochs.unwrap_or(config.epochs);
-        config.frozen_epochs = self.frozen_epochs.unwrap_or(config.frozen_epochs);
-        config.seed = self.seed.unwrap_or(config.seed);
-        config.phantoms = self.phantoms.unwrap_or(config.phantoms);
-        config.drawings = self.drawings.unwrap_or(config.drawings);
-        config.limit = self.limit.or(config.limit);
-        let bar = output.progress("Training", 0);
-        let report = train(&config, &mut |progress| {
-            bar.set_length((progress.epochs * progress.steps) as u64);
-            bar.set_position(((progress.epoch - 1) * progress.steps + progress.step) as u64);
-            bar.set_message(format!(
-                "epoch {}/{} loss {:.4}",
-                progress.epoch, progress.epochs, progress.loss
-            ));
-            if let Some(figures) = progress.figures {
-                bar.suspend(|| {
-                    output.line(format!(
-                        "epoch {}: loss {:.4}, Dice pooled {:.4}, mean {:.4}",
-                        progress.epoch,
-                        progress.loss,
-                        figures.photographs.dice_pooled,
-                        figures.photographs.dice_mean
-                    ));
-                });
-            }
-        })?;
-        bar.finish_and_clear();
-        output.result(&report, |output| {
-            output.line(format!("weights  {}", report.weights.display()));
-            output.line(format!("digest   {}", report.digest));
-            output.line(format!(
-                "Dice     {:.4} pooled, {:.4} mean, on what was held out",
-                report.figures.photographs.dice_pooled, report.figures.photographs.dice_mean
-            ));
         })?;
         Ok(Verdict::InOrder)
     }

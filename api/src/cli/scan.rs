@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use domain::wound::Measurement;
-use projections::wound::capture::{CAPTURE_BYTES_MAX, Capture, Intrinsics};
-use projections::wound::importers::{ImportError, Imported, Options, import};
-use projections::wound::phantom::{self, PhantomSpec, Truth, WoundSpec};
-use projections::wound::pipeline::WoundAnalyzer;
-use projections::wound::{bundle, ply};
 use serde::Serialize;
+use wound::capture::{Capture, Intrinsics};
+use wound::importers::{ImportError, Imported, Options, import};
+use wound::limits::CAPTURE_BYTES_MAX;
+use wound::phantom::{self, PhantomSpec, Truth, WoundSpec};
+use wound::pipeline::WoundAnalyzer;
+use wound::{bundle, ply};
 
 use super::Verdict;
 use super::output::Output;

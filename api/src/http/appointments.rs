@@ -56,7 +56,7 @@ pub(super) async fn show(
     call: Call,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let seen = read::reach(&state, &call, ReadModel::Appointments).await?;
+    let seen = read::reach(&state, &call, ReadModel::APPOINTMENTS).await?;
     let appointment = state.read_models.appointment(id.into(), seen).await?;
     let appointment = appointment.ok_or_else(|| Problem::not_found("appointment"))?;
     let shown = [(appointment.patient_id, vec![id])];
@@ -87,7 +87,7 @@ pub(super) async fn list(
     };
     let after: Option<String> = query.get("after")?;
     let page = read::page(query.get("limit")?, after.as_deref())?;
-    read::reach(&state, &call, ReadModel::Appointments).await?;
+    read::reach(&state, &call, ReadModel::APPOINTMENTS).await?;
     let found = state.read_models.appointments(&filter, &page).await?;
     let about = |item: &AppointmentDocument| (item.patient_id, item.id.as_uuid());
     let shown =

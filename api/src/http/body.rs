@@ -33,22 +33,26 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
             return Ok(Self(Map::new()));
         }
         if !is_json(&headers) {
-            return Err(unsupported("application/json"));
+            return Err(unsupported(&["application/json"]));
         }
         Self::parse(&bytes)
     }
 }
 
-/// 415, naming what would be taken.
-pub fn unsupported(accepted: &'static str) -> Problem {
-    Problem::new(
+/// 415, naming the media types that would be taken.
+pub fn unsupported(accepted: &[&'static str]) -> Problem {
+    let accepted = accepted.join(", ");
+    let problem = Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
         "Unsupported media type",
         format!("this operation takes {accepted}"),
     )
-    .at("Content-Type")
-    .with_header(ACCEPT, HeaderValue::from_static(accepted))
+    .at("Content-Type");
+    match HeaderValue::from_str(&accepted) {
+        Ok(accepted) => problem.with_header(ACCEPT, accepted),
+        Err(_) => problem,
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -10,11 +10,11 @@ use domain::model::{ActivateModel, Model, ModelStatus, RegisterModel, RollBackMo
 use domain::value::{Digest, Note};
 use domain::{ModelCard, ModelCommand, ModelRegistry, Now, Stream as _};
 use jiff::Timestamp;
-use projections::wound::network::{
+use serde::{Deserialize, Serialize};
+use wound::network::{
     MAX_PACKAGE_BYTES, ModelPackage, PACKAGE_MEDIA_TYPE, PackageError, Segmenter,
 };
-use projections::wound::pipeline;
-use serde::{Deserialize, Serialize};
+use wound::pipeline;
 
 use super::body::{Fields, media_type, unsupported};
 use super::call::Call;
@@ -48,7 +48,7 @@ pub(super) async fn register(
     upload: Upload,
 ) -> Result<Response, Problem> {
     if media_type(&headers).is_none_or(|kind| kind != PACKAGE_MEDIA_TYPE) {
-        return Err(unsupported(PACKAGE_MEDIA_TYPE));
+        return Err(unsupported(&[PACKAGE_MEDIA_TYPE]));
     }
     let Received { bytes, permit: _permit } = upload.receive(MAX_PACKAGE_BYTES).await?;
     let taken = tokio::task::spawn_blocking(move || take(&bytes)).await.map_err(|_| {

@@ -5,8 +5,8 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use projections::worker::{CaptureRequest, CaptureSource as _, FetchError};
-use projections::wound::capture::Capture;
-use projections::wound::{overlay, pipeline};
+use wound::capture::Capture;
+use wound::{overlay, pipeline};
 
 use super::call::Call;
 use super::path::Ids;

@@ -55,7 +55,7 @@ pub(super) async fn show(
     call: Call,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let seen = read::reach(&state, &call, ReadModel::Patients).await?;
+    let seen = read::reach(&state, &call, ReadModel::PATIENTS).await?;
     let patient = state.read_models.patient(id.into(), seen).await?;
     let patient = patient.ok_or_else(|| Problem::not_found("patient"))?;
     let shown = [(patient.id, vec![id])];
@@ -109,7 +109,7 @@ pub(super) async fn search(
         system: search.system,
         active: search.active,
     };
-    read::reach(&state, &call, ReadModel::Patients).await?;
+    read::reach(&state, &call, ReadModel::PATIENTS).await?;
     let found = state.read_models.search_patients(&search, &page).await?;
     let about = |patient: &PatientDocument| (patient.id, patient.id.as_uuid());
     let shown =

@@ -11,10 +11,11 @@ use commands::{CommandError, Receipt};
 use domain::wound::{CaptureRef, MediaType, RecordScan};
 use domain::{ScanId, Stream as _, WoundCommand, WoundEpisode};
 use jiff::Timestamp;
-use projections::wound::capture::CaptureError;
-use projections::wound::{bundle, ply};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
+use wound::error::CaptureError;
+use wound::limits::UPLOAD_BYTES_MAX;
+use wound::upload::{Accepted, MEDIA_TYPES, accept};
 
 use super::body::{media_type, unsupported};
 use super::call::Call;
@@ -24,10 +25,6 @@ use super::problem::Problem;
 use super::{answer, schema};
 use crate::state::AppState;
 
-/// Largest capture taken over HTTP.
-pub const MAX_CAPTURE_BYTES: usize = 32 * 1024 * 1024;
-/// The media types a capture may have.
-const ACCEPTED: &str = "application/vnd.coherency.capture+tar, application/ply";
 /// RFC 9530: the digest of the content as it was sent.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 /// RFC 3230, which it replaces; still sent by many.
@@ -70,12 +67,11 @@ pub(super) async fn hand_in(
     headers: HeaderMap,
     upload: Upload,
 ) -> Result<Response, Problem> {
-    let kind = media_type(&headers).ok_or_else(|| unsupported(ACCEPTED))?;
-    if !ACCEPTED.split(", ").any(|accepted| accepted == kind) {
-        return Err(unsupported(ACCEPTED));
-    }
+    let accepted = || unsupported(&MEDIA_TYPES);
+    let kind = media_type(&headers).ok_or_else(accepted)?;
+    let kind = *MEDIA_TYPES.iter().find(|taken| **taken == kind).ok_or_else(accepted)?;
     let declared = declared_digests(&headers)?;
-    let Received { bytes, permit: _permit } = upload.receive(MAX_CAPTURE_BYTES).await?;
+    let Received { bytes, permit: _permit } = upload.receive(UPLOAD_BYTES_MAX).await?;
     if bytes.is_empty() {
         return Err(Problem::unprocessable("capture-empty", "the body is empty"));
     }
@@ -92,7 +88,7 @@ pub(super) async fn hand_in(
 
     let scan_id = ScanId::from_uuid(call.new_id(&state, "scan", None));
     let context = call.context();
-    let Taken { bytes, captured_at, digest } = take(kind.clone(), bytes, sent).await?;
+    let Taken { bytes, captured_at, digest } = take(kind, bytes, sent).await?;
     if call.command_id.is_some()
         && let Some(receipt) = repeated(&state, &call, id, scan_id, digest).await?
     {
@@ -112,7 +108,7 @@ pub(super) async fn hand_in(
         tracing::error!(error = %super::chain(&error), "a capture could not be stored");
         Problem::unavailable("the store of captures is not available; nothing was recorded")
     })?;
-    let recorded = match command(scan_id, &kind, &stored, captured_at) {
+    let recorded = match command(scan_id, kind, &stored, captured_at) {
         Ok(command) => state.ledger.execute::<WoundEpisode>(id, command, &context).await,
         Err(problem) => {
             remove(&state, key.id, stored.blob_id).await;
@@ -196,20 +192,18 @@ struct Taken {
 
 /// Decodes the capture, to see that it is one and holds nothing else; `sent` is the digest of the bytes
 /// that came.
-async fn take(kind: String, bytes: Bytes, sent: [u8; 32]) -> Result<Taken, Problem> {
-    let decode = move || match kind.as_str() {
-        bundle::PLY_MEDIA_TYPE => {
-            // Its comments, further properties and elements can say anything.
-            let bytes = Bytes::from(ply::write(&ply::read(&bytes)?)?);
-            let digest = Sha256::digest(&bytes).into();
-            Ok(Taken { bytes, captured_at: None, digest })
-        }
-        _ => {
-            let captured_at = bundle::read(&bytes)?.captured_at();
-            Ok(Taken { bytes, captured_at, digest: sent })
-        }
+async fn take(kind: &'static str, bytes: Bytes, sent: [u8; 32]) -> Result<Taken, Problem> {
+    let check = move || {
+        let Accepted { rewritten, captured_at } = accept(kind, &bytes)?;
+        Ok(match rewritten {
+            None => Taken { bytes, captured_at, digest: sent },
+            Some(rewritten) => {
+                let digest = Sha256::digest(&rewritten).into();
+                Taken { bytes: Bytes::from(rewritten), captured_at, digest }
+            }
+        })
     };
-    blocking(decode).await?.map_err(|error: CaptureError| refused(&error))
+    blocking(check).await?.map_err(|error: CaptureError| refused(&error))
 }
 
 /// 422 naming the entry and the reason, with the reasons below it. None of them quotes the capture; the

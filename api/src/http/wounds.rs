@@ -104,7 +104,7 @@ pub(super) async fn shown(
     call: &Call,
     id: Uuid,
 ) -> Result<WoundDocument, Problem> {
-    let seen = read::reach(state, call, ReadModel::Wounds).await?;
+    let seen = read::reach(state, call, ReadModel::WOUNDS).await?;
     let wound = state.read_models.wound(id.into(), seen).await?;
     let wound = wound.ok_or_else(|| Problem::not_found("wound"))?;
     let shown = [(wound.patient_id, vec![id])];
@@ -129,7 +129,7 @@ pub(super) async fn of_patient(
     let query = Query::parse(query.as_deref(), &["limit", "after"])?;
     let after: Option<String> = query.get("after")?;
     let page = read::page(query.get("limit")?, after.as_deref())?;
-    read::reach(&state, &call, ReadModel::Wounds).await?;
+    read::reach(&state, &call, ReadModel::WOUNDS).await?;
     let patient = PatientId::from_uuid(id);
     let found = state.read_models.wounds_of(patient, &page).await?;
     if found.items.is_empty() {

@@ -8,9 +8,9 @@ use domain::model::{ActivateModel, RegisterModel};
 use domain::value::{Digest, Note, TextError};
 use domain::{ModelCommand, ModelRegistry};
 use projections::worker::{DerivedIds, foreign_command};
-use projections::wound::network::{embedded_card, embedded_weights};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
+use wound::network::{embedded_card, embedded_weights};
 
 /// How often the registry may change under the worker that starts.
 const ATTEMPTS_MAX: u32 = 16;

@@ -15,14 +15,14 @@ use domain::{ModelCard, ModelRegistry};
 use projections::event::{EventError, EventLog};
 use projections::runtime::{Projector, RunError, Runtime};
 use projections::worker::{DerivedIds, InferenceWorker, WithdrawalWorker};
-use projections::wound::network::{Segmenter, SegmenterError, embedded_weights};
-use projections::wound::pipeline::{WoundAnalyzer, model_digests};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use wound::network::{Segmenter, SegmenterError, embedded_weights};
+use wound::pipeline::{WoundAnalyzer, model_digests};
 
-use crate::inference::{BlobCaptures, LedgerSink};
+use crate::inference::{BlobCaptures, LedgerSink, NetworkAnalyzer};
 
 /// How often the registry is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -221,7 +221,7 @@ impl ModelWatch {
         let Some((weights, model)) = active.and_then(|it| Some((it, registry.model(&it)?))) else {
             return Ok(());
         };
-        let analyzer = Arc::new(self.analyzer(weights, model).await?);
+        let analyzer = Arc::new(NetworkAnalyzer(self.analyzer(weights, model).await?));
         let stop = CancellationToken::new();
         let inference = InferenceWorker::new(
             self.log.clone(),

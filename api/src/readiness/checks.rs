@@ -82,7 +82,7 @@ async fn mongodb(state: &AppState) -> Outcome {
 /// The oldest event that a read model has not seen is not older than it may be.
 async fn projections(state: &AppState) -> Outcome {
     let mut next = u64::MAX;
-    for model in ReadModel::ALL {
+    for model in state.read_models.all() {
         let position = state.read_models.position(model).await;
         next = next.min(position.map_err(|_| "read-models-unreachable")?);
     }
@@ -109,7 +109,7 @@ async fn recent_reads(state: &AppState) -> Outcome {
 async fn spool(state: &AppState) -> Outcome {
     let folder = rustix::fs::statvfs(&state.http.spool).map_err(|_| "spool-missing")?;
     let free = folder.f_bavail.saturating_mul(folder.f_frsize);
-    if free < projections::wound::network::MAX_PACKAGE_BYTES as u64 {
+    if free < wound::network::MAX_PACKAGE_BYTES as u64 {
         return Err("spool-full");
     }
     Ok(())

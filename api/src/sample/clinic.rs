@@ -2,9 +2,9 @@
 
 use jiff::civil::{Date, DateTime, Weekday};
 use jiff::{Span, ToSpan};
-use projections::wound::phantom::{PhantomSpec, healing_series};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use wound::phantom::{PhantomSpec, healing_series};
 
 /// The zone of the clock on the clinic's wall.
 const ZONE: &str = "America/Chicago";

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use projections::wound::bundle;
-use projections::wound::capture::{CaptureError, Frame};
-use projections::wound::phantom::{self, PhantomSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wound::bundle;
+use wound::capture::Frame;
+use wound::error::CaptureError;
+use wound::phantom::{self, PhantomSpec};
 
 use super::client::{Answer, Client, ClientError};
 use super::clinic::{Clinic, WoundCase};

@@ -1,13 +1,11 @@
 //! Models: handed in whole or refused without a trace, activated, rolled back, seen by those who may.
 
 use domain::account::Role;
-use projections::wound::network::{
-    ModelPackage, PACKAGE_MEDIA_TYPE, embedded_card, embedded_weights,
-};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
+use wound::network::{ModelPackage, PACKAGE_MEDIA_TYPE, embedded_card, embedded_weights};
 
 use crate::common::{Caller, Reply, TestApp};
 

@@ -9,13 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use domain::value::Digest;
 use domain::wound::{Axis, Boundary, Measurement, MeasurementParts};
 use projections::worker::{InferenceWorker, ScanAnalyzer, ScanRejection};
-use projections::wound::phantom::{PhantomSpec, generate};
-use projections::wound::{bundle, ply};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
+use wound::phantom::{PhantomSpec, generate};
+use wound::{bundle, ply};
 
 use crate::common::{Caller, Reply, TestApp};
 
@@ -25,6 +25,10 @@ struct Constant;
 impl ScanAnalyzer for Constant {
     fn model_digest(&self) -> Digest {
         Digest([7; 32])
+    }
+
+    fn label(&self) -> String {
+        "a test's".to_owned()
     }
 
     fn analyze(&self, bytes: &[u8], media_type: &str) -> Result<Measurement, ScanRejection> {

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
-use projections::wound::{bundle, ply};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use wound::{bundle, ply};
 
 use crate::support::{Clinic, phantom};
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::value::Digest;
-use projections::wound::network::embedded_weights;
-use projections::wound::pipeline::model_digest;
 use serde_json::{Value, json};
 use uuid::Uuid;
+use wound::network::embedded_weights;
+use wound::pipeline::model_digest;
 
 use crate::crash::read_models_equal_a_rebuild;
 use crate::support::clinic::PASSWORD;

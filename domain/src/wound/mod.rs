@@ -274,6 +274,11 @@ impl WoundEpisode {
         self.scans.get(&id)
     }
 
+    /// Whether a scan of it may still get this model's answer: the one rule, for whoever decides and for whoever measures.
+    pub fn awaits_answer(&self, scan: ScanId, model: &Digest) -> bool {
+        self.answerable(scan, Some(model)).is_ok()
+    }
+
     /// Whether a clinician confirmed a measurement.
     pub fn is_confirmed(&self, id: MeasurementId) -> bool {
         self.confirmed.contains(&id)
@@ -452,6 +457,15 @@ impl WoundEpisode {
             return Err(WoundError::NoteRequired);
         }
         Ok(WoundEvent::WoundClosed(WoundClosed { reason, note }))
+    }
+}
+
+/// An episode as its events leave it.
+impl FromIterator<WoundEvent> for WoundEpisode {
+    fn from_iter<I: IntoIterator<Item = WoundEvent>>(events: I) -> Self {
+        let mut episode = Self::default();
+        events.into_iter().for_each(|event| episode.fold(event));
+        episode
     }
 }
 

@@ -9,7 +9,6 @@ use mongodb::IndexModel;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ReadModel;
 use super::text::{instant, optional, optional_instant, plain};
 use super::view::{FoldError, View};
 use crate::cache::CacheKind;
@@ -167,10 +166,9 @@ pub(crate) struct Appointments;
 impl View for Appointments {
     const NAME: &'static str = "appointments";
     const VERSION: u32 = 2;
-    const MODEL: ReadModel = ReadModel::Appointments;
     const STREAM: &'static str = "appointment";
     const SUBJECT: &'static str = "patient_id";
-    const CACHE: CacheKind = CacheKind::Appointment;
+    const CACHE: CacheKind = CacheKind::new("appointment");
     type Document = AppointmentDocument;
 
     fn indexes() -> Vec<IndexModel> {

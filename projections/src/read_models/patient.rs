@@ -11,7 +11,6 @@ use mongodb::IndexModel;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ReadModel;
 use super::text::{instant, plain};
 use super::view::{FoldError, View};
 use crate::cache::CacheKind;
@@ -137,10 +136,9 @@ pub(crate) struct Patients;
 impl View for Patients {
     const NAME: &'static str = "patients";
     const VERSION: u32 = 2;
-    const MODEL: ReadModel = ReadModel::Patients;
     const STREAM: &'static str = "patient";
     const SUBJECT: &'static str = "_id";
-    const CACHE: CacheKind = CacheKind::Patient;
+    const CACHE: CacheKind = CacheKind::new("patient");
     type Document = PatientDocument;
 
     fn indexes() -> Vec<IndexModel> {

@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::ReadModels;
 use super::appointment::{AppointmentDocument, Appointments};
+use super::error::ReadError;
 use super::page::{Listing, Page};
 use super::patient::{self, PatientDocument, Patients};
 use super::store::{Found, Store, note_damage};
@@ -20,7 +22,6 @@ use super::text::instant;
 use super::tombstone::Kept;
 use super::view::View;
 use super::wound::{WoundDocument, Wounds};
-use super::{ReadError, ReadModels};
 use crate::cache::{Entry, Lookup};
 use crate::runtime::chain;
 

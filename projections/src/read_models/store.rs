@@ -1,8 +1,8 @@
 //! The documents of one read model: read and checked, written, and put right from the log where they do not verify.
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
@@ -13,11 +13,11 @@ use tokio::sync::Semaphore;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use super::error::ReadError;
 use super::rebuild::{RebuildError, folded_from_log};
 use super::stored::{Damage, TAG, open, seal};
 use super::tombstone::Kept;
 use super::view::View;
-use super::{ReadError, ReadModel};
 use crate::event::EventLog;
 use crate::known::KnownPositions;
 use crate::runtime::{ApplyError, Checkpoints, chain};
@@ -42,7 +42,7 @@ pub(crate) struct Source {
     pub(super) checkpoints: Checkpoints,
     rebuilds: Arc<Semaphore>,
     /// The furthest that this process has seen each read model: a checkpoint that says less was put back.
-    reached: Arc<[AtomicU64; ReadModel::ALL.len()]>,
+    reached: Arc<Mutex<HashMap<&'static str, u64>>>,
 }
 
 impl Source {
@@ -54,8 +54,11 @@ impl Source {
     }
 
     /// Notes how far a read model is, and answers how far it ever was.
-    pub(super) fn note(&self, model: ReadModel, position: u64) -> u64 {
-        self.reached[model as usize].fetch_max(position, Ordering::AcqRel).max(position)
+    pub(super) fn note(&self, model: &'static str, position: u64) -> u64 {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let reached = reached.entry(model).or_default();
+        *reached = position.max(*reached);
+        *reached
     }
 }
 
@@ -142,9 +145,9 @@ impl<V: View> Store<V> {
 
     /// How far the read model is, or was.
     pub(super) async fn reached(&self) -> Result<u64, ReadError> {
-        let stored = self.source.checkpoints.load(&V::MODEL.projector_id()).await;
+        let stored = self.source.checkpoints.load(&V::projector_id()).await;
         let stored = stored.map_err(ReadError::store("read a checkpoint"))?;
-        Ok(self.source.note(V::MODEL, stored.unwrap_or_default()))
+        Ok(self.source.note(V::NAME, stored.unwrap_or_default()))
     }
 
     /// What is kept under an id, as the log bears it out: what does not verify, is older than the read model has reached,

@@ -3,7 +3,7 @@
 use bson::{Document, doc};
 use domain::value::{Digest, Note, PartialDate};
 use domain::wound::{
-    AnatomicalSite, Boundary, CloseReason, Etiology, Laterality, Measurement, MeasurementParts,
+    AnatomicalSite, CloseReason, Etiology, Laterality, Measurement, MeasurementParts,
     MeasurementRecorded, MeasurementWithdrawn, RejectionReason, ScanRecorded, ScanRejected,
     WithdrawalReason, healing,
 };
@@ -13,7 +13,6 @@ use mongodb::IndexModel;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ReadModel;
 use super::text::{instant, optional, optional_instant, plain};
 use super::view::{FoldError, View};
 use crate::cache::CacheKind;
@@ -225,14 +224,6 @@ impl ScanDocument {
         standing().rfind(|found| found.confirmed_at.is_some()).or(standing().next_back())
     }
 
-    /// Whether this model has answered the scan already, or nobody needs to: a person rejected it.
-    pub fn is_answered_by(&self, model: &Digest) -> bool {
-        self.rejections.iter().any(|rejection| rejection.model_digest.is_none_or(|by| by == *model))
-            || self.measurements.iter().any(|found| {
-                found.figures.boundary == Boundary::Network && found.model_digest == *model
-            })
-    }
-
     fn settle(&mut self) {
         let by_a_person = self.rejections.iter().any(|found| found.model_digest.is_none());
         let standing = self.measurements.iter().any(|found| found.withdrawn_at.is_none());
@@ -408,10 +399,9 @@ pub(crate) struct Wounds;
 impl View for Wounds {
     const NAME: &'static str = "wounds";
     const VERSION: u32 = 2;
-    const MODEL: ReadModel = ReadModel::Wounds;
     const STREAM: &'static str = "wound";
     const SUBJECT: &'static str = "patient_id";
-    const CACHE: CacheKind = CacheKind::Wound;
+    const CACHE: CacheKind = CacheKind::new("wound");
     type Document = WoundDocument;
 
     fn indexes() -> Vec<IndexModel> {

@@ -9,9 +9,9 @@
 //! another model answers beside the old one. What the log did not take is not told as done: its stream is read again, and says.
 
 mod derived;
-mod drift;
 mod ports;
 mod purge;
+mod submit;
 mod withdrawal;
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use domain::value::{Digest, Note};
 use domain::wound::{
     CaptureRef, Measurement, RecordMeasurement, RejectScan, RejectionReason, ScanRecorded,
 };
-use domain::{Event, MeasurementId, ScanId, WoundEvent, WoundId};
+use domain::{Event, MeasurementId, ScanId, WoundCommand, WoundEpisode, WoundEvent, WoundId};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -33,16 +33,15 @@ use uuid::Uuid;
 
 pub use derived::{DerivedIds, foreign_command};
 use derived::{is_gone, not_recorded};
-pub use drift::{DriftWatch, label};
 pub use ports::{
-    Answer, CapturePurge, CaptureRequest, CaptureSource, FetchError, MeasurementSink, PurgeSink,
-    ScanAnalyzer, ScanRejection, SinkError, WithdrawalSink,
+    CapturePurge, CaptureRequest, CaptureSource, CommandSink, FetchError, ScanAnalyzer,
+    ScanRejection, SinkError, WorkerCommand,
 };
 pub use purge::PurgeWorker;
+use submit::Submitter;
 pub use withdrawal::WithdrawalWorker;
 
 use crate::event::{EventLog, RecordedEvent};
-use crate::read_models::{WoundDocument, fold_wound};
 use crate::runtime::{ApplyError, Projector};
 
 /// How often to ask for a capture that is said to be missing, before that is recorded.
@@ -57,12 +56,15 @@ const ANALYSIS_MAX: Duration = Duration::from_secs(300);
 /// What this projector is called, and its ids are made for.
 const WORKER: &str = "inference";
 
+/// The type of the streams it reads.
+const WOUND: &str = "wound";
+
 /// The inference projector.
 pub struct InferenceWorker {
     log: EventLog,
     captures: Arc<dyn CaptureSource>,
     analyzer: Arc<dyn ScanAnalyzer>,
-    sink: Arc<dyn MeasurementSink>,
+    sink: Arc<dyn CommandSink>,
     ids: DerivedIds,
     model: Digest,
     label: String,
@@ -76,7 +78,7 @@ impl InferenceWorker {
         log: EventLog,
         captures: Arc<dyn CaptureSource>,
         analyzer: Arc<dyn ScanAnalyzer>,
-        sink: Arc<dyn MeasurementSink>,
+        sink: Arc<dyn CommandSink>,
         ids: DerivedIds,
     ) -> InferenceWorker {
         let (model, label) = (analyzer.model_digest(), analyzer.label());
@@ -92,11 +94,15 @@ impl InferenceWorker {
         self
     }
 
-    /// The wound as its stream in the log tells it now; `None` if its key was destroyed.
-    async fn wound(&self, wound: Uuid) -> Result<Option<WoundDocument>, ApplyError> {
-        let events = self.log.stream("wound", wound).await;
+    /// The wound's episode as its stream in the log tells it now; nothing is left of it if its key was destroyed.
+    async fn episode(&self, wound: Uuid) -> Result<WoundEpisode, ApplyError> {
+        let events = self.log.stream(WOUND, wound).await;
         let events = events.map_err(ApplyError::unavailable("read the wound's events"))?;
-        Ok(fold_wound(&events))
+        let events = events.into_iter().filter_map(|recorded| match recorded.event {
+            Some(Event::Wound(event)) => Some(event),
+            _ => None,
+        });
+        Ok(events.collect())
     }
 
     /// Answers one scan.
@@ -124,7 +130,8 @@ impl InferenceWorker {
             }
             // Somebody answered meanwhile, or the scan was rejected; or else it has no answer, and that is said.
             Err(SinkError::Refused { code }) => {
-                if is_gone(&code) || self.is_answered(recorded.stream_id, scan.scan_id).await? {
+                let episode = self.episode(recorded.stream_id).await?;
+                if is_gone(&code) || !episode.awaits_answer(scan.scan_id, &self.model) {
                     info!(scan.id = %scan.scan_id, code, "the answer to scan {} is not wanted", scan.scan_id);
                 } else {
                     not_recorded(WORKER, &code);
@@ -136,14 +143,7 @@ impl InferenceWorker {
         }
     }
 
-    /// Whether the scan needs no answer of this model any more, as the wound's stream in the log tells it now.
-    async fn is_answered(&self, wound: Uuid, scan: ScanId) -> Result<bool, ApplyError> {
-        let Some(wound) = self.wound(wound).await? else { return Ok(true) };
-        let found = wound.scans.iter().find(|found| found.id == scan);
-        Ok(found.is_some_and(|found| found.is_answered_by(&self.model)))
-    }
-
-    /// Records an outcome, under the first of its ids that nobody else occupies.
+    /// Records an outcome.
     async fn submit(
         &self,
         recorded: &RecordedEvent,
@@ -152,43 +152,24 @@ impl InferenceWorker {
     ) -> Result<(), SinkError> {
         let scan = scan_id.as_uuid();
         let words: [&[u8]; 2] = [scan.as_bytes(), self.model.as_bytes()];
-        let measurement_id = MeasurementId::from_uuid(self.ids.id("measurement", &words));
-        let mut occupied = String::new();
-        for command_id in self.ids.commands(WORKER, &words) {
-            let answer = Answer {
-                wound_id: WoundId::from_uuid(recorded.stream_id),
-                command_id,
-                caused_by: recorded.command_id,
-            };
-            let submitted = match outcome {
-                Ok(measurement) => {
-                    let command = RecordMeasurement {
-                        scan_id,
-                        measurement_id,
-                        model_digest: self.model,
-                        measurement: measurement.clone(),
-                    };
-                    self.sink.record_measurement(&answer, command).await
-                }
-                Err(ScanRejection { reason, detail }) => {
-                    let command = RejectScan {
-                        scan_id,
-                        model_digest: Some(self.model),
-                        reason: *reason,
-                        detail: note(detail),
-                    };
-                    self.sink.reject_scan(&answer, command).await
-                }
-            };
-            match submitted {
-                Err(SinkError::Foreign { code }) => {
-                    foreign_command(WORKER, command_id, &code);
-                    occupied = code;
-                }
-                submitted => return submitted,
-            }
-        }
-        Err(SinkError::Foreign { code: occupied })
+        let command = match outcome {
+            Ok(measurement) => WoundCommand::RecordMeasurement(RecordMeasurement {
+                scan_id,
+                measurement_id: MeasurementId::from_uuid(self.ids.id("measurement", &words)),
+                model_digest: self.model,
+                measurement: measurement.clone(),
+            }),
+            Err(ScanRejection { reason, detail }) => WoundCommand::RejectScan(RejectScan {
+                scan_id,
+                model_digest: Some(self.model),
+                reason: *reason,
+                detail: note(detail),
+            }),
+        };
+        let wound = WoundId::from_uuid(recorded.stream_id);
+        let submitter = Submitter { worker: WORKER, ids: &self.ids, sink: &*self.sink };
+        let command = WorkerCommand::Wound(wound, command);
+        submitter.submit(&words, recorded.command_id, command).await
     }
 
     /// Fetches, checks and measures a capture. `None`: the patient was erased, so nobody answers.
@@ -288,23 +269,21 @@ impl Projector for InferenceWorker {
     }
 
     fn streams(&self) -> &[&'static str] {
-        &["wound"]
+        &[WOUND]
     }
 
     async fn apply(&self, batch: &[RecordedEvent]) -> Result<(), ApplyError> {
-        let mut wounds: HashMap<Uuid, Option<WoundDocument>> = HashMap::new();
+        let mut episodes: HashMap<Uuid, WoundEpisode> = HashMap::new();
         for recorded in batch {
             let Some(Event::Wound(WoundEvent::ScanRecorded(scan))) = &recorded.event else {
                 continue;
             };
             let id = recorded.stream_id;
-            let wound = match wounds.entry(id) {
+            let episode = match episodes.entry(id) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.wound(id).await?),
+                Entry::Vacant(unknown) => unknown.insert(self.episode(id).await?),
             };
-            let Some(wound) = wound else { continue };
-            let found = wound.scans.iter().find(|found| found.id == scan.scan_id);
-            if found.is_some_and(|found| !found.is_answered_by(&self.model)) {
+            if episode.awaits_answer(scan.scan_id, &self.model) {
                 if self.stop.is_cancelled() {
                     return Err(ApplyError::Stopped);
                 }

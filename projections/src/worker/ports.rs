@@ -2,25 +2,20 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::WoundId;
-use domain::custody::RecordPurge;
 use domain::value::Digest;
-use domain::wound::{
-    Measurement, RecordMeasurement, RejectScan, RejectionReason, WithdrawMeasurement,
-};
+use domain::wound::{Measurement, RejectionReason};
+use domain::{CustodyCommand, WoundCommand, WoundId};
 use uuid::Uuid;
 
 use crate::runtime::StoreError;
 
-/// Where an answer belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
-    /// The wound whose stream it goes into.
-    pub wound_id: WoundId,
-    /// The command's id: the same for the same scan and model, so that a repetition is answered, not repeated.
-    pub command_id: Uuid,
-    /// The command that recorded the scan: the correlation id.
-    pub caused_by: Uuid,
+/// A command of a worker, and the aggregate that decides on it.
+#[derive(Debug, Clone)]
+pub enum WorkerCommand {
+    /// About a wound: an answer to a scan, or a withdrawal.
+    Wound(WoundId, WoundCommand),
+    /// About the custody of a subject's record: a purge.
+    Custody(Uuid, CustodyCommand),
 }
 
 /// Why an answer was not recorded.
@@ -47,28 +42,16 @@ pub enum SinkError {
     },
 }
 
-/// Records what the worker found, as commands.
+/// Records what workers found and did, as commands.
 #[async_trait]
-pub trait MeasurementSink: Send + Sync {
-    /// Records a measurement of a scan.
-    async fn record_measurement(
+pub trait CommandSink: Send + Sync {
+    /// Records a command under this id: the same for the same work, so that a repetition is answered, not repeated.
+    /// `caused_by` is the command whose event it answers: the correlation id.
+    async fn record(
         &self,
-        answer: &Answer,
-        command: RecordMeasurement,
-    ) -> Result<(), SinkError>;
-
-    /// Records that a scan cannot be measured.
-    async fn reject_scan(&self, answer: &Answer, command: RejectScan) -> Result<(), SinkError>;
-}
-
-/// Withdraws, as commands, what withdrawn models measured.
-#[async_trait]
-pub trait WithdrawalSink: Send + Sync {
-    /// Withdraws a measurement.
-    async fn withdraw_measurement(
-        &self,
-        answer: &Answer,
-        command: WithdrawMeasurement,
+        command: WorkerCommand,
+        command_id: Uuid,
+        caused_by: Uuid,
     ) -> Result<(), SinkError>;
 }
 
@@ -129,19 +112,6 @@ pub trait CapturePurge: Send + Sync {
     async fn purge_all(&self) -> Result<(), StoreError>;
 }
 
-/// Records, as a command, that what was derived from an erased record is gone.
-#[async_trait]
-pub trait PurgeSink: Send + Sync {
-    /// Records the purge of a subject under this command id; `caused_by` is the command that erased.
-    async fn record_purge(
-        &self,
-        subject: Uuid,
-        command_id: Uuid,
-        caused_by: Uuid,
-        command: RecordPurge,
-    ) -> Result<(), SinkError>;
-}
-
 /// Why a capture has no measurement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanRejection {
@@ -164,9 +134,7 @@ pub trait ScanAnalyzer: Send + Sync {
     fn model_digest(&self) -> Digest;
 
     /// What the model is called in metrics.
-    fn label(&self) -> String {
-        super::label(&self.model_digest())
-    }
+    fn label(&self) -> String;
 
     /// Decodes and measures one capture.
     fn analyze(&self, bytes: &[u8], media_type: &str) -> Result<Measurement, ScanRejection>;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use domain::Event;
 use domain::custody::{CustodyEvent, RecordPurge, Store, StorePurge};
+use domain::{CustodyCommand, Event};
 use tracing::info;
 use uuid::Uuid;
 
-use super::derived::{DerivedIds, foreign_command, is_gone, not_recorded};
-use super::ports::{CapturePurge, PurgeSink, SinkError};
+use super::derived::{DerivedIds, is_gone, not_recorded};
+use super::ports::{CapturePurge, CommandSink, SinkError, WorkerCommand};
+use super::submit::Submitter;
 use crate::event::{CUSTODY, EventLog, RecordedEvent};
 use crate::read_models::ReadModels;
 use crate::runtime::{ApplyError, Projector};
@@ -26,7 +27,7 @@ pub struct PurgeWorker {
     log: EventLog,
     models: ReadModels,
     captures: Arc<dyn CapturePurge>,
-    sink: Arc<dyn PurgeSink>,
+    sink: Arc<dyn CommandSink>,
     ids: DerivedIds,
     /// Whether this process has looked for captures that came back.
     looked: AtomicBool,
@@ -39,7 +40,7 @@ impl PurgeWorker {
         log: EventLog,
         models: ReadModels,
         captures: Arc<dyn CapturePurge>,
-        sink: Arc<dyn PurgeSink>,
+        sink: Arc<dyn CommandSink>,
         ids: DerivedIds,
     ) -> PurgeWorker {
         PurgeWorker { log, models, captures, sink, ids, looked: AtomicBool::new(false) }
@@ -66,8 +67,10 @@ impl PurgeWorker {
         let mut stores = vec![of(Store::ReadModels, purged.documents)];
         stores.extend(purged.cached.map(|entries| of(Store::Cache, entries)));
         stores.push(of(Store::Captures, scans));
-        let command = RecordPurge { stores };
-        match self.submit(subject, recorded.command_id, &command).await {
+        let command = CustodyCommand::RecordPurge(RecordPurge { stores });
+        let command = WorkerCommand::Custody(subject, command);
+        let submitter = Submitter { worker: WORKER, ids: &self.ids, sink: &*self.sink };
+        match submitter.submit(&[subject.as_bytes()], recorded.command_id, command).await {
             Ok(()) => {
                 metrics::counter!("purges_recorded_total").increment(1);
                 info!(subject = %subject, "purged what was derived from an erased record");
@@ -84,26 +87,6 @@ impl PurgeWorker {
             }
             Err(error) => Err(ApplyError::unavailable("record a purge")(error)),
         }
-    }
-
-    /// Records the purge, under the first of its ids that nobody else occupies.
-    async fn submit(
-        &self,
-        subject: Uuid,
-        caused_by: Uuid,
-        command: &RecordPurge,
-    ) -> Result<(), SinkError> {
-        let mut occupied = String::new();
-        for id in self.ids.commands(WORKER, &[subject.as_bytes()]) {
-            match self.sink.record_purge(subject, id, caused_by, command.clone()).await {
-                Err(SinkError::Foreign { code }) => {
-                    foreign_command(WORKER, id, &code);
-                    occupied = code;
-                }
-                submitted => return submitted,
-            }
-        }
-        Err(SinkError::Foreign { code: occupied })
     }
 }
 

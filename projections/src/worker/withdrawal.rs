@@ -12,13 +12,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::value::Digest;
 use domain::wound::{Boundary, MeasurementRecorded, WithdrawMeasurement, WithdrawalReason};
-use domain::{Event, MeasurementId, WoundEvent, WoundId};
+use domain::{Event, MeasurementId, WoundCommand, WoundEvent, WoundId};
 use sha2::{Digest as _, Sha256};
 use tracing::info;
 use uuid::Uuid;
 
-use super::derived::{DerivedIds, foreign_command, is_gone, not_recorded};
-use super::ports::{Answer, SinkError, WithdrawalSink};
+use super::derived::{DerivedIds, is_gone, not_recorded};
+use super::ports::{CommandSink, SinkError, WorkerCommand};
+use super::submit::Submitter;
 use crate::event::{EventLog, RecordedEvent};
 use crate::runtime::{ApplyError, Projector};
 
@@ -28,7 +29,7 @@ const WORKER: &str = "withdrawal";
 /// The projector that withdraws.
 pub struct WithdrawalWorker {
     log: EventLog,
-    sink: Arc<dyn WithdrawalSink>,
+    sink: Arc<dyn CommandSink>,
     ids: DerivedIds,
     models: BTreeSet<Digest>,
 }
@@ -37,7 +38,7 @@ impl WithdrawalWorker {
     /// A worker that withdraws through `sink`, under ids out of `ids`, what models of these digests measured, each as measurements name it.
     pub fn new(
         log: EventLog,
-        sink: Arc<dyn WithdrawalSink>,
+        sink: Arc<dyn CommandSink>,
         ids: DerivedIds,
         models: impl IntoIterator<Item = Digest>,
     ) -> WithdrawalWorker {
@@ -70,7 +71,15 @@ impl WithdrawalWorker {
         recorded: &RecordedEvent,
         measurement_id: MeasurementId,
     ) -> Result<(), ApplyError> {
-        match self.submit(recorded, measurement_id).await {
+        let reason = WithdrawalReason::ModelWithdrawn;
+        let command = WithdrawMeasurement { measurement_id, reason };
+        let command = WorkerCommand::Wound(
+            WoundId::from_uuid(recorded.stream_id),
+            WoundCommand::WithdrawMeasurement(command),
+        );
+        let submitter = Submitter { worker: WORKER, ids: &self.ids, sink: &*self.sink };
+        let measurement = measurement_id.as_uuid();
+        match submitter.submit(&[measurement.as_bytes()], recorded.command_id, command).await {
             Ok(()) => {
                 metrics::counter!("measurements_withdrawn_total").increment(1);
                 info!(measurement.id = %measurement_id, "withdrew a measurement with its model");
@@ -90,33 +99,6 @@ impl WithdrawalWorker {
             }
             Err(error) => Err(ApplyError::unavailable("withdraw a measurement")(error)),
         }
-    }
-
-    /// Withdraws, under the first of the command's ids that nobody else occupies.
-    async fn submit(
-        &self,
-        recorded: &RecordedEvent,
-        measurement_id: MeasurementId,
-    ) -> Result<(), SinkError> {
-        let measurement = measurement_id.as_uuid();
-        let mut occupied = String::new();
-        for command_id in self.ids.commands(WORKER, &[measurement.as_bytes()]) {
-            let answer = Answer {
-                wound_id: WoundId::from_uuid(recorded.stream_id),
-                command_id,
-                caused_by: recorded.command_id,
-            };
-            let reason = WithdrawalReason::ModelWithdrawn;
-            let command = WithdrawMeasurement { measurement_id, reason };
-            match self.sink.withdraw_measurement(&answer, command).await {
-                Err(SinkError::Foreign { code }) => {
-                    foreign_command(WORKER, command_id, &code);
-                    occupied = code;
-                }
-                submitted => return submitted,
-            }
-        }
-        Err(SinkError::Foreign { code: occupied })
     }
 }
 

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 
 use crate::clinic::{Clinic, ORIGIN, id, redis_url};
 
-const KIND: CacheKind = CacheKind::Patient;
+const KIND: CacheKind = CacheKind::new("patient");
 
 fn cache(name: &str) -> Cache {
     let nanos = jiff::Timestamp::now().as_nanosecond();
@@ -169,7 +169,7 @@ async fn an_entry_older_than_asked_for_is_not_the_answer(pool: PgPool) {
         clinic.log.clone(),
     );
     let position = clinic.rename(1, "Neumann").await.position.expect("an event");
-    let projector = without.projector(ReadModel::Patients);
+    let projector = without.projector(ReadModel::PATIENTS);
     clinic.runtime.catch_up(projector.as_ref()).await.expect("the log applies");
     let found = clinic.models.patient(patient, Some(position)).await.expect("an answer");
     assert_eq!(found.map(|found| found.position), Some(position));
@@ -189,9 +189,9 @@ async fn without_redis_everything_is_only_slower(pool: PgPool) {
     let lost = Some(lost.expect("a URL"));
     let models = ReadModels::new(clinic.models.database().clone(), lost, tags, clinic.log.clone());
     clinic.register(1).await;
-    let running = clinic.start(models.projector(ReadModel::Patients));
+    let running = clinic.start(models.projector(ReadModel::PATIENTS));
     models
-        .wait_for(ReadModel::Patients, 1, Duration::from_secs(30))
+        .wait_for(ReadModel::PATIENTS, 1, Duration::from_secs(30))
         .await
         .expect("the projector gets there");
     let found = models.patient(PatientId::from_uuid(id(1)), None).await.expect("an answer");

@@ -79,7 +79,7 @@ async fn what_the_projector_has_not_come_to_does_not_differ(pool: PgPool) {
     clinic.rename(1, "Neumann").await;
     clinic.register(5).await;
     for n in [0, 1, 5] {
-        let compared = clinic.models.compare(ReadModel::Patients, id(n)).await;
+        let compared = clinic.models.compare(ReadModel::PATIENTS, id(n)).await;
         assert_eq!(compared.expect("an answer"), None, "{n}");
     }
     assert_eq!(counted.of("read_model_differs_total"), 0);

@@ -468,9 +468,9 @@ async fn a_checkpoint_of_another_is_not_believed(pool: PgPool) {
     let (clinic, _) = clinic_with_a_past(pool).await;
     let truth = clinic.documents().await;
     let stored: Collection<Document> = clinic.models.database().collection("projector_checkpoints");
-    let id_of = ReadModel::Patients.projector_id();
+    let id_of = ReadModel::PATIENTS.projector_id();
     let mine = stored.find_one(doc! { "_id": &id_of }).await.expect("Mongo answers").expect("one");
-    let other = ReadModel::Wounds.projector_id();
+    let other = ReadModel::WOUNDS.projector_id();
     let other = stored.find_one(doc! { "_id": other }).await.expect("Mongo answers").expect("one");
     // Events that a forged checkpoint would leave out.
     clinic.register(9).await;
@@ -488,15 +488,15 @@ async fn a_checkpoint_of_another_is_not_believed(pool: PgPool) {
         let before = counted.of("projector_checkpoint_damaged_total");
         let lie = lie.expect("a document");
         stored.replace_one(doc! { "_id": &id_of }, lie).await.expect("Mongo answers");
-        let stood = clinic.models.position(ReadModel::Patients).await.expect("Mongo answers");
+        let stood = clinic.models.position(ReadModel::PATIENTS).await.expect("Mongo answers");
         assert_eq!(stood, 0, "{name}");
         let future = clinic.models.wait_for(
-            ReadModel::Patients,
+            ReadModel::PATIENTS,
             100_000,
             std::time::Duration::from_millis(20),
         );
         assert!(matches!(future.await, Err(ReadError::Behind { .. })), "{name}");
-        let patients = clinic.models.projector(ReadModel::Patients);
+        let patients = clinic.models.projector(ReadModel::PATIENTS);
         clinic.runtime.catch_up(patients.as_ref()).await.expect("the log applies");
         assert!(counted.of("projector_checkpoint_damaged_total") > before, "{name}");
         let found = clinic.uncached().patient(id(9).into(), None).await.expect("an answer");
@@ -514,13 +514,13 @@ async fn a_running_projector_knows_where_it_stands(pool: PgPool) {
     let (counted, _guard) = Counted::install();
     let (clinic, _) = clinic_with_a_past(pool).await;
     let stored: Collection<Document> = clinic.models.database().collection("projector_checkpoints");
-    let id_of = ReadModel::Patients.projector_id();
+    let id_of = ReadModel::PATIENTS.projector_id();
     let old = stored.find_one(doc! { "_id": &id_of }).await.expect("Mongo answers").expect("one");
-    let running = clinic.start(clinic.models.projector(ReadModel::Patients));
+    let running = clinic.start(clinic.models.projector(ReadModel::PATIENTS));
     let forged = with(&old, "position", 1_000_i64).expect("a document");
     for (round, lie) in (20_u128..).zip([&old, &forged, &old]) {
         let position = clinic.register(round).await.position.expect("an event");
-        let patients = ReadModel::Patients;
+        let patients = ReadModel::PATIENTS;
         clinic.models.wait_for(patients, position, crate::clinic::PATIENCE).await.expect("it does");
         let before = counted.of("projector_checkpoint_damaged_total");
         stored.replace_one(doc! { "_id": &id_of }, lie).await.expect("Mongo answers");
@@ -545,14 +545,14 @@ async fn a_read_model_that_is_ahead_of_the_log_is_rebuilt(pool: PgPool) {
     // As after a restore of an older backup: the genuine checkpoint is of a log that was longer.
     let head = clinic.log.head().await.expect("the log answers");
     let checkpoints = clinic.runtime.checkpoints();
-    let id_of = ReadModel::Patients.projector_id();
+    let id_of = ReadModel::PATIENTS.projector_id();
     checkpoints.put(&id_of, head + 5).await.expect("Mongo answers");
     let future =
-        clinic.models.wait_for(ReadModel::Patients, head + 1, std::time::Duration::from_millis(20));
+        clinic.models.wait_for(ReadModel::PATIENTS, head + 1, std::time::Duration::from_millis(20));
     assert!(matches!(future.await, Err(ReadError::Behind { .. })), "the log does not go that far");
-    let running = clinic.start(clinic.models.projector(ReadModel::Patients));
+    let running = clinic.start(clinic.models.projector(ReadModel::PATIENTS));
     let rebuilt = async {
-        while clinic.models.position(ReadModel::Patients).await.expect("Mongo answers") != head {
+        while clinic.models.position(ReadModel::PATIENTS).await.expect("Mongo answers") != head {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

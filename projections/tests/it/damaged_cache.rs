@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use crate::clinic::{Clinic, id, redis_url};
 use crate::counted::Counted;
 
-const KIND: CacheKind = CacheKind::Patient;
+const KIND: CacheKind = CacheKind::new("patient");
 const FIELDS: [&str; 4] = ["epoch", "position", "document", "tag"];
 
 async fn connect() -> MultiplexedConnection {

@@ -96,9 +96,11 @@ async fn of_a_document_a_tombstone_is_left_live_as_in_a_rebuild(pool: PgPool) {
         let found = models.search_patients(&search, &page).await.expect("an answer");
         assert!(found.items.is_empty());
     }
-    for (kind, document) in
-        [(CacheKind::Patient, 1), (CacheKind::Appointment, 0x1001), (CacheKind::Wound, 0x2001)]
-    {
+    for (kind, document) in [
+        (CacheKind::new("patient"), 1),
+        (CacheKind::new("appointment"), 0x1001),
+        (CacheKind::new("wound"), 0x2001),
+    ] {
         let held = clinic.in_redis(kind, document).await;
         assert!(held.contains("erased") && !held.contains("Müller"), "{held}");
     }
@@ -135,7 +137,7 @@ async fn a_purge_is_proved_only_when_every_read_model_has_seen_the_erasure(pool:
     clinic.catch_up().await;
     let gone = Purged { documents: 3, cached: Some(3) };
     // Redis lost what the projector wrote, and a reader of before the erasure was slow.
-    let key = clinic.cache.key(CacheKind::Patient, &id(1).to_string());
+    let key = clinic.cache.key(CacheKind::new("patient"), &id(1).to_string());
     let client = redis::Client::open(redis_url()).expect("a URL");
     let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
     for field in ["position", "document"] {
@@ -148,7 +150,7 @@ async fn a_purge_is_proved_only_when_every_read_model_has_seen_the_erasure(pool:
         let purged = clinic.models.purge(id(1), position).await.expect("everything is gone");
         assert_eq!(purged, gone, "as often as it is asked");
     }
-    assert!(!clinic.in_redis(CacheKind::Patient, 1).await.contains("Müller"));
+    assert!(!clinic.in_redis(CacheKind::new("patient"), 1).await.contains("Müller"));
     let left: Vec<String> = former
         .distinct("patient_id", doc! {})
         .await
@@ -167,7 +169,7 @@ async fn a_purge_is_proved_only_when_every_read_model_has_seen_the_erasure(pool:
     let left = patients.find_one(doc! { "_id": id(1).to_string() }).await.expect("Mongo answers");
     let left = left.expect("a tombstone");
     assert!(left.contains_key("erased") && !left.contains_key("name"), "{left}");
-    let stood = clinic.models.position(ReadModel::Patients).await.expect("Mongo answers");
+    let stood = clinic.models.position(ReadModel::PATIENTS).await.expect("Mongo answers");
     assert_eq!(stood, position + 1);
     clinic.close().await;
 }

@@ -9,5 +9,6 @@ mod damage;
 mod damaged_cache;
 mod erasure;
 mod read_models;
+mod registry;
 mod runtime;
 mod worker;

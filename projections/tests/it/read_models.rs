@@ -237,21 +237,21 @@ async fn lists_go_on_where_they_stopped(pool: PgPool) {
 async fn a_reader_waits_for_its_own_write(pool: PgPool) {
     let clinic = Clinic::open(pool).await;
     clinic.register(1).await;
-    let projector = clinic.start(clinic.models.projector(ReadModel::Patients));
+    let projector = clinic.start(clinic.models.projector(ReadModel::PATIENTS));
     for name in ["Adler", "Berger", "Conrad"] {
         let receipt = clinic.rename(1, name).await;
         let position = receipt.position.expect("an event was recorded");
         let patient = PatientId::from_uuid(id(1));
         clinic
             .models
-            .wait_for(ReadModel::Patients, position, Duration::from_secs(30))
+            .wait_for(ReadModel::PATIENTS, position, Duration::from_secs(30))
             .await
             .expect("the projector gets there");
         let found = clinic.models.patient(patient, Some(position)).await.expect("an answer");
         assert_eq!(found.map(|found| found.position), Some(position));
     }
     let future =
-        clinic.models.wait_for(ReadModel::Patients, 1_000_000, Duration::from_millis(50)).await;
+        clinic.models.wait_for(ReadModel::PATIENTS, 1_000_000, Duration::from_millis(50)).await;
     assert!(matches!(future, Err(ReadError::Behind { wanted: 1_000_000, .. })));
     projector.stop().await;
     clinic.close().await;

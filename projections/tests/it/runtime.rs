@@ -109,7 +109,7 @@ async fn a_late_writer_does_not_undo_a_newer_document(pool: PgPool) {
     let expected = clinic.documents().await;
 
     // A process that lost its lock still holds the old document, and what it read from the log before.
-    let patients = clinic.models.projector(ReadModel::Patients);
+    let patients = clinic.models.projector(ReadModel::PATIENTS);
     let old = clinic.log.read(0..head, patients.streams()).await.expect("the log answers");
     patients.apply(&old).await.expect("it is not an error");
     assert_eq!(clinic.documents().await, expected);
@@ -151,7 +151,7 @@ async fn a_dropped_database_comes_back_while_projectors_run(pool: PgPool) {
     let healed = clinic.documents().await;
     clinic
         .runtime
-        .rebuild(clinic.models.projector(ReadModel::Patients).as_ref())
+        .rebuild(clinic.models.projector(ReadModel::PATIENTS).as_ref())
         .await
         .expect("reset");
     clinic.settle().await;
@@ -313,10 +313,10 @@ async fn a_changed_payload_stops_the_projector(pool: PgPool) {
     .execute(&clinic.owner)
     .await
     .expect("Postgres answers");
-    let patients = clinic.models.projector(ReadModel::Patients);
+    let patients = clinic.models.projector(ReadModel::PATIENTS);
     let outcome = clinic.start(patients).outcome().await;
     assert!(matches!(outcome, Err(RunError::Log(_))), "{outcome:?}");
-    let stood = clinic.models.position(ReadModel::Patients).await.expect("Mongo answers");
+    let stood = clinic.models.position(ReadModel::PATIENTS).await.expect("Mongo answers");
     assert_eq!(stood, position, "everything before it is there");
     clinic.close().await;
 }
@@ -343,7 +343,7 @@ async fn a_key_that_is_gone_without_an_erasure_makes_no_tombstone(pool: PgPool) 
         set.execute(&clinic.owner)
     };
     set(None).await.expect("Postgres answers");
-    let patients = clinic.models.projector(ReadModel::Patients);
+    let patients = clinic.models.projector(ReadModel::PATIENTS);
     let refused = clinic.runtime.catch_up(patients.as_ref()).await.expect_err("it does not open");
     assert!(matches!(refused, RunError::Log(EventError::KeyMissing { .. })), "{refused:?}");
     assert!(refused.is_transient(), "it waits for the key");

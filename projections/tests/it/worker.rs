@@ -10,16 +10,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use commands::{CommandError, Ledger, Unavailable};
 use domain::value::Digest;
-use domain::wound::{
-    Measurement, RecordMeasurement, RejectScan, RejectionReason, WithdrawMeasurement,
-    WithdrawalReason, WoundCommand,
-};
+use domain::wound::{Measurement, RejectionReason, WithdrawalReason};
 use domain::{WoundEpisode, WoundId};
 use projections::read_models::{ScanStatus, WoundDocument};
 use projections::runtime::Projector as _;
 use projections::worker::{
-    Answer, CaptureRequest, CaptureSource, DerivedIds, FetchError, InferenceWorker,
-    MeasurementSink, ScanAnalyzer, ScanRejection, SinkError, WithdrawalSink, WithdrawalWorker,
+    CaptureRequest, CaptureSource, CommandSink, DerivedIds, FetchError, InferenceWorker,
+    ScanAnalyzer, ScanRejection, SinkError, WithdrawalWorker, WorkerCommand,
 };
 use serde_json::json;
 use sqlx::PgPool;
@@ -87,6 +84,10 @@ impl ScanAnalyzer for Ruler {
         self.model
     }
 
+    fn label(&self) -> String {
+        "a test's".to_owned()
+    }
+
     fn analyze(&self, bytes: &[u8], _media_type: &str) -> Result<Measurement, ScanRejection> {
         self.measured.fetch_add(1, Ordering::SeqCst);
         match bytes {
@@ -107,11 +108,19 @@ struct Recorder {
     occupied: AtomicUsize,
 }
 
-impl Recorder {
-    async fn execute(&self, answer: &Answer, command: WoundCommand) -> Result<(), SinkError> {
-        let context = Clinic::context().with_command_id(answer.command_id);
-        let done =
-            self.ledger.execute::<WoundEpisode>(answer.wound_id.as_uuid(), command, &context).await;
+#[async_trait]
+impl CommandSink for Recorder {
+    async fn record(
+        &self,
+        command: WorkerCommand,
+        command_id: Uuid,
+        _caused_by: Uuid,
+    ) -> Result<(), SinkError> {
+        let WorkerCommand::Wound(wound, command) = command else {
+            panic!("no worker here commands anything but wounds");
+        };
+        let context = Clinic::context().with_command_id(command_id);
+        let done = self.ledger.execute::<WoundEpisode>(wound.as_uuid(), command, &context).await;
         match done {
             Ok(_) => Ok(()),
             Err(CommandError::Refused { code, .. }) => {
@@ -127,32 +136,6 @@ impl Recorder {
             }
             Err(other) => Err(SinkError::Unavailable { source: other.into() }),
         }
-    }
-}
-
-#[async_trait]
-impl MeasurementSink for Recorder {
-    async fn record_measurement(
-        &self,
-        answer: &Answer,
-        command: RecordMeasurement,
-    ) -> Result<(), SinkError> {
-        self.execute(answer, WoundCommand::RecordMeasurement(command)).await
-    }
-
-    async fn reject_scan(&self, answer: &Answer, command: RejectScan) -> Result<(), SinkError> {
-        self.execute(answer, WoundCommand::RejectScan(command)).await
-    }
-}
-
-#[async_trait]
-impl WithdrawalSink for Recorder {
-    async fn withdraw_measurement(
-        &self,
-        answer: &Answer,
-        command: WithdrawMeasurement,
-    ) -> Result<(), SinkError> {
-        self.execute(answer, WoundCommand::WithdrawMeasurement(command)).await
     }
 }
 

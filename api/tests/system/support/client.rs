@@ -208,11 +208,11 @@ impl Client {
         request = match content {
             Content::None => request,
             Content::Json(body) => request.json(body),
-            Content::Capture(bytes) => request
-                .header("Content-Type", projections::wound::bundle::MEDIA_TYPE)
-                .body(bytes.to_vec()),
+            Content::Capture(bytes) => {
+                request.header("Content-Type", wound::bundle::MEDIA_TYPE).body(bytes.to_vec())
+            }
             Content::Package(bytes) => request
-                .header("Content-Type", projections::wound::network::PACKAGE_MEDIA_TYPE)
+                .header("Content-Type", wound::network::PACKAGE_MEDIA_TYPE)
                 .body(bytes.to_vec()),
         };
         let response = request.send().await?;

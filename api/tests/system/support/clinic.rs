@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use projections::wound::bundle;
-use projections::wound::phantom::{PhantomSpec, generate};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use wound::bundle;
+use wound::phantom::{PhantomSpec, generate};
 
 use super::{Client, Instance, Process, free_port, until};
 
