@@ -44,7 +44,13 @@ shell() {
 }
 
 compose() {
-    local command=()
+    local command=() twice
+    # Readers of YAML disagree on a key that is there twice, so it is looked for without one.
+    twice=$(awk '/^[a-z]/ { section = $1 } /^  [a-z][a-z0-9_-]*:/ { if (seen[section, $1]++) print section $1 }' compose.yml)
+    [[ -z $twice ]] || {
+        say "compose.yml has these twice: $twice"
+        return 1
+    }
     if have docker && docker compose version >/dev/null 2>&1; then
         command=(docker compose)
     elif have docker-compose; then
