@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Http;
-use crate::http::limits::Gate;
+use crate::http::gate::Gate;
 use crate::identity::accounts::Accounts;
 use crate::identity::known::KnownLogIns;
 use crate::identity::password::{PasswordError, Passwords};

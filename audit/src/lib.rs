@@ -23,6 +23,7 @@
 //!
 //! Nothing here reads a clock or draws randomness: both are passed in.
 
+mod chain;
 pub mod checkpoint;
 pub mod custody;
 mod encoding;
@@ -43,6 +44,8 @@ pub mod system;
 pub mod tiles;
 pub mod verify;
 pub mod witness;
+
+pub use chain::chain;
 
 /// The version of the log's format, as it stands in the genesis event.
 pub const FORMAT: &str = "coherency-ledger/v1";

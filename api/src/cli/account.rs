@@ -11,9 +11,9 @@ use domain::value::Line;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::Verdict;
 use super::output::Output;
 use super::setup::Log;
+use super::verdict::Verdict;
 use crate::identity::password::Passwords;
 
 #[derive(Debug, Subcommand)]

@@ -11,10 +11,10 @@ use commands::audit::{DatabaseReport, verify as verify_database};
 use commands::{Keys, database};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Verdict;
 use super::earlier::Earlier;
 use super::output::{Output, read_text};
 use super::setup::keys_from;
+use super::verdict::Verdict;
 
 /// The most findings printed one by one.
 const FINDINGS_SHOWN: usize = 20;

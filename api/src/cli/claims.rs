@@ -5,9 +5,9 @@ use clap::{Args, Subcommand};
 use commands::claims::{ClaimFinding, ClaimsReport, compare, rebuild};
 use serde::Serialize;
 
-use super::Verdict;
 use super::output::Output;
 use super::setup::{Log, load_keys};
+use super::verdict::Verdict;
 
 /// The most findings printed one by one.
 const FINDINGS_SHOWN: usize = 20;

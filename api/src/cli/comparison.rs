@@ -49,7 +49,7 @@ async fn compare(ledger: &Ledger, part: Replayed) {
         }
         Err(error) => {
             metrics::counter!(failures(part)).increment(1);
-            let error = crate::http::chain(&error);
+            let error = audit::chain(&error);
             tracing::error!(what, error, "what is stored cannot be compared with the log");
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::Verdict;
 use super::output::Output;
+use super::verdict::Verdict;
 
 /// Asks a running server whether it is ready.
 #[derive(Debug, Args)]

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use commands::Ledger;
 use domain::value::Line;
 
-use super::Verdict;
 use super::output::Output;
 use super::setup::Log;
+use super::verdict::Verdict;
 use crate::import::{self, Report, SourceError, appointments, fhir};
 
 #[derive(Debug, Subcommand)]

@@ -10,9 +10,9 @@ use commands::{
 };
 use serde::Serialize;
 
-use super::Verdict;
 use super::output::Output;
 use super::setup::{Log, load_keys};
+use super::verdict::Verdict;
 use crate::config::Identity;
 
 #[derive(Debug, Subcommand)]

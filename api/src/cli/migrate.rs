@@ -8,10 +8,10 @@ use commands::database::Logins;
 use commands::{Clock, database};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Verdict;
 use super::logins::{LoginFile, passwords_of};
 use super::output::Output;
 use super::setup::{load_keys, open_log};
+use super::verdict::Verdict;
 use crate::config::Identity;
 
 /// Brings the database's tables up to date, gives each login its rights, and begins the log if it is empty. This alone works as the

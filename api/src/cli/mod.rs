@@ -20,6 +20,7 @@ mod setup;
 mod sweep;
 #[cfg(feature = "training")]
 mod training;
+mod verdict;
 mod witness;
 mod worker;
 
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::output::Output;
+use self::verdict::Verdict;
 
 /// Coherency Ledger: a clinical record kept as a signed, append-only log.
 #[derive(Debug, Parser)]
@@ -91,14 +93,6 @@ enum Command {
     Sample(sample::Sample),
     /// Ask a running server whether it is ready
     Health(health::Health),
-}
-
-/// How a command that did not fail ended.
-enum Verdict {
-    /// Everything is in order.
-    InOrder,
-    /// Something was refused or found wrong, and the output says what.
-    Findings,
 }
 
 /// Reads the command line, does what it says and answers with the exit status.

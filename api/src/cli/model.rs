@@ -8,8 +8,8 @@ use serde::Serialize;
 use wound::evaluation::{EvaluateConfig, ReferenceConfig, Split, evaluate, reference};
 use wound::network::{ModelPackage, Segmenter, embedded_card, wound_threshold};
 
-use super::Verdict;
 use super::output::{Output, read_text};
+use super::verdict::Verdict;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Model {

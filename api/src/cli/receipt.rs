@@ -10,8 +10,8 @@ use audit::proof::{ProofError, Receipt as Proofs, VerifiedReceipt, verify_receip
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::Verdict;
 use super::output::{Output, read_text};
+use super::verdict::Verdict;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Receipt {
@@ -138,7 +138,7 @@ fn wrong(output: &Output, reason: &str) -> anyhow::Result<Verdict> {
 }
 
 fn with_causes(error: &Wrong) -> String {
-    crate::http::chain(error)
+    audit::chain(error)
 }
 
 fn said<'a>(

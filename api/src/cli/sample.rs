@@ -7,8 +7,8 @@ use clap::Subcommand;
 use jiff::Zoned;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Verdict;
 use super::output::Output;
+use super::verdict::Verdict;
 use crate::sample::{self, Healing, Tour};
 
 #[derive(Debug, Subcommand)]

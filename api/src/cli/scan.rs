@@ -13,9 +13,9 @@ use wound::phantom::{self, PhantomSpec, Truth, WoundSpec};
 use wound::pipeline::WoundAnalyzer;
 use wound::{bundle, ply};
 
-use super::Verdict;
 use super::output::Output;
 use super::sweep::Sweep;
+use super::verdict::Verdict;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Scan {
@@ -223,7 +223,7 @@ impl Source {
             return Err(error).with_context(|| self.capture.display().to_string());
         }
         let reason = error.code();
-        let detail = crate::http::chain(&error);
+        let detail = audit::chain(&error);
         let said = serde_json::json!({ "rejected": reason, "detail": detail });
         output.result(&said, |output| {
             output.line(format!("refused: {detail} [{reason}]"));

@@ -8,8 +8,8 @@ use projections::event::EventLog;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use super::Verdict;
 use super::setup::{load_keys, open_log, read_models};
+use super::verdict::Verdict;
 use crate::config::{Http, Identity, Stores};
 use crate::edge;
 use crate::http;

@@ -4,9 +4,9 @@ use clap::Args;
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::Verdict;
 use super::output::Output;
 use super::setup::Log;
+use super::verdict::Verdict;
 use crate::config::Captures;
 
 /// Removes captures that no scan in the log names: a capture is stored before its scan is recorded, so a crash in

@@ -7,8 +7,8 @@ use wound::training::{
     ImportConfig, Start, TrainConfig, import, tissue::fit, train, write_material,
 };
 
-use super::Verdict;
 use super::output::Output;
+use super::verdict::Verdict;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Training {

@@ -10,9 +10,9 @@ use clap::Args;
 use commands::Clock;
 use tokio_util::sync::CancellationToken;
 
-use super::Verdict;
 use super::output::Output;
 use super::serve::stopped;
+use super::verdict::Verdict;
 use crate::edge::{self, Connections};
 use crate::logging::{self, LogFormat};
 use crate::witness::{WitnessState, router};

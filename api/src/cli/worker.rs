@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Verdict;
 use super::comparison::compare_with_log;
 use super::serve::stopped;
 use super::setup::{load_keys, open_log, read_models};
+use super::verdict::Verdict;
 use crate::config::{Identity, Stores};
 use crate::edge::{self, Connections};
 use crate::inference::{BlobCaptures, LedgerSink, worker_ids};

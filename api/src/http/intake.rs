@@ -10,7 +10,7 @@ use commands::actor::Actor;
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::limits::{full, rejected};
+use super::gate::{full, rejected};
 use super::problem::Problem;
 use super::spool::Spool;
 use crate::edge::is_too_slow;
@@ -143,7 +143,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(std::io::Error::other).and_then(|done| done).map_err(|error| {
-        tracing::error!(error = %super::chain(&error), "an upload could not be spooled");
+        tracing::error!(error = %audit::chain(&error), "an upload could not be spooled");
         rejected("spool");
         Problem::unavailable(
             "the upload could not be kept until it was complete; nothing was recorded",

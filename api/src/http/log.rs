@@ -201,7 +201,7 @@ impl From<ReadError> for Problem {
 
 impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
-        tracing::error!(error = %super::chain(&error), "the log could not be read");
+        tracing::error!(error = %audit::chain(&error), "the log could not be read");
         match error {
             DatabaseError::Sqlx(_) => Self::unavailable("the log is not available; ask again"),
             _ => Self::internal(),

@@ -11,6 +11,7 @@ pub mod body;
 pub mod call;
 mod custody;
 mod disclosure;
+pub mod gate;
 mod guard;
 mod health;
 pub mod ids;
@@ -34,7 +35,6 @@ mod spool;
 pub mod trace;
 mod wounds;
 
-use std::error::Error;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -202,16 +202,4 @@ pub async fn serve(state: AppState, listener: TcpListener, shutdown: Cancellatio
     });
     edge::serve(listener, router(state), connections, shutdown, grace).await;
     told.abort();
-}
-
-/// An error with its sources, on one line, for the log.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }

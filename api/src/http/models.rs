@@ -66,7 +66,7 @@ pub(super) async fn register(
     let registered = registry.model(&digest).is_some();
     if registered || registry.decide(command.clone(), &Now(state.clock.now())).is_ok() {
         Weights::beside(&state.blobs).put(weights).await.map_err(|error| {
-            tracing::error!(error = %super::chain(&error), "weights could not be stored");
+            tracing::error!(error = %audit::chain(&error), "weights could not be stored");
             Problem::unavailable("the store of weights is not available; nothing was recorded")
         })?;
     }
@@ -78,13 +78,13 @@ pub(super) async fn register(
 fn take(bytes: &[u8]) -> Result<(Digest, ModelPackage), Problem> {
     let package = ModelPackage::read(bytes).map_err(|error| refused(&error))?;
     let segmenter = Segmenter::from_bytes(package.weights.clone()).map_err(|error| {
-        Problem::unprocessable("weights-unusable", super::chain(&error)).at("weights.bpk")
+        Problem::unprocessable("weights-unusable", audit::chain(&error)).at("weights.bpk")
     })?;
     Ok((Digest::from(segmenter.digest()), package))
 }
 
 fn refused(error: &PackageError) -> Problem {
-    Problem::unprocessable(error.code(), super::chain(error)).at(error.field())
+    Problem::unprocessable(error.code(), audit::chain(error)).at(error.field())
 }
 
 #[derive(Deserialize)]

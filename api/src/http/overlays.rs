@@ -59,7 +59,7 @@ pub(super) async fn overlay(
             Problem::not_found("intact capture")
         }
         FetchError::Unavailable { .. } => {
-            tracing::error!(error = %super::chain(&error), "a capture could not be fetched");
+            tracing::error!(error = %audit::chain(&error), "a capture could not be fetched");
             Problem::unavailable("the store of captures is not available")
         }
     })?;

@@ -42,7 +42,7 @@ pub(super) async fn reach(
 async fn size(state: &AppState) -> Result<u64, Problem> {
     let size = sqlx::query_scalar::<_, i64>("SELECT size FROM ledger_head");
     let size = size.fetch_one(&state.pool).await.map_err(|error| {
-        tracing::error!(error = %super::chain(&error), "the size of the log could not be read");
+        tracing::error!(error = %audit::chain(&error), "the size of the log could not be read");
         Problem::unavailable("the log's database is not available; nothing was shown")
     })?;
     Ok(u64::try_from(size).unwrap_or_default())
@@ -93,7 +93,7 @@ impl From<ReadError> for Problem {
             | ReadError::Log(_)
             | ReadError::NotPurged { .. }
             | ReadError::Cache(_) => {
-                tracing::error!(error = %super::chain(&error), "a read model failed");
+                tracing::error!(error = %audit::chain(&error), "a read model failed");
                 Self::unavailable("the read models are not available; nothing was shown")
             }
         }

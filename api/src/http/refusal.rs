@@ -58,20 +58,20 @@ impl From<CommandError> for Problem {
             }
             CommandError::Unavailable(Unavailable::CommandDamaged) => Self::command_damaged(),
             CommandError::Unavailable(Unavailable::KeyMissing { .. }) => {
-                tracing::error!(error = %super::chain(&error), "refused because a data key is gone");
+                tracing::error!(error = %audit::chain(&error), "refused because a data key is gone");
                 Self::key_missing()
             }
             CommandError::Unavailable(
                 Unavailable::LogDamaged(_) | Unavailable::LogUnread { .. },
             ) => Self::undecidable(&error),
             CommandError::Unavailable(_) => {
-                tracing::error!(error = %super::chain(&error), "the ledger is not available");
+                tracing::error!(error = %audit::chain(&error), "the ledger is not available");
                 Self::unavailable(
                     "it may or may not have been done: send it again with the same Idempotency-Key",
                 )
             }
             CommandError::Damaged(_) => {
-                tracing::error!(error = %super::chain(&error), "the log is damaged");
+                tracing::error!(error = %audit::chain(&error), "the log is damaged");
                 Self::undecidable(&error)
             }
         }
@@ -93,7 +93,7 @@ impl Problem {
 
     /// 503: the clock of this server and that of the log's database do not agree, so nothing is recorded by it.
     fn clock_wrong(error: &CommandError) -> Self {
-        let chain = super::chain(error);
+        let chain = audit::chain(error);
         tracing::error!(error = %chain, "refused because of the clock");
         let detail = match error {
             CommandError::Unavailable(fault) => format!("nothing was done: {fault}"),
@@ -105,7 +105,7 @@ impl Problem {
 
     /// 503: a key-encryption key is not in the key files of this server: sending it again does not help.
     fn key_not_at_hand(error: &CommandError) -> Self {
-        let chain = super::chain(error);
+        let chain = audit::chain(error);
         tracing::error!(error = %chain, "refused because a key-encryption key is not at hand");
         let detail = match error {
             CommandError::Unavailable(fault) => format!("nothing was done: {fault}"),

@@ -105,7 +105,7 @@ pub(super) async fn hand_in(
     let patient = patient.ok_or_else(|| Problem::not_found("wound"))?;
     let key = state.ledger.data_key(patient).await?;
     let stored = state.blobs.put(&key, &bytes).await.map_err(|error| {
-        tracing::error!(error = %super::chain(&error), "a capture could not be stored");
+        tracing::error!(error = %audit::chain(&error), "a capture could not be stored");
         Problem::unavailable("the store of captures is not available; nothing was recorded")
     })?;
     let recorded = match command(scan_id, kind, &stored, captured_at) {
@@ -213,7 +213,7 @@ fn refused(error: &CaptureError) -> Problem {
         CaptureError::Document { source, .. } => {
             format!("{error}, at line {} column {}", source.line(), source.column())
         }
-        other => super::chain(other),
+        other => audit::chain(other),
     };
     Problem::unprocessable(error.code(), detail).at(error.field().unwrap_or("capture"))
 }
@@ -230,7 +230,7 @@ async fn blocking<T: Send + 'static>(
 async fn remove(state: &AppState, key_id: Uuid, blob_id: Uuid) {
     if let Err(error) = state.blobs.delete(key_id, blob_id).await {
         // `ledger scan sweep` takes it later.
-        tracing::warn!(error = %super::chain(&error), "a refused capture could not be removed");
+        tracing::warn!(error = %audit::chain(&error), "a refused capture could not be removed");
     }
 }
 

@@ -83,7 +83,7 @@ pub async fn take_into_use(
             }
             // A full registry takes no more, and whichever model is active in it stays so.
             Err(error @ CommandError::Refused { .. }) if registry.active().is_some() => {
-                let error = crate::http::chain(&error);
+                let error = audit::chain(&error);
                 tracing::warn!(model = %digest, error, "the model of the program is not registered");
                 return Ok(());
             }

@@ -168,7 +168,7 @@ impl ModelWatch {
                     break;
                 }
                 Err(error) => {
-                    let error = crate::http::chain(&error);
+                    let error = audit::chain(&error);
                     warn!(
                         error,
                         "the registry of models cannot be followed and will be tried again"

@@ -1,11 +1,10 @@
 //! What the server depends on, one line each. The first that fails is the reason told.
 
 use audit::postgres::LogHealth;
-use projections::read_models::ReadModel;
 
-use super::{Ask, Carries, Check, Outcome};
-use crate::http::chain;
+use super::check::{Ask, Carries, Check, Outcome};
 use crate::state::AppState;
+use audit::chain;
 
 use Carries::{Both, Commands, Nothing, Reads};
 

@@ -2,18 +2,18 @@
 //!
 //! What decides is the table in [`checks`]: one line a check, which says what cannot be done while it fails.
 
+mod answer;
+mod check;
 pub mod checks;
 pub mod experience;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join_all};
-use serde::Serialize;
-use tokio::sync::Mutex;
+use futures::future::join_all;
 use tokio::time::Instant;
-use utoipa::ToSchema;
+
+pub use answer::{Latest, Readiness};
+pub use check::{Ask, Carries, Check, Outcome};
 
 use crate::state::AppState;
 use checks::CHECKS;
@@ -22,66 +22,6 @@ use checks::CHECKS;
 const CHECK_TIME: Duration = Duration::from_secs(2);
 /// How long an answer is given again, so that asking does not load what is asked.
 const FRESH: Duration = Duration::from_millis(500);
-
-/// How a check ended: a reason in kebab-case where it failed.
-pub type Outcome = Result<(), &'static str>;
-/// Asks.
-pub type Ask = for<'a> fn(&'a AppState) -> BoxFuture<'a, Outcome>;
-
-/// What cannot be done while a check fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carries {
-    /// No command could be done.
-    Commands,
-    /// No read could be answered.
-    Reads,
-    /// Neither.
-    Both,
-    /// Everything can be done, only not as well.
-    Nothing,
-}
-
-impl Carries {
-    fn commands(self) -> bool {
-        matches!(self, Self::Commands | Self::Both)
-    }
-
-    fn reads(self) -> bool {
-        matches!(self, Self::Reads | Self::Both)
-    }
-}
-
-/// One thing the server depends on.
-pub struct Check {
-    /// What it is called in the answer.
-    pub name: &'static str,
-    /// What depends on it.
-    pub carries: Carries,
-    /// How it is asked.
-    pub ask: Ask,
-}
-
-/// Whether requests can be served, and what stands in the way.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Readiness {
-    /// Whether both commands and reads are served.
-    pub ready: bool,
-    /// `ready`, or why no command could be done now.
-    #[schema(example = "ready")]
-    pub commands: &'static str,
-    /// `ready`, or why no read could be answered now.
-    #[schema(example = "ready")]
-    pub reads: &'static str,
-    /// Each check, `ok` or why it failed.
-    #[schema(value_type = std::collections::HashMap<String, String>)]
-    pub checks: BTreeMap<&'static str, &'static str>,
-    /// The size of the log.
-    pub position: u64,
-}
-
-/// The last answer, and when it was found.
-#[derive(Clone, Default)]
-pub struct Latest(Arc<Mutex<Option<(Instant, Readiness)>>>);
 
 /// Asks all there is to ask, or answers as a moment ago.
 pub async fn ask(state: &AppState) -> Readiness {

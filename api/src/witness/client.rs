@@ -281,5 +281,5 @@ async fn newest(pool: &PgPool, signer: &NoteSigner) -> Result<String, AskError> 
 fn failed(witness: &Witness, error: &AskError) {
     let name = witness.verifier.name();
     metrics::counter!("ledger_witness_failures_total", "witness" => name.to_owned()).increment(1);
-    tracing::warn!(witness = name, error = crate::http::chain(error), "a witness was not reached");
+    tracing::warn!(witness = name, error = audit::chain(error), "a witness was not reached");
 }

@@ -26,7 +26,7 @@ impl Witnesses {
         let mut told = Vec::new();
         for witness in self.list() {
             let said = self.tell(witness, pool).await;
-            let said = said.unwrap_or_else(|error| Told::Nothing(crate::http::chain(&error)));
+            let said = said.unwrap_or_else(|error| Told::Nothing(audit::chain(&error)));
             told.push((witness.name().to_owned(), said));
         }
         told

@@ -126,7 +126,7 @@ impl Projector for Comparison {
         }
         for model in self.models.all() {
             if let Err(error) = self.models.compare_surplus(model).await {
-                let error = crate::runtime::chain(&error);
+                let error = audit::chain(&error);
                 tracing::warn!(error, "the comparison of the read models was interrupted");
                 return;
             }
@@ -134,7 +134,7 @@ impl Projector for Comparison {
         info!("compared the read models with the log: beginning again");
         metrics::counter!("read_model_comparisons_total").increment(1);
         if let Err(error) = self.models.source.checkpoints.remove(&self.id()).await {
-            let error = crate::runtime::chain(&error);
+            let error = audit::chain(&error);
             tracing::warn!(error, "the comparison of the read models could not begin again");
         }
     }

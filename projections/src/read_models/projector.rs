@@ -15,7 +15,7 @@ use super::tombstone::{ERASED, Kept, Tombstone};
 use super::view::{FoldError, View};
 use crate::cache::{Cache, Entry};
 use crate::event::{CUSTODY, RecordedEvent};
-use crate::runtime::{ApplyError, Projector, chain};
+use crate::runtime::{ApplyError, Projector};
 
 /// One document while a batch is folded into it.
 struct Work<V: View> {
@@ -203,7 +203,7 @@ impl<V: View> ViewProjector<V> {
                     metrics::counter!("cache_failures_total", "kind" => V::CACHE.as_str())
                         .increment(1);
                     warn!(
-                        error = chain(&error),
+                        error = audit::chain(&error),
                         "writing to the cache failed: reads will be slower"
                     );
                 }
@@ -304,7 +304,10 @@ impl<V: View> Projector for ViewProjector<V> {
             match self.retire().await {
                 Ok(()) => self.retired.store(true, Ordering::Release),
                 Err(error) => {
-                    warn!(error = chain(&error), "an earlier version could not be removed yet");
+                    warn!(
+                        error = audit::chain(&error),
+                        "an earlier version could not be removed yet"
+                    );
                 }
             }
         }

@@ -23,7 +23,6 @@ use super::tombstone::Kept;
 use super::view::View;
 use super::wound::{WoundDocument, Wounds};
 use crate::cache::{Entry, Lookup};
-use crate::runtime::chain;
 
 /// How many documents are asked for by their ids at once.
 const IDS_PER_FIND: usize = 256;
@@ -310,7 +309,7 @@ impl ReadModels {
                 Ok(Lookup::Miss(granted)) => ticket = Some((cache, granted)),
                 Err(error) => {
                     warn!(
-                        error = chain(&error),
+                        error = audit::chain(&error),
                         "the cache did not answer: reading from the store"
                     );
                 }
@@ -333,7 +332,7 @@ impl ReadModels {
         if let (Some((cache, granted)), Ok(json)) = (ticket, serde_json::to_string(&document)) {
             let entry = Entry { id: id.to_string(), position: V::position(&document), json };
             if let Err(error) = cache.refill(granted, V::CACHE, &entry).await {
-                warn!(error = chain(&error), "filling the cache failed");
+                warn!(error = audit::chain(&error), "filling the cache failed");
             }
         }
         Ok(Some(document))

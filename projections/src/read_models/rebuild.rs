@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::tombstone::{Kept, Tombstone};
 use super::view::{FoldError, View};
 use crate::event::{EventError, EventLog};
-use crate::runtime::{ApplyError, chain};
+use crate::runtime::ApplyError;
 
 /// Why a document could not be made from the log.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ impl From<RebuildError> for ApplyError {
         match error {
             RebuildError::Fold { position, reason } => ApplyError::Poison { position, reason },
             RebuildError::Log(source) => {
-                ApplyError::unavailable("make a document from the log")(chain(&source))
+                ApplyError::unavailable("make a document from the log")(audit::chain(&source))
             }
         }
     }

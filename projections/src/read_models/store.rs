@@ -20,7 +20,7 @@ use super::tombstone::Kept;
 use super::view::View;
 use crate::event::EventLog;
 use crate::known::KnownPositions;
-use crate::runtime::{ApplyError, Checkpoints, chain};
+use crate::runtime::{ApplyError, Checkpoints};
 use crate::tags::Tags;
 
 /// The most bytes of documents in one write command; the server takes 48 MB.
@@ -178,7 +178,7 @@ impl<V: View> Store<V> {
         }
         note_damage::<V>(&id.to_string(), doubt);
         if let Err(failure) = self.heal(found.raw(), made.as_ref()).await {
-            warn!(error = chain(&failure), "a damaged document could not be replaced yet");
+            warn!(error = audit::chain(&failure), "a damaged document could not be replaced yet");
         }
         Ok(made)
     }
@@ -222,7 +222,7 @@ impl<V: View> Store<V> {
             error!(
                 read_model = V::NAME,
                 document.id = %id,
-                error = chain(&failure),
+                error = audit::chain(&failure),
                 "a damaged document could not be made from the log"
             );
             damaged()

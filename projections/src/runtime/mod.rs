@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use checkpoint::{COLLECTION as CHECKPOINT_COLLECTION, Checkpoints, Standing};
-pub(crate) use error::chain;
 pub use error::{ApplyError, RunError, StoreError};
 
 use crate::event::{EventLog, RecordedEvent};
@@ -169,7 +168,7 @@ impl Runtime {
                     count_damaged(&id, "ahead");
                     error!(
                         projector = %id,
-                        error = chain(&failure),
+                        error = audit::chain(&failure),
                         "read model `{id}` is of events that the log does not hold: rebuilding it"
                     );
                     match self.rebuild(projector.as_ref()).await {
@@ -182,7 +181,7 @@ impl Runtime {
                     metrics::gauge!("projector_stopped", "projector" => id.clone()).set(1.0);
                     error!(
                         projector = %id,
-                        error = chain(&failure),
+                        error = audit::chain(&failure),
                         "projector `{id}` stopped: what it met cannot be cured by trying again"
                     );
                     return Err(failure);
@@ -211,7 +210,7 @@ impl Runtime {
         warn!(
             projector = %id,
             pause_ms,
-            error = chain(failure),
+            error = audit::chain(failure),
             "projector `{id}` failed and will try again"
         );
         Ok(wait)

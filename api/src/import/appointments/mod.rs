@@ -9,13 +9,14 @@
 //! * **Attendance** (the no-show data): days without a time, so historical visits, which claim nobody's time.
 
 mod attendance;
+mod options;
 mod patients;
 mod row;
 mod schedule;
 
 use std::io::BufRead;
 
-use domain::value::Line;
+pub use options::Options;
 
 use super::ids::Ids;
 use super::plan::{LineRefusal, Plan};
@@ -59,17 +60,6 @@ impl Format {
             ],
         }
     }
-}
-
-/// How the rows are to be understood.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The IANA zone of the clinic's wall clock.
-    pub zone: Line<64>,
-    /// What names the source: rows with equal ids of two sources are different things.
-    pub source: String,
-    /// Whether a patient list is imported too: if not, the rows themselves register their patients.
-    pub patients_listed: bool,
 }
 
 /// What a file asks for.

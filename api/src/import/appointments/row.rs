@@ -8,7 +8,7 @@ use domain::patient::{PatientCommand, RegisterPatient};
 use domain::value::{Gender, Identifier, IdentifierParts, Line, SystemUri};
 use jiff::civil::Date;
 
-use super::Options;
+use super::options::Options;
 use crate::import::ids::Ids;
 use crate::import::plan::{LineRefusal, Step};
 
