@@ -5,6 +5,7 @@
 #   fmt      rustfmt
 #   shell    shellcheck, where it is installed
 #   compose  compose.yml, where docker or docker-compose is installed
+#   circles  no more than four files of a crate import one another
 #   clippy   every lint is an error
 #   docs     every rustdoc warning is an error
 #   deny     licences, forbidden crates and sources of the dependencies
@@ -64,6 +65,14 @@ compose() {
         LEDGER_ORIGIN=x "${command[@]}" -f compose.yml config -q
 }
 
+circles() {
+    # A program of the standard library alone, so that it needs nothing built before.
+    local program=$local_dir/tools/circles
+    mkdir -p "$local_dir/tools"
+    rustc --edition 2024 -D warnings -o "$program" scripts/circles.rs || return 1
+    "$program" domain audit wound commands projections api
+}
+
 clippy() { cargo clippy --workspace --all-targets --all-features --locked -- -D warnings; }
 
 docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --locked; }
@@ -85,10 +94,10 @@ deny() {
 }
 
 steps=("$@")
-((${#steps[@]})) || steps=(tidy fmt shell compose clippy docs deny)
+((${#steps[@]})) || steps=(tidy fmt shell compose circles clippy docs deny)
 scripts/prerequisites.sh
 for step in "${steps[@]}"; do
-    [[ $step =~ ^(tidy|fmt|shell|compose|clippy|docs|deny)$ ]] || die "no such step: $step"
+    [[ $step =~ ^(tidy|fmt|shell|compose|circles|clippy|docs|deny)$ ]] || die "no such step: $step"
     started=$SECONDS
     say "== $step"
     status=0

@@ -35,7 +35,6 @@ mod spool;
 pub mod trace;
 mod wounds;
 
-
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::get;

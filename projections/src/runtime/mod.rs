@@ -7,6 +7,7 @@
 mod checkpoint;
 mod error;
 mod lease;
+mod progress;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::event::{EventLog, RecordedEvent};
 use crate::tags::Tags;
 use checkpoint::count_damaged;
 use lease::Lease;
+use progress::Progress;
 
 /// Something that is made from the log: a read model, a cache, a worker's results.
 #[async_trait]
@@ -56,6 +58,11 @@ pub trait Projector: Send + Sync {
 
     /// Forgets every effect, so that the log can be applied from zero.
     async fn reset(&self) -> Result<(), ApplyError>;
+
+    /// Whether an event may have an effect. Past one that may not the checkpoint is stored only now and then.
+    fn concerns(&self, recorded: &RecordedEvent) -> bool {
+        self.streams().contains(&recorded.stream_type.as_str())
+    }
 
     /// Name and version: the key of its checkpoint.
     fn id(&self) -> String {
@@ -241,20 +248,22 @@ impl Runtime {
             source,
         })?;
         let head = self.log.head().await.map_err(RunError::Log)?;
-        let mut position =
-            self.checkpoints.begin(&id).await.map_err(|source| lost_checkpoint(&id, source))?;
-        while position < head {
-            let Some(next) = self.step(projector, &id, position, head).await? else {
-                position = self
-                    .checkpoints
-                    .begin(&id)
-                    .await
-                    .map_err(|source| lost_checkpoint(&id, source))?;
-                continue;
-            };
-            position = next;
+        let mut progress = self.begin(&id).await?;
+        while progress.position < head {
+            self.step(projector, &id, &mut progress, head).await?;
+            if (progress.is_due() || progress.position >= head)
+                && !self.store(&id, &mut progress).await?
+            {
+                progress = self.begin(&id).await?;
+            }
         }
-        Ok(position)
+        Ok(progress.position)
+    }
+
+    /// Where the projector stands, from zero if it never ran.
+    async fn begin(&self, id: &str) -> Result<Progress, RunError> {
+        let begun = self.checkpoints.begin(id).await;
+        begun.map(Progress::at).map_err(|source| lost_checkpoint(id, source))
     }
 
     /// From taking the lock to losing it.
@@ -274,66 +283,71 @@ impl Runtime {
             from: 0,
             source,
         })?;
-        let mut position =
-            self.checkpoints.begin(&id).await.map_err(|source| lost_checkpoint(&id, source))?;
+        let mut progress = self.begin(&id).await?;
+        let position = progress.position;
         info!(projector = %id, position, "projector `{id}` runs from position {position}");
         metrics::gauge!("projector_stopped", "projector" => id.clone()).set(0.0);
         loop {
             if shutdown.is_cancelled() {
+                self.store(&id, &mut progress).await?;
                 return Ok(Ended::Stopped);
             }
             lease.check().await?;
+            let position = progress.position;
             let head = self.log.head().await.map_err(RunError::Log)?;
             report(&id, position, head);
             if position > head {
                 return Err(RunError::AheadOfLog { projector: id, position, head });
             }
             if position == head {
+                let waited = progress.is_stored();
+                let pause = if waited { self.config.poll } else { progress.due_in() };
                 tokio::select! {
-                    waited = lease.wait(self.config.poll) => waited?,
-                    () = shutdown.cancelled() => return Ok(Ended::Stopped),
+                    waited = lease.wait(pause) => waited?,
+                    () = shutdown.cancelled() => continue,
                 }
-                projector.idle().await;
-                if !self.stands(&id, position).await? {
+                if waited {
+                    projector.idle().await;
+                }
+                if !self.settle(&id, &mut progress).await? {
                     return Ok(Ended::Moved);
                 }
                 continue;
             }
-            let step = self.step(projector, &id, position, head);
-            let next = tokio::select! {
-                next = step => match next {
-                    Err(RunError::Apply { source: ApplyError::Stopped, .. }) => {
-                        return Ok(Ended::Stopped);
-                    }
-                    next => next?,
-                },
+            let stepped = tokio::select! {
+                stepped = self.step(projector, &id, &mut progress, head) => stepped,
                 // Whatever is dropped half done is done again, without effect, by the next holder.
                 () = late(shutdown, self.config.grace) => return Ok(Ended::Stopped),
             };
-            match next {
-                Some(next) => position = next,
-                None => return Ok(Ended::Moved),
+            if let Err(failure) = stepped {
+                // What came before it is done.
+                self.store(&id, &mut progress).await?;
+                return match failure {
+                    RunError::Apply { source: ApplyError::Stopped, .. } => Ok(Ended::Stopped),
+                    failure => Err(failure),
+                };
+            }
+            if progress.is_due() && !self.store(&id, &mut progress).await? {
+                return Ok(Ended::Moved);
             }
             *progressed = true;
         }
     }
 
-    /// Reads one batch, applies it and moves the checkpoint. `None`: the checkpoint was removed.
+    /// Reads one batch and applies it.
     async fn step(
         &self,
         projector: &dyn Projector,
         id: &str,
-        position: u64,
+        progress: &mut Progress,
         head: u64,
-    ) -> Result<Option<u64>, RunError> {
+    ) -> Result<(), RunError> {
+        let position = progress.position;
         let limit = u64::try_from(projector.batch_limit().max(1)).unwrap_or(u64::MAX);
         let to = head.min(position.saturating_add(limit));
         let batch =
             self.log.read(position..to, projector.streams()).await.map_err(RunError::Log)?;
-        let Some(last) = batch.last() else {
-            return Ok(Some(position));
-        };
-        let next = last.position + 1;
+        let Some(last) = batch.last() else { return Ok(()) };
         projector.apply(&batch).await.map_err(|source| RunError::Apply {
             projector: id.to_owned(),
             from: position,
@@ -341,11 +355,30 @@ impl Runtime {
         })?;
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         metrics::counter!("projector_events_total", "projector" => id.to_owned()).increment(count);
-        let moved = self.checkpoints.advance(id, position, next).await;
-        if moved.map_err(|source| lost_checkpoint(id, source))? || self.stands(id, next).await? {
-            return Ok(Some(next));
+        progress.advance(last.position + 1, batch.iter().any(|it| projector.concerns(it)));
+        Ok(())
+    }
+
+    /// Stores how far the projector is. `false`: the checkpoint was removed.
+    async fn store(&self, id: &str, progress: &mut Progress) -> Result<bool, RunError> {
+        if progress.is_stored() {
+            return Ok(true);
         }
-        Ok(None)
+        let moved = self.checkpoints.advance(id, progress.stored, progress.position).await;
+        let moved = moved.map_err(|source| lost_checkpoint(id, source))?
+            || self.stands(id, progress.position).await?;
+        if moved {
+            progress.stored = progress.position;
+        }
+        Ok(moved)
+    }
+
+    /// At the end of the log: stores what is due, or looks whether what is stored still stands.
+    async fn settle(&self, id: &str, progress: &mut Progress) -> Result<bool, RunError> {
+        if progress.is_stored() {
+            return self.stands(id, progress.position).await;
+        }
+        if progress.is_due() { self.store(id, progress).await } else { Ok(true) }
     }
 
     /// Makes sure that the stored checkpoint says what the holder of the projector knows. One that says something else

@@ -11,6 +11,7 @@ use projections::read_models::ReadModel;
 use projections::runtime::{ApplyError, Projector, RunError};
 use sqlx::PgPool;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::clinic::{Clinic, PATIENCE, id};
 
@@ -353,5 +354,58 @@ async fn a_key_that_is_gone_without_an_erasure_makes_no_tombstone(pool: PgPool) 
     set(Some(wrapped)).await.expect("Postgres answers");
     clinic.catch_up().await;
     assert!(clinic.documents().await.iter().all(|(_, documents)| documents.len() == 2));
+    clinic.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn a_busy_log_does_not_cost_a_projector_a_write_for_each_event(pool: PgPool) {
+    let clinic = Clinic::open(pool).await;
+    clinic.history(0..1).await;
+    let patients = ReadModel::PATIENTS;
+    let running = clinic.start(clinic.models.projector(patients));
+    let head = clinic.log.head().await.expect("the log answers");
+    clinic.models.wait_for(patients, head - 1, PATIENCE).await.expect("it gets there");
+
+    // Every version of the checkpoint that the store ever had, as far as one who looks all the time can see.
+    let seen = Arc::new(std::sync::Mutex::new(std::collections::BTreeSet::new()));
+    let (models, notes, stop) = (clinic.models.clone(), seen.clone(), CancellationToken::new());
+    let watching = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            while !stop.is_cancelled() {
+                let stood = models.position(patients).await.expect("Mongo answers");
+                notes.lock().expect("no panic").insert(stood);
+            }
+        }
+    });
+    // What concerns wounds has no effect on patients.
+    let events = 60_u64;
+    let began = std::time::Instant::now();
+    for scan in 0..events {
+        clinic
+            .scan(0, 0x9000 + u128::from(scan), "2026-01-04T10:00:00Z", &scan.to_be_bytes())
+            .await;
+    }
+    let took = began.elapsed();
+    let last = head + events - 1;
+    clinic.models.wait_for(patients, last, PATIENCE).await.expect("all the same it gets there");
+    stop.cancel();
+    watching.await.expect("no panic");
+    let stored = u128::try_from(seen.lock().expect("no panic").len()).expect("few");
+    let most = took.as_millis() / 200 + 3;
+    assert!(stored <= most, "{stored} checkpoints in {took:?}, and {most} are the most");
+
+    // What concerns it is stored with it, and what was pending too when it is stopped.
+    let position = clinic.rename(0, "Sofort").await.position.expect("an event");
+    let at_once = Duration::from_secs(2);
+    clinic.models.wait_for(patients, position, at_once).await.expect("at once");
+    let receipt = clinic.scan(0, 0xA000, "2026-01-04T10:00:00Z", b"last").await;
+    running.stop().await;
+    let stood = clinic.models.position(patients).await.expect("Mongo answers");
+    let last = receipt.position.expect("an event");
+    assert!(
+        stood == last || stood == last + 1,
+        "{stood} after {last}: nothing is behind but what was not read"
+    );
     clinic.close().await;
 }
