@@ -109,6 +109,48 @@ fn dependencies_point_one_way() {
     }
 }
 
+/// The code in some folders of a crate, without comments.
+fn code_of(name: &str, folders: &[&str]) -> String {
+    let within = |path: &PathBuf| {
+        folders.iter().any(|folder| path.starts_with(root().join(name).join(folder)))
+    };
+    let mut code = String::new();
+    for path in sources().iter().filter(|path| within(path)) {
+        let text = fs::read_to_string(path).expect("a source file is UTF-8");
+        for line in text.lines() {
+            code.push_str(line.split("//").next().unwrap_or_default());
+            code.push('\n');
+        }
+    }
+    code
+}
+
+/// Whether a name stands in the code as a word of its own.
+fn names(code: &str, name: &str) -> bool {
+    let is_part = |sign: char| sign.is_alphanumeric() || sign == '_';
+    code.match_indices(name).any(|(at, _)| {
+        !code[..at].ends_with(is_part) && !code[at + name.len()..].starts_with(is_part)
+    })
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let mut unused = String::new();
+    for (name, package) in packages() {
+        let shipped = code_of(&name, &["src"]);
+        let tested = code_of(&name, &["src", "tests", "benches", "examples"]);
+        for dependency in package["dependencies"].as_array().expect("dependencies is a list") {
+            let known_as = dependency["rename"].as_str().or(dependency["name"].as_str());
+            let known_as = known_as.expect("a dependency has a name").replace('-', "_");
+            let code = if dependency["kind"].is_null() { &shipped } else { &tested };
+            if !names(code, &known_as) {
+                unused.push_str(&format!("{name} depends on {known_as}, which it does not use\n"));
+            }
+        }
+    }
+    assert!(unused.is_empty(), "{unused}");
+}
+
 #[test]
 fn every_crate_takes_the_lints_of_the_workspace() {
     for (name, _) in DIRECTION {

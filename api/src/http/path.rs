@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Ids {
     }
 }
 
-/// The parameter of that rank as a UUID. What is no UUID names nothing: 404, and the text is not repeated.
+/// The parameter of that rank as a UUID. Anything else is refused with 400, without repeating the text.
 async fn nth<S: Send + Sync>(parts: &mut Parts, state: &S, rank: usize) -> Result<Uuid, Problem> {
     let params = RawPathParams::from_request_parts(parts, state).await;
     let params = params.map_err(|_| super::guard::no_such_path())?;

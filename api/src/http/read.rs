@@ -52,7 +52,7 @@ async fn size(state: &AppState) -> Result<u64, Problem> {
 ///
 /// # Errors
 ///
-/// 422 when the limit is none or `after` is no cursor of ours.
+/// 422 if `limit` is out of range or `after` is not a valid cursor.
 pub(super) fn page(limit: Option<u32>, after: Option<&str>) -> Result<Page, Problem> {
     if limit.is_some_and(|limit| !(1..=Page::LIMIT_MAX).contains(&limit)) {
         let reason = format!("give 1 to {}", Page::LIMIT_MAX);
@@ -70,7 +70,7 @@ impl From<ReadError> for Problem {
         let text = error.to_string();
         match error {
             ReadError::EmptySearch => Self::unprocessable("empty-search", text),
-            ReadError::NoResource => Self::unprocessable("no-resource", text).at("practitioner_id"),
+            ReadError::NoResource => Self::unprocessable("no-resource", text).at("practitioner"),
             ReadError::EmptyRange => Self::unprocessable("empty-range", text).at("to"),
             ReadError::Behind { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

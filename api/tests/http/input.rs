@@ -363,7 +363,7 @@ fn requests(patient: &str) -> Vec<Case> {
             format!("/v1/patients/{SECRET}"),
             (400, "invalid-id", Some("id")),
         ),
-        get("a list of nobody", appointments, (422, "no-resource", Some("practitioner_id"))),
+        get("a list of nobody", appointments, (422, "no-resource", Some("practitioner"))),
         get(
             "a list of a name",
             format!("{appointments}?name={SECRET}"),
