@@ -22,6 +22,7 @@ use sqlx::{PgPool, Postgres};
 use uuid::Uuid;
 
 use crate::known::KnownPositions;
+use crate::tail::Tail;
 
 /// The type of the streams that say who was erased.
 pub(crate) const CUSTODY: &str = "custody";
@@ -152,6 +153,16 @@ pub struct EventLog {
     reader: LogReader,
     /// Where the log says that somebody was erased, as far as it was asked. Erasures are never taken back.
     erasures: Arc<Mutex<HashMap<Uuid, u64>>>,
+    tail: Tail,
+}
+
+/// How a range of the log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// From the database, whatever this process has read before.
+    Stored,
+    /// At the end of the log, together with everybody else in this process who follows it.
+    Live,
 }
 
 impl std::fmt::Debug for EventLog {
@@ -163,7 +174,7 @@ impl std::fmt::Debug for EventLog {
 impl EventLog {
     /// The log behind `pool`, whose events `reader` proves and whose payloads open with `keys`.
     pub fn new(pool: PgPool, keys: DataKeys, reader: LogReader) -> EventLog {
-        EventLog { pool, keys, reader, erasures: Arc::default() }
+        EventLog { pool, keys, reader, erasures: Arc::default(), tail: Tail::default() }
     }
 
     async fn connection(&self) -> Result<PoolConnection<Postgres>, EventError> {
@@ -180,6 +191,11 @@ impl EventLog {
         }
     }
 
+    /// As [`EventLog::head`], asked once for all who ask at the same time.
+    pub(crate) async fn live_head(&self) -> Result<u64, EventError> {
+        self.tail.head(async || self.head().await).await
+    }
+
     /// The events of a range, in order. Payloads are opened where the stream's type is among `streams`.
     ///
     /// An event that cannot be read ends the answer before it; if it is the first, it is the error.
@@ -188,10 +204,27 @@ impl EventLog {
         range: Range<u64>,
         streams: &[&str],
     ) -> Result<Vec<RecordedEvent>, EventError> {
+        self.read_as(Reading::Stored, range, streams).await
+    }
+
+    /// As [`EventLog::read`].
+    pub(crate) async fn read_as(
+        &self,
+        reading: Reading,
+        range: Range<u64>,
+        streams: &[&str],
+    ) -> Result<Vec<RecordedEvent>, EventError> {
         let mut events = Vec::new();
         let mut from = range.start;
         while from < range.end {
-            let page = match self.page(from, range.end).await {
+            let page = match reading {
+                Reading::Stored => self.page(from, range.end).await.map(shared),
+                Reading::Live => {
+                    let read = async || self.page(from, range.end).await;
+                    self.tail.page(from, range.end, read).await
+                }
+            };
+            let page = match page {
                 Ok(page) => page,
                 Err(_) if !events.is_empty() => break,
                 Err(error) => return Err(error),
@@ -241,7 +274,7 @@ impl EventLog {
                 let page = self.reader.stream(&mut connection, stream, after, PAGE).await;
                 page.map_err(EventError::Log)?
             };
-            let (opened, failure) = self.open_all(&page, &[stream_type]).await;
+            let (opened, failure) = self.open_all(&shared(page), &[stream_type]).await;
             if let Some(failure) = failure {
                 return Err(failure);
             }
@@ -337,7 +370,7 @@ impl EventLog {
     /// Opens events, in order, up to the first that cannot be opened.
     async fn open_all(
         &self,
-        proved: &[VerifiedEvent],
+        proved: &[Arc<VerifiedEvent>],
         streams: &[&str],
     ) -> (Vec<RecordedEvent>, Option<EventError>) {
         // Opened several at a time: each patient's first event waits for its key.
@@ -355,7 +388,7 @@ impl EventLog {
             }
         }
         // When all that was read with the key of somebody erased is opened, the key is forgotten.
-        for statement in proved.iter().map(VerifiedEvent::statement) {
+        for statement in proved.iter().map(|event| event.statement()) {
             if statement.stream_type == CUSTODY && statement.event_type == SubjectErased::EVENT_TYPE
             {
                 self.keys.forget(statement.stream_id);
@@ -483,4 +516,8 @@ impl KnownPositions for EventLog {
     async fn streams_of(&self, subject: Uuid, stream_type: &str) -> Result<Vec<Uuid>, EventError> {
         EventLog::streams_of(self, subject, stream_type).await
     }
+}
+
+fn shared(page: Vec<VerifiedEvent>) -> Vec<Arc<VerifiedEvent>> {
+    page.into_iter().map(Arc::new).collect()
 }

@@ -20,4 +20,5 @@ pub mod known;
 pub mod read_models;
 pub mod runtime;
 pub mod tags;
+mod tail;
 pub mod worker;

@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 pub use checkpoint::{COLLECTION as CHECKPOINT_COLLECTION, Checkpoints, Standing};
 pub use error::{ApplyError, RunError, StoreError};
 
-use crate::event::{EventLog, RecordedEvent};
+use crate::event::{EventLog, Reading, RecordedEvent};
 use crate::tags::Tags;
 use checkpoint::count_damaged;
 use lease::Lease;
@@ -294,12 +294,13 @@ impl Runtime {
             }
             lease.check().await?;
             let position = progress.position;
-            let head = self.log.head().await.map_err(RunError::Log)?;
+            let head = self.log.live_head().await.map_err(RunError::Log)?;
             report(&id, position, head);
             if position > head {
                 return Err(RunError::AheadOfLog { projector: id, position, head });
             }
             if position == head {
+                progress.reading = Reading::Live;
                 let waited = progress.is_stored();
                 let pause = if waited { self.config.poll } else { progress.due_in() };
                 tokio::select! {
@@ -345,8 +346,8 @@ impl Runtime {
         let position = progress.position;
         let limit = u64::try_from(projector.batch_limit().max(1)).unwrap_or(u64::MAX);
         let to = head.min(position.saturating_add(limit));
-        let batch =
-            self.log.read(position..to, projector.streams()).await.map_err(RunError::Log)?;
+        let batch = self.log.read_as(progress.reading, position..to, projector.streams()).await;
+        let batch = batch.map_err(RunError::Log)?;
         let Some(last) = batch.last() else { return Ok(()) };
         projector.apply(&batch).await.map_err(|source| RunError::Apply {
             projector: id.to_owned(),

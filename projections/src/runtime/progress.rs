@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::event::Reading;
+
 /// The most events that a stored checkpoint may be behind.
 const EVENTS: u64 = 1_000;
 
@@ -22,12 +24,15 @@ pub(super) struct Progress {
     effect: bool,
     /// Since when the stored one is behind.
     behind_since: Instant,
+    /// How the log is read: with the others, once the projector has come to its end.
+    pub(super) reading: Reading,
 }
 
 impl Progress {
     /// At a stored checkpoint.
     pub(super) fn at(position: u64) -> Progress {
-        Progress { position, stored: position, effect: false, behind_since: Instant::now() }
+        let (effect, behind_since) = (false, Instant::now());
+        Progress { position, stored: position, effect, behind_since, reading: Reading::Stored }
     }
 
     /// Notes that everything before `position` was applied, and whether any of it may have had an effect.

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::clinic::{Clinic, PATIENCE, id};
+use crate::counted::Counted;
 
 /// A projector that takes few events at a time, and waits a little, so that a test can interrupt it.
 struct Slow {
@@ -407,5 +408,46 @@ async fn a_busy_log_does_not_cost_a_projector_a_write_for_each_event(pool: PgPoo
         stood == last || stood == last + 1,
         "{stood} after {last}: nothing is behind but what was not read"
     );
+    clinic.close().await;
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_is_appended_is_read_and_proved_once_for_all_projectors(pool: PgPool) {
+    let (counted, _guard) = Counted::install();
+    let clinic = Clinic::open(pool).await;
+    clinic.history(0..2).await;
+    let running: Vec<_> =
+        clinic.models.projectors().into_iter().map(|projector| clinic.start(projector)).collect();
+    clinic.settle().await;
+    // One append at a time, so that whoever shares does so for each of them.
+    let appends = 25_u64;
+    let (read, shared) = (counted.of("log_pages_read_total"), counted.of("log_pages_shared_total"));
+    for n in 0..appends {
+        clinic.rename(0, &format!("Weber-{n}")).await;
+        clinic.settle().await;
+    }
+    let read = counted.of("log_pages_read_total") - read;
+    let shared = counted.of("log_pages_shared_total") - shared;
+    assert!(read <= appends, "{read} pages read for {appends} appends");
+    assert!(shared >= read, "{shared} shared of {read} read, by three projectors");
+    for running in running {
+        running.stop().await;
+    }
+
+    // Who begins again reads what is stored, not what is remembered.
+    let position = clinic.rename(1, "Fort").await.position.expect("an event");
+    clinic.catch_up().await;
+    sqlx::raw_sql(&format!(
+        "ALTER TABLE events DISABLE TRIGGER ALL; \
+         UPDATE events SET payload = set_byte(payload, 20, 255 - get_byte(payload, 20)) \
+         WHERE position = {position}"
+    ))
+    .execute(&clinic.owner)
+    .await
+    .expect("Postgres answers");
+    let patients = clinic.models.projector(ReadModel::PATIENTS);
+    clinic.runtime.rebuild(patients.as_ref()).await.expect("the stores answer");
+    let outcome = clinic.start(patients).outcome().await;
+    assert!(matches!(outcome, Err(RunError::Log(_))), "{outcome:?}");
     clinic.close().await;
 }
