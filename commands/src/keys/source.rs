@@ -8,11 +8,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::KeysError;
+use super::error::{KEYS_MAX, KeysError};
 use crate::random;
-
-/// The most keys of one kind.
-pub const KEYS_MAX: usize = 64;
 
 /// A key.
 pub type Seed = Zeroizing<[u8; 32]>;
