@@ -3,7 +3,8 @@
 //! * [`Ledger`]: the one way to write; [`Receipt`]: what the caller holds in hand afterwards;
 //! * [`actor`], [`context`]: on whose behalf, why, under which command id; [`policy`]: who may do what;
 //! * `snapshots`: states of long streams, a cache beside the log; `watch`: drives the watch over the log;
-//! * `sequencer`: the one task that appends, many commands to a transaction;
+//! * `sequencer`: the one task that appends, many commands to a transaction; `log`: what goes into the log and what is known
+//!   of it, in plain types;
 //! * [`claims`]: what is taken and what is free, proved by tags in sealed buckets;
 //! * [`data_keys`]: the key of each subject, bound to it, and compared with the log;
 //! * [`recorded`]: which commands were done, by actor and under tags;
@@ -30,6 +31,7 @@ mod key_encryption;
 pub mod keys;
 mod ledger;
 mod lenient;
+mod log;
 mod memory;
 mod open;
 pub mod policy;
@@ -53,7 +55,7 @@ pub use clock::{Clock, ClockShift, ManualClock};
 pub use config::{LedgerConfig, SeenElsewhere};
 pub use context::{Context, PurposeOfUse};
 pub use data_keys::SubjectKey;
-pub use error::{CommandError, Conflict, OpenError, Unavailable};
+pub use error::{CommandError, Conflict, Unavailable};
 pub use key_encryption::{KeyEncryptionState, KeyHolder, WrapsOfKey};
 pub use keys::{Keys, KeysError};
 #[cfg(feature = "bench")]
@@ -61,6 +63,7 @@ pub use ledger::Sealed;
 pub use ledger::{
     DISCLOSURES_MAX, DisclosureEntry, Ledger, Loaded, RetirementReason, Rewrapped, SigningKeyState,
 };
+pub use open::OpenError;
 pub use policy::{Authorised, Permission};
 pub use receipt::{Receipt, ReceiptEvent};
 pub use signing::SigningError;

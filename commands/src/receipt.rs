@@ -10,8 +10,7 @@ pub use audit::proof::{Receipt, ReceiptEvent};
 
 use crate::error::CommandError;
 use crate::failpoints::failpoint;
-use crate::recorded::{CommandKey, Recorded};
-use crate::sequencer::{Appended, signed, unsigned};
+use crate::log::{Appended, CommandKey, Recorded, signed, unsigned};
 
 /// The receipt of a command just appended.
 pub(crate) fn of(command_id: Uuid, appended: Appended) -> Receipt {

@@ -12,11 +12,10 @@ use super::{ATTEMPTS_MAX, Inner, Ledger};
 use crate::actor::Actor;
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
+use crate::log::{CommandKey, Recorded};
 use crate::policy::{Permission, authorise};
 use crate::receipt::{self, Receipt};
-use crate::recorded::{
-    CommandKey, CommandsReport, Found, Recorded, compare, damaged, find, find_all,
-};
+use crate::recorded::{CommandsReport, Found, compare, damaged, find, find_all};
 
 /// The pause after an attempt whose event was too old: the watch reads what others append once a second.
 const TIME_PAUSE: Duration = Duration::from_millis(250);

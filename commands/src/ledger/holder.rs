@@ -10,7 +10,7 @@ use crate::claims::{
     damaged, read_row,
 };
 use crate::error::{CommandError, Unavailable};
-use crate::sequencer::unsigned;
+use crate::log::unsigned;
 
 /// How many rows are read of a bucket; one that has more is not what was granted.
 const ROWS_MAX: u32 = 65_536;

@@ -12,11 +12,11 @@ use super::prepare::{Answer, Prepared};
 use super::{ATTEMPTS_MAX, Ledger};
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
+use crate::log::{Append, Expected};
 use crate::policy::{Permission, authorise};
 use crate::random;
 use crate::receipt::{self, Receipt};
 use crate::seal::sign;
-use crate::sequencer::{Append, Expected};
 use crate::signing::SigningKey;
 
 /// A signing key and how it stands in the log.

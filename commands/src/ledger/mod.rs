@@ -34,10 +34,11 @@ use crate::clock::Clock;
 use crate::config::LedgerConfig;
 use crate::context::Context;
 use crate::data_keys::{DataKeys, SubjectKey};
-use crate::error::{CommandError, OpenError};
+use crate::error::CommandError;
 use crate::key_encryption::KeyEncryption;
 use crate::keys::Keys;
 use crate::memory::Memory;
+use crate::open::OpenError;
 use crate::policy::{Authorised, Permission, authorise};
 use crate::random;
 use crate::receipt::{self, Receipt};
@@ -165,7 +166,7 @@ impl Ledger {
             opened.published,
             config.limits(),
             Known {
-                edge: opened.edge,
+                tree: opened.tree,
                 memory: memory.clone(),
                 claims: Arc::clone(&opened.claims),
                 commands: commands.clone(),

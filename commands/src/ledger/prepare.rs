@@ -11,14 +11,13 @@ use uuid::Uuid;
 use super::done::reserved;
 use super::{Ledger, Loaded};
 use crate::context::Context;
-use crate::data_keys::{SUBJECTS, SubjectKey};
+use crate::data_keys::SubjectKey;
 use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
-use crate::recorded::Recorded;
+use crate::log::{Append, Appended, Change, Expected, NewKey, Recorded, Rejection, Resource};
 use crate::seal::Draft;
-use crate::sequencer::{
-    Append, Appended, Change, Expected, NewKey, NotQueued, Rejection, Resource,
-};
+use crate::sequencer::NotQueued;
+use crate::streams::SUBJECTS;
 
 /// A decided command, sealed, with what becomes true once it is durable.
 pub(super) struct Prepared<A> {
@@ -112,7 +111,7 @@ impl Ledger {
                 Some(subject) => {
                     let owns = subject == *id && before == 0;
                     if owns {
-                        let others = SUBJECTS.into_iter().filter(|kind| *kind != A::TYPE);
+                        let others = SUBJECTS.iter().copied().filter(|kind| *kind != A::TYPE);
                         prepared.append.absent.extend(others.map(|kind| (kind, *id)));
                     }
                     Some((subject, self.subject_key(subject, owns, A::TYPE, &mut prepared).await?))
@@ -196,7 +195,7 @@ impl Ledger {
                         detail: "the time ends before it begins".to_owned(),
                     });
                 }
-                if until.duration_since(from) > crate::claims::CLAIM_MAX {
+                if until.duration_since(from) > domain::stream::BUSY_MAX {
                     return Err(CommandError::Refused {
                         code: "time-too-long",
                         field: Some("time"),

@@ -8,14 +8,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::append::Queued;
 use super::failure::BatchError;
-use super::growth::Growth;
-use super::log::{self, Advance};
-use super::pipeline::ClaimsStep;
+use super::growth::{ClaimsStep, Growth};
 use super::pipeline::{Outcome, commit_within};
-use super::write::Statements;
-use super::{Limits, Published};
+use super::statements::Statements;
+use crate::config::Limits;
+use crate::log::{self, Advance, Published, Queued};
 
 /// A batch that is decided and not known to be durable.
 pub(super) struct Flight {

@@ -7,62 +7,35 @@
 //! the head is locked first and everything is read under the lock. A crash at any point leaves the whole
 //! transaction or nothing of it.
 
-mod append;
 mod buckets;
 mod claims;
 mod decide;
-mod edge;
 mod erasure;
+mod facts;
 mod failure;
 mod flight;
 mod growth;
-mod log;
 mod pipeline;
-mod strays;
-mod write;
+mod statements;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use audit::postgres::{LogWatch, StoredKeyring};
-use jiff::SignedDuration;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::claims::ClaimsState;
+use crate::config::Limits;
+use crate::log::{Append, Appended, LogTree, Published, Queued, Rejection};
 use crate::memory::Memory;
 use crate::recorded::CommandTags;
 use crate::signing::Signing;
 
-pub(crate) use append::{Append, Appended, Expected, NewKey, Queued, Rejection, SealedEvent};
-pub(crate) use buckets::ClaimsWrite;
-pub(crate) use claims::{Change, Resource};
-pub(crate) use edge::{Edge, EdgeError, signed, unsigned};
-pub(crate) use erasure::{destroy_again, destroy_again_of};
-pub(crate) use log::{Advance, advance, begin_locked};
-pub(crate) use strays::{StrayError, set_aside};
-pub(crate) use write::{Statements, Write};
+pub(crate) use statements::{Statements, Write};
 
 use pipeline::Sequencer;
-
-/// The limits of a sequencer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) queue_commands: usize,
-    pub(crate) batch_commands: usize,
-    pub(crate) batch_bytes: usize,
-    pub(crate) transaction: Duration,
-    pub(crate) clock_tolerance: SignedDuration,
-}
-
-/// A checkpoint this process has seen become durable.
-#[derive(Clone, Debug)]
-pub(crate) struct Published {
-    pub(crate) size: u64,
-    pub(crate) checkpoint: Arc<str>,
-}
 
 /// The way to the sequencer.
 #[derive(Debug)]
@@ -120,7 +93,7 @@ impl Handle {
 /// What a process knows beside the log's right edge, shared with its requests.
 pub(crate) struct Known {
     /// The tree as it was when the log was opened, which its checkpoint has proved.
-    pub(crate) edge: Edge,
+    pub(crate) tree: LogTree,
     pub(crate) memory: Memory,
     pub(crate) claims: Arc<ClaimsState>,
     pub(crate) commands: CommandTags,

@@ -19,20 +19,21 @@ use uuid::Uuid;
 
 use outcomes::outcomes;
 
-use super::append::{Append, Appended, AppendedEvents, Queued, Rejection};
+use super::Known;
 use super::buckets::{self, Touched, count_damaged};
 use super::decide::{self, Facts, Rules, Verdict};
-use super::edge::Edge;
 use super::erasure::{self, Erasures};
 use super::failure::BatchError;
 use super::flight::{self, Flight, Work};
-use super::growth::Growth;
-use super::log::{self, Advance};
-use super::write::{Statements, Write};
-use super::{Known, Limits, Published};
+use super::growth::{ClaimsStep, Growth};
+use super::statements::{Statements, Write};
 use crate::cache::Cache;
-use crate::claims::{BucketChange, ClaimsState, Sum};
+use crate::claims::{ClaimsState, Sum};
+use crate::config::Limits;
 use crate::failpoints::failpoint;
+use crate::log::{
+    self, Advance, Append, Appended, AppendedEvents, LogTree, Published, Queued, Rejection,
+};
 use crate::recorded::CommandTags;
 use crate::signing::Signing;
 
@@ -54,17 +55,10 @@ const NO_EPOCH: i64 = -1;
 
 /// The right edge of the log, as it is once everything under way is committed.
 struct Tip {
-    edge: Edge,
+    tree: LogTree,
     last_recorded_at: Timestamp,
     /// The sum over the claims' buckets; none while what is stored of them is not under a seal.
     claims: Option<Sum>,
-}
-
-/// What a batch changes of what is known of the claims, once it is durable.
-pub(super) struct ClaimsStep {
-    before: u64,
-    after: u64,
-    changes: Vec<BucketChange>,
 }
 
 /// A batch that is decided: what it answers once it is durable, and what makes it so.
@@ -128,7 +122,7 @@ pub(super) struct Sequencer {
     watch: LogWatch,
     idle: Vec<PgConnection>,
     /// The tree as it was when the log was opened, until the first batch.
-    opened: Option<Edge>,
+    opened: Option<LogTree>,
     /// None at the start and after any failure: then it is read under the head's lock.
     tip: Option<Tip>,
     /// The versions of streams as of the tip. Right as long as nobody else appends.
@@ -149,7 +143,7 @@ impl Sequencer {
         known: Known,
         publish: watch::Sender<Published>,
     ) -> Sequencer {
-        let Known { edge, memory, claims, commands, watch } = known;
+        let Known { tree, memory, claims, commands, watch } = known;
         Sequencer {
             waiting,
             queue: Vec::new(),
@@ -163,7 +157,7 @@ impl Sequencer {
             commands,
             watch,
             idle: Vec::new(),
-            opened: Some(edge),
+            opened: Some(tree),
             tip: None,
             versions: Cache::new(VERSIONS_HALF),
             flights: VecDeque::new(),
@@ -218,7 +212,7 @@ impl Sequencer {
     /// Takes as many of the queued commands into a batch as fit into its transaction, in order; at least one, if it is
     /// empty and there is one.
     fn fill(&mut self, batch: &mut Vec<Queued>) {
-        if batch.iter().any(|queued| queued.append.goes_alone()) {
+        if batch.iter().any(|queued| queued.append.needs_own_transaction()) {
             return;
         }
         let room = self.limits.batch_commands.saturating_sub(batch.len());
@@ -234,7 +228,7 @@ impl Sequencer {
             .take(room)
             .take_while(|queued| {
                 bytes += queued.append.size();
-                bytes <= self.limits.batch_bytes && !queued.append.goes_alone()
+                bytes <= self.limits.batch_bytes && !queued.append.needs_own_transaction()
             })
             .count();
         let least = usize::from(batch.is_empty() && !self.queue.is_empty());
@@ -305,7 +299,7 @@ impl Sequencer {
         let has_claims = || batch.iter().any(|queued| !queued.append.claims.is_empty());
         self.careful == 0
             && self.tip.as_ref().is_some_and(|tip| tip.claims.is_some())
-            && !batch.iter().any(|queued| queued.append.goes_alone())
+            && !batch.iter().any(|queued| queued.append.needs_own_transaction())
             && !(self.flights.iter().any(|flight| flight.has_claims) && has_claims())
             // The later one could be written first, and the earlier one wait for it in the database.
             && !self.flights.iter().any(|flight| {
@@ -375,7 +369,7 @@ impl Sequencer {
         let limit = self.limits.transaction;
         let reading = async {
             let mut connection = self.connection().await?;
-            let first = self.tip.as_ref().ok_or(BatchError::GivenUp)?.edge.size();
+            let first = self.tip.as_ref().ok_or(BatchError::GivenUp)?.tree.size();
             let facts = self.facts(&mut connection, batch, first, false).await?;
             let touched = self.touched(&mut connection, batch).await?;
             if !touched.damaged.is_empty() {
@@ -403,7 +397,7 @@ impl Sequencer {
             // Others of this process have come while another had the lock.
             self.fill(batch);
         }
-        let facts = self.facts(&mut connection, batch, tip.edge.size(), true).await?;
+        let facts = self.facts(&mut connection, batch, tip.tree.size(), true).await?;
         let touched = self.touched(&mut connection, batch).await?;
         let refused = batch.iter().map(|queued| &queued.append);
         for append in refused.filter(|append| touched.damaged.contains(&append.key())) {
@@ -448,7 +442,7 @@ impl Sequencer {
         let Touched { claims, damaged, rows, erased: streams } = touched;
         facts.claims = claims;
         facts.claims_damaged = damaged;
-        let first = tip.edge.size();
+        let first = tip.tree.size();
         let appends: Vec<&Append> = batch.iter().map(|queued| &queued.append).collect();
         let headers = self.keyring.keyring.headers(first);
         let rules = Rules {
@@ -472,8 +466,8 @@ impl Sequencer {
         }
         let leaves: Vec<Hash> =
             accepted.iter().flat_map(|append| &append.events).map(|event| event.leaf).collect();
-        let expected_frontier = tip.edge.frontier();
-        let (appended, tiles) = tip.edge.append(&leaves);
+        let expected_frontier = tip.tree.frontier();
+        let (appended, tiles) = tip.tree.append(&leaves);
         tip.last_recorded_at = decision.latest;
         let origin = self.keyring.keyring.origin().to_owned();
         let checkpoint = Checkpoint { origin, size: appended.size, root: appended.root }
@@ -482,11 +476,11 @@ impl Sequencer {
         let claims = buckets::write(&self.claims, rows, decision.claims, &accepted, &streams);
         tip.claims = tip.claims.map(|sum| self.claims.sum_with(sum, &claims.buckets));
         let erased = accepted.iter().find_map(|append| append.erase);
-        let moves_epoch = accepted.iter().any(|append| append.goes_alone());
+        let moves_epoch = accepted.iter().any(|append| append.needs_own_transaction());
         for event in accepted.iter().flat_map(|append| &append.events) {
             self.versions.insert((event.stream_type, event.stream_id), event.sequence);
         }
-        let frontier = tip.edge.frontier();
+        let frontier = tip.tree.frontier();
         let growing = accepted.iter().copied();
         let growth = Growth::new(&self.watch, &expected_frontier, &frontier, growing);
         let statements = Statements::of(&Write {

@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use sqlx::Executor as _;
 
-use super::super::append::{Queued, Rejection};
 use super::super::buckets::count_damaged;
 use super::super::failure::BatchError;
-use super::super::strays::{self, StrayError};
 use super::{Filled, Outcome, Sequencer, Written, commit_within};
 use crate::failpoints::failpoint;
+use crate::log::{self, Queued, Rejection, StrayError};
 
 impl Sequencer {
     /// Appends a batch by itself: everything is read under the head's lock.
@@ -79,7 +78,7 @@ impl Sequencer {
             // One that is not kept: it waits for the head as long as it takes.
             let mut connection = self.connection().await?;
             connection.execute("SET lock_timeout = '10s'").await?;
-            let moved = strays::set_aside(&mut connection, &verifiers).await?;
+            let moved = log::set_aside(&mut connection, &verifiers).await?;
             Ok::<_, StrayError>(moved)
         };
         match tokio::time::timeout(limit, moving).await {

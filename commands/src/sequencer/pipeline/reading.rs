@@ -4,15 +4,14 @@ use audit::postgres::ReadError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::super::append::{Append, Queued};
 use super::super::buckets::{self, Touched};
 use super::super::decide::Facts;
-use super::super::edge::Edge;
+use super::super::facts::read_facts;
 use super::super::failure::BatchError;
-use super::super::log;
 use super::{CAREFUL_BATCHES, Sequencer, Tip, VERSIONS_HALF};
 use crate::cache::Cache;
 use crate::claims::SealedHead;
+use crate::log::{self, Append, LogTree, Queued};
 
 impl Sequencer {
     /// Begins a transaction under the head's lock, and learns what others have appended.
@@ -22,7 +21,7 @@ impl Sequencer {
         tip: Option<Tip>,
     ) -> Result<Tip, BatchError> {
         let head = log::begin_locked(connection).await?.ok_or(BatchError::NoLog)?;
-        let undisturbed = tip.as_ref().is_some_and(|tip| tip.edge.size() == head.size);
+        let undisturbed = tip.as_ref().is_some_and(|tip| tip.tree.size() == head.size);
         if undisturbed {
             self.careful = self.careful.saturating_sub(1);
         } else {
@@ -33,12 +32,12 @@ impl Sequencer {
             }
         }
         let forgotten = tip.is_none();
-        let mut edge = match (tip, self.opened.take()) {
-            (Some(tip), _) => tip.edge,
-            (None, Some(edge)) => edge,
-            (None, None) => Edge::recompute(connection, head.size).await?,
+        let mut tree = match (tip, self.opened.take()) {
+            (Some(tip), _) => tip.tree,
+            (None, Some(tree)) => tree,
+            (None, None) => LogTree::recompute(connection, head.size).await?,
         };
-        edge.catch_up(connection, head.size, &head.frontier).await?;
+        tree.catch_up(connection, head.size, &head.frontier).await?;
         if head.epoch != self.epoch {
             self.erasures.learn(connection).await.map_err(|error| match error {
                 ReadError::Sqlx(error) => BatchError::Database(error),
@@ -57,17 +56,17 @@ impl Sequencer {
         }
         if !undisturbed {
             // What others appended, or what the stored tiles make, is signed before anything is built on it.
-            edge.compare(&head.checkpoint, &self.keyring.keyring)?;
+            tree.compare(&head.checkpoint, &self.keyring.keyring)?;
         }
         if forgotten {
             let published = self.publish.borrow().clone();
-            edge.continues(connection, &published).await?;
+            tree.continues(connection, &published).await?;
         }
         let sealed =
             SealedHead { size: head.size, frontier: &head.frontier, tag: &head.claims_tag };
         let is_sealed = self.claims.accept(&sealed) || self.claims.refresh(connection).await?;
         let claims = if is_sealed { self.claims.sum() } else { None };
-        Ok(Tip { edge, last_recorded_at: head.last_recorded_at, claims })
+        Ok(Tip { tree, last_recorded_at: head.last_recorded_at, claims })
     }
 
     /// The claims that the batch touches, proved.
@@ -95,7 +94,7 @@ impl Sequencer {
         let all_known = streams().all(|stream| known(&stream).is_some())
             && batch.iter().all(|append| append.claims.is_empty() && append.new_keys.is_empty());
         let mut facts = if locked || !all_known {
-            log::read_facts(connection, &batch, first, &self.commands).await?
+            read_facts(connection, &batch, first, &self.commands).await?
         } else {
             Facts::default()
         };

@@ -8,16 +8,16 @@ use audit::seal::{Binding, KeyWrap, SealError, SubjectKind, Wrapped};
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use super::SUBJECTS;
+use crate::log::unsigned;
 use crate::random;
-use crate::sequencer::unsigned;
+use crate::streams::SUBJECTS;
 
 /// How many rows are bound in one transaction.
 const PAGE: i64 = 500;
 
 /// Binds the wraps of before. Whose key it is and of which kind, a proved event of the log says, which names the subject and
 /// the key; what the row says must be the same. What is not proved, or does not open, stays as it is, and is used by nobody.
-pub(crate) async fn bind(
+pub(crate) async fn bind_wraps(
     pool: &PgPool,
     reader: &LogReader,
     wrap: &dyn KeyWrap,

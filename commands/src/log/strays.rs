@@ -5,7 +5,7 @@ use audit::checkpoint::Checkpoint;
 use audit::note::NoteVerifier;
 use sqlx::{PgConnection, Row};
 
-use super::edge::unsigned;
+use super::number::unsigned;
 
 /// How many checkpoints beyond the head are looked at. Whoever has inserted more wants the ledger to stop, and it does.
 const CHECKPOINTS_MAX: i64 = 4096;

@@ -1,20 +1,14 @@
-//! The head of the log, and what is read before a batch is decided. Each is one round trip for a whole batch.
-
-use std::collections::HashSet;
+//! The head of the log: locked, moved and committed, each in one round trip.
 
 use jiff::Timestamp;
 use sqlx::{Executor, PgConnection, Row};
-use uuid::Uuid;
 
-use super::append::Append;
-use super::decide::Facts;
-use super::edge::{signed, unsigned};
+use super::number::unsigned;
 use crate::failpoints::failpoint;
-use crate::recorded::{CommandKey, CommandTags, damaged, read_believed};
 
 /// The locked right edge.
 #[derive(Debug)]
-pub(crate) struct Head {
+pub(crate) struct LedgerHead {
     pub(crate) size: u64,
     pub(crate) frontier: Vec<u8>,
     pub(crate) checkpoint: Vec<u8>,
@@ -35,7 +29,7 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), sqlx::Err
 /// Begins a transaction and locks the head: from here on nobody else appends.
 pub(crate) async fn begin_locked(
     connection: &mut PgConnection,
-) -> Result<Option<Head>, sqlx::Error> {
+) -> Result<Option<LedgerHead>, sqlx::Error> {
     failpoint!("begin-locked.before");
     // The time as a number, because this goes by the simple protocol, whose text form of a
     // timestamp depends on the session.
@@ -50,7 +44,7 @@ pub(crate) async fn begin_locked(
     let seal = rows.iter().find(|row| row.len() == 1);
     let Some(row) = rows.iter().find(|row| row.len() == 5) else { return Ok(None) };
     let micros: i64 = row.try_get(2)?;
-    Ok(Some(Head {
+    Ok(Some(LedgerHead {
         size: unsigned(row.try_get(0)?),
         frontier: row.try_get(1)?,
         last_recorded_at: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MIN),
@@ -120,82 +114,4 @@ fn statement(advance: &Advance) -> String {
         "SELECT advance_ledger_head({expected_size}, '\\x{expected_frontier}', {expected_epoch}, \
                                     {size}, '\\x{frontier}', '\\x{checkpoint}', {micros}, {epochs}, {seal})"
     )
-}
-
-const READ_COMMANDS_AND_HEADS: &str = "
-SELECT 0::int2, command_id, request_mac, first_position, event_count::int8, log_size, tag, actor_id
-  FROM commands WHERE (command_id, actor_id) IN (SELECT * FROM unnest($1::uuid[], $6::uuid[]))
-UNION ALL
-SELECT 1::int2, s.id, NULL, s.n, coalesce(
-         (SELECT sequence FROM events e WHERE e.aggregate_type = s.type AND e.aggregate_id = s.id
-             AND e.position < $5
-          ORDER BY sequence DESC LIMIT 1), 0), 0, NULL, NULL
-  FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY s(type, id, n)
-UNION ALL
-SELECT 2::int2, subject, NULL, 0, 0, 0, NULL, NULL FROM keyring.data_keys WHERE subject = ANY($4)";
-
-/// Reads everything the batch could collide with, below the position it is to have, but the claims.
-pub(crate) async fn read_facts(
-    connection: &mut PgConnection,
-    batch: &[&Append],
-    first: u64,
-    tags: &CommandTags,
-) -> Result<Facts, sqlx::Error> {
-    let mut facts = Facts::default();
-    let ids: Vec<Uuid> = batch.iter().map(|append| append.command_id).collect();
-    let actors: Vec<Uuid> = batch.iter().map(|append| append.actor).collect();
-    let streams: Vec<(&'static str, Uuid)> = batch
-        .iter()
-        .flat_map(|append| append.streams())
-        .collect::<HashSet<_>>()
-        .into_iter()
-        .collect();
-    let types: Vec<&str> = streams.iter().map(|(stream_type, _)| *stream_type).collect();
-    let stream_ids: Vec<Uuid> = streams.iter().map(|(_, id)| *id).collect();
-    let subjects: Vec<Uuid> =
-        batch.iter().flat_map(|append| &append.new_keys).map(|key| key.subject).collect();
-    failpoint!("facts.before");
-    let rows = sqlx::query(READ_COMMANDS_AND_HEADS)
-        .bind(&ids)
-        .bind(&types)
-        .bind(&stream_ids)
-        .bind(&subjects)
-        .bind(signed(first))
-        .bind(&actors)
-        .fetch_all(&mut *connection)
-        .await?;
-    failpoint!("facts.after");
-    for row in &rows {
-        let what: i16 = row.try_get(0)?;
-        let id: Uuid = row.try_get(1)?;
-        let (first, second): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
-        match what {
-            0 => {
-                let key = CommandKey { actor: row.try_get(7)?, id };
-                match read_believed(row, tags, key, 2) {
-                    Some(recorded) => {
-                        facts.recorded.insert(key, recorded);
-                    }
-                    None => {
-                        damaged(key, "row");
-                        facts.commands_damaged.insert(key);
-                    }
-                }
-            }
-            1 => {
-                if let Some(stream) = at(&streams, first) {
-                    facts.versions.insert(*stream, unsigned(second));
-                }
-            }
-            _ => {
-                facts.keyed.insert(id);
-            }
-        }
-    }
-    Ok(facts)
-}
-
-/// The element an `ORDINALITY`, which counts from one, stands for.
-fn at<T>(list: &[T], n: i64) -> Option<&T> {
-    list.get(usize::try_from(n.checked_sub(1)?).ok()?)
 }

@@ -1,4 +1,4 @@
-//! The tree's right edge in memory: enough to append without reading anything older.
+//! The log's Merkle tree as far as it is needed to append: its right edge, without anything older.
 
 use audit::checkpoint::Checkpoint;
 use audit::keyring::Keyring;
@@ -7,7 +7,8 @@ use audit::postgres::{DatabaseError, consistency, load_tiles};
 use audit::tiles::{Tile, TileBuilder};
 use sqlx::{PgConnection, Row};
 
-use super::Published;
+use super::number::signed;
+use super::published::Published;
 use crate::failpoints::failpoint;
 
 /// How many leaf hashes are read at a time when another process has appended.
@@ -15,7 +16,7 @@ const CATCH_UP_PAGE: i64 = 4096;
 
 /// Why the right edge could not be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EdgeError {
+pub(crate) enum TreeError {
     #[error("the database failed while the right edge was read")]
     Database(#[from] sqlx::Error),
     #[error("the stored tree is incomplete")]
@@ -24,23 +25,23 @@ pub(crate) enum EdgeError {
     Damaged(String),
 }
 
-impl From<DatabaseError> for EdgeError {
+impl From<DatabaseError> for TreeError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            DatabaseError::Sqlx(error) => EdgeError::Database(error),
-            other => EdgeError::Tree(other),
+            DatabaseError::Sqlx(error) => TreeError::Database(error),
+            other => TreeError::Tree(other),
         }
     }
 }
 
 /// The perfect subtrees and the incomplete tiles of a tree.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Edge {
+pub(crate) struct LogTree {
     range: CompactRange,
     tiles: TileBuilder,
 }
 
-impl Edge {
+impl LogTree {
     pub(crate) fn size(&self) -> u64 {
         self.range.size()
     }
@@ -63,14 +64,14 @@ impl Edge {
     pub(crate) async fn recompute(
         connection: &mut PgConnection,
         size: u64,
-    ) -> Result<Edge, EdgeError> {
+    ) -> Result<LogTree, TreeError> {
         failpoint!("recompute.before");
         let tiles = load_tiles(connection, size).await?;
         failpoint!("recompute.after");
         let range = tiles
             .compact_range()
-            .ok_or_else(|| EdgeError::Damaged("the stored tiles make no tree".to_owned()))?;
-        Ok(Edge { range, tiles })
+            .ok_or_else(|| TreeError::Damaged("the stored tiles make no tree".to_owned()))?;
+        Ok(LogTree { range, tiles })
     }
 
     /// Adds what other processes appended since, and checks that the result is their frontier.
@@ -79,9 +80,9 @@ impl Edge {
         connection: &mut PgConnection,
         size: u64,
         frontier: &[u8],
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), TreeError> {
         if size < self.size() {
-            return Err(EdgeError::Damaged(format!(
+            return Err(TreeError::Damaged(format!(
                 "the log has shrunk from {} to {size} events",
                 self.size()
             )));
@@ -94,19 +95,19 @@ impl Edge {
         if self.frontier() == frontier {
             Ok(())
         } else {
-            Err(EdgeError::Damaged(format!(
+            Err(TreeError::Damaged(format!(
                 "the frontier of {size} events is not the one of their leaf hashes"
             )))
         }
     }
 }
 
-impl Edge {
+impl LogTree {
     /// The tree must be the one that a checkpoint says, signed by a key active at its size.
-    pub(crate) fn compare(&self, note: &[u8], keyring: &Keyring) -> Result<(), EdgeError> {
+    pub(crate) fn compare(&self, note: &[u8], keyring: &Keyring) -> Result<(), TreeError> {
         let size = self.size();
         let damaged =
-            |what: &str| EdgeError::Damaged(format!("the checkpoint of {size} events {what}"));
+            |what: &str| TreeError::Damaged(format!("the checkpoint of {size} events {what}"));
         let note = std::str::from_utf8(note).map_err(|_| damaged("is not text"))?;
         let checkpoint = Checkpoint::from_note(note, &keyring.verifiers(size))
             .map_err(|_| damaged("is not signed by an active key"))?;
@@ -124,10 +125,10 @@ impl Edge {
         &self,
         connection: &mut PgConnection,
         published: &Published,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), TreeError> {
         let (old, new) = (published.size, self.size());
         let damaged =
-            |what: &str| EdgeError::Damaged(format!("the log of {new} events {what} of {old}"));
+            |what: &str| TreeError::Damaged(format!("the log of {new} events {what} of {old}"));
         let before = Checkpoint::peek(&published.checkpoint)
             .map_err(|_| damaged("follows a malformed checkpoint"))?;
         if new < old {
@@ -143,7 +144,7 @@ async fn read_leaves(
     connection: &mut PgConnection,
     first: u64,
     count: u64,
-) -> Result<Vec<Hash>, EdgeError> {
+) -> Result<Vec<Hash>, TreeError> {
     if count == 0 {
         return Ok(Vec::new());
     }
@@ -170,16 +171,6 @@ async fn read_leaves(
     }
 }
 
-fn missing(position: u64) -> EdgeError {
-    EdgeError::Damaged(format!("event {position} is missing"))
-}
-
-/// A position or size as Postgres stores it; the tree's largest size is far below the limit.
-pub(crate) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A stored position or size; the schema keeps them from being negative.
-pub(crate) fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
+fn missing(position: u64) -> TreeError {
+    TreeError::Damaged(format!("event {position} is missing"))
 }

@@ -8,13 +8,10 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Arguments as _, PgConnection};
 use uuid::Uuid;
 
-use super::append::{Append, NewKey, SealedEvent};
-use super::buckets::ClaimsWrite;
-use super::edge::signed;
-use super::log::Advance;
-use crate::claims::{Bucket, ClaimRow, add_rows};
+use crate::claims::{Bucket, ClaimRow, ClaimsWrite, add_rows};
 use crate::failpoints::failpoint;
-use crate::recorded::{CommandTags, Recorded};
+use crate::log::{Advance, Append, NewKey, Recorded, SealedEvent, signed};
+use crate::recorded::CommandTags;
 
 /// Everything a batch writes.
 pub(crate) struct Write<'a> {
