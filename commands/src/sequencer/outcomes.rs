@@ -2,8 +2,15 @@
 
 use audit::merkle::Hash;
 
-use super::super::decide::Verdict;
-use super::Outcome;
+use super::decide::Verdict;
+use crate::log::Rejection;
+
+/// What a committed batch answers, command by command.
+pub(super) enum Outcome {
+    Appended { first: u64, proofs: Vec<Vec<Hash>> },
+    Rejected(Rejection),
+    Same { as_index: usize },
+}
 
 /// What each command of a batch is answered, once the batch is durable.
 pub(super) fn outcomes(verdicts: Vec<Verdict>, head: u64, proofs: Vec<Vec<Hash>>) -> Vec<Outcome> {

@@ -1,27 +1,52 @@
-//! The careful way: a batch by itself, under the head's lock.
+//! The locked path (the careful way, in ADR 6): a batch by itself, decided and written under the head's lock.
 
 use std::time::Instant;
 
-use sqlx::Executor as _;
+use sqlx::{Executor as _, PgConnection};
+use uuid::Uuid;
 
-use super::super::buckets::count_damaged;
-use super::super::failure::BatchError;
-use super::{Filled, Outcome, Sequencer, Written, commit_within};
+use super::buckets::count_damaged;
+use super::connection::commit_within;
+use super::erasure;
+use super::failure::BatchError;
+use super::growth::{ClaimsStep, Growth};
+use super::outcomes::Outcome;
+use super::plan::{Plan, Planned};
+use super::state::Sequencer;
 use crate::failpoints::failpoint;
-use crate::log::{self, Queued, Rejection, StrayError};
+use crate::log::{self, Advance, Published, Queued, Rejection, StrayError};
+
+/// A batch whose rows are written; what is left is to move the head and to commit.
+struct Written {
+    advance: Advance,
+    published: Published,
+    events: u64,
+    claims: ClaimsStep,
+    growth: Growth,
+    erased: Option<Uuid>,
+}
+
+/// Whether a batch that takes the locked path has all the commands it is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    Already,
+    /// Those who have come until the head is locked are appended with it: while another process appends, whoever waits for
+    /// the lock waits long.
+    UnderTheLock,
+}
 
 impl Sequencer {
     /// Appends a batch by itself: everything is read under the head's lock.
-    pub(super) async fn complete(&mut self, mut batch: Vec<Queued>, filled: Filled) {
+    pub(super) async fn append_locked(&mut self, mut batch: Vec<Queued>, filled: Filled) {
         let started = Instant::now();
-        let outcome = match self.attempt(&mut batch, filled).await {
+        let outcome = match self.try_locked(&mut batch, filled).await {
             Err(error) if error.is_worth_a_retry() => {
                 tracing::warn!(error = error.chain(), "the append is tried again");
-                self.attempt(&mut batch, Filled::Already).await
+                self.try_locked(&mut batch, Filled::Already).await
             }
             // Under the lock nobody else appends: what is there already was inserted past the ledger.
             Err(error) if error.meets_a_row_of_the_log() && self.quarantine().await => {
-                self.attempt(&mut batch, Filled::Already).await
+                self.try_locked(&mut batch, Filled::Already).await
             }
             outcome => outcome,
         };
@@ -32,7 +57,7 @@ impl Sequencer {
             Err(error) if error.is_about_the_data() && batch.len() > 1 => {
                 tracing::warn!(error = error.chain(), "a batch was refused: one by one now");
                 for queued in batch {
-                    Box::pin(self.complete(vec![queued], Filled::Already)).await;
+                    Box::pin(self.append_locked(vec![queued], Filled::Already)).await;
                 }
             }
             Err(error) if error.is_about_a_wrap() => {
@@ -92,7 +117,47 @@ impl Sequencer {
         }
     }
 
-    async fn attempt(
+    /// Decides a batch under the head's lock and writes its rows. Commits nothing yet.
+    async fn write_locked(
+        &mut self,
+        batch: &mut Vec<Queued>,
+        filled: Filled,
+    ) -> Result<(PgConnection, Vec<Outcome>, Option<Written>), BatchError> {
+        let mut connection = self.connection().await?;
+        let pending = self.pending.take();
+        let pending = self.lock(&mut connection, pending).await?;
+        if filled == Filled::UnderTheLock {
+            // Others of this process have come while another had the lock.
+            self.fill(batch);
+        }
+        let facts = self.facts(&mut connection, batch, pending.tree.size(), true).await?;
+        let touched = self.touched(&mut connection, batch).await?;
+        let refused = batch.iter().map(|queued| &queued.append);
+        for append in refused.filter(|append| touched.damaged.contains(&append.key())) {
+            tracing::error!(
+                command.id = %append.command_id,
+                "the stored claims are not those that were granted: a command was refused"
+            );
+            count_damaged(append);
+        }
+        let Plan { outcomes, write } = self.plan(batch, facts, touched, pending)?;
+        let Some(write) = write else {
+            log::rollback(&mut connection).await?;
+            return Ok((connection, outcomes, None));
+        };
+        let Planned { statements, advance, published, events, growth, claims, erased, .. } = write;
+        statements.execute(&mut connection).await?;
+        if let Some(subject) = erased {
+            erasure::destroy(&mut connection, subject).await?;
+        }
+        Ok((
+            connection,
+            outcomes,
+            Some(Written { advance, published, events, growth, claims, erased }),
+        ))
+    }
+
+    async fn try_locked(
         &mut self,
         batch: &mut Vec<Queued>,
         filled: Filled,
@@ -116,7 +181,7 @@ impl Sequencer {
                     }
                     if advance.moves_epoch {
                         // The next batch must see what changed.
-                        self.forget_the_tip();
+                        self.forget_the_head();
                     }
                     self.published(published, events, &growth);
                     outcomes
@@ -124,7 +189,7 @@ impl Sequencer {
             }
             Err(error) => Err(error),
         };
-        outcome.inspect_err(|_| self.forget_the_tip())
+        outcome.inspect_err(|_| self.forget_the_head())
     }
 }
 

@@ -8,15 +8,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::connection::commit_within;
 use super::failure::BatchError;
 use super::growth::{ClaimsStep, Growth};
-use super::pipeline::{Outcome, commit_within};
+use super::outcomes::Outcome;
 use super::statements::Statements;
 use crate::config::Limits;
 use crate::log::{self, Advance, Published, Queued};
 
 /// A batch that is decided and not known to be durable.
-pub(super) struct Flight {
+pub(super) struct InFlightBatch {
     pub(super) batch: Vec<Queued>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) published: Published,
@@ -43,22 +44,22 @@ pub(super) struct Work {
     pub(super) before: Option<Progress>,
 }
 
-/// Sees a batch on its way: its rows are written beside those of the batches before it, and committed once
+/// Starts the task of a batch: its rows are written beside those of the batches before it, and committed once
 /// these are.
-pub(super) fn launch(
+pub(super) fn spawn(
     limits: Limits,
     work: Work,
 ) -> (JoinHandle<Result<PgConnection, BatchError>>, Progress) {
     let (durable, progress) = watch::channel(false);
     let task = tokio::spawn(async move {
-        let connection = fly(limits, work).await?;
+        let connection = write_and_commit(limits, work).await?;
         durable.send_replace(true);
         Ok(connection)
     });
     (task, progress)
 }
 
-async fn fly(limits: Limits, work: Work) -> Result<PgConnection, BatchError> {
+async fn write_and_commit(limits: Limits, work: Work) -> Result<PgConnection, BatchError> {
     let Work { mut connection, statements, advance, before } = work;
     let limit = limits.transaction;
     if before.is_none() && statements.is_log_alone() {

@@ -4,12 +4,11 @@ use audit::postgres::ReadError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::super::buckets::{self, Touched};
-use super::super::decide::Facts;
-use super::super::facts::read_facts;
-use super::super::failure::BatchError;
-use super::{CAREFUL_BATCHES, Sequencer, Tip, VERSIONS_HALF};
-use crate::cache::Cache;
+use super::buckets::{self, Touched};
+use super::decide::Facts;
+use super::facts::read_facts;
+use super::failure::BatchError;
+use super::state::{LOCKED_BATCHES, PendingHead, Sequencer};
 use crate::claims::SealedHead;
 use crate::log::{self, Append, LogTree, Queued};
 
@@ -18,22 +17,22 @@ impl Sequencer {
     pub(super) async fn lock(
         &mut self,
         connection: &mut PgConnection,
-        tip: Option<Tip>,
-    ) -> Result<Tip, BatchError> {
+        pending: Option<PendingHead>,
+    ) -> Result<PendingHead, BatchError> {
         let head = log::begin_locked(connection).await?.ok_or(BatchError::NoLog)?;
-        let undisturbed = tip.as_ref().is_some_and(|tip| tip.tree.size() == head.size);
+        let undisturbed = pending.as_ref().is_some_and(|pending| pending.tree.size() == head.size);
         if undisturbed {
-            self.careful = self.careful.saturating_sub(1);
+            self.locked_batches = self.locked_batches.saturating_sub(1);
         } else {
-            self.versions = Cache::new(VERSIONS_HALF);
+            self.forget_versions();
             // After a failure nothing is known of others, and the count stands as it is.
-            if tip.is_some() {
-                self.careful = CAREFUL_BATCHES;
+            if pending.is_some() {
+                self.locked_batches = LOCKED_BATCHES;
             }
         }
-        let forgotten = tip.is_none();
-        let mut tree = match (tip, self.opened.take()) {
-            (Some(tip), _) => tip.tree,
+        let forgotten = pending.is_none();
+        let mut tree = match (pending, self.opened.take()) {
+            (Some(pending), _) => pending.tree,
             (None, Some(tree)) => tree,
             (None, None) => LogTree::recompute(connection, head.size).await?,
         };
@@ -66,7 +65,7 @@ impl Sequencer {
             SealedHead { size: head.size, frontier: &head.frontier, tag: &head.claims_tag };
         let is_sealed = self.claims.accept(&sealed) || self.claims.refresh(connection).await?;
         let claims = if is_sealed { self.claims.sum() } else { None };
-        Ok(Tip { tree, last_recorded_at: head.last_recorded_at, claims })
+        Ok(PendingHead { tree, last_recorded_at: head.last_recorded_at, claims })
     }
 
     /// The claims that the batch touches, proved.
@@ -104,7 +103,7 @@ impl Sequencer {
             let read = facts.versions.entry(stream).or_insert(0);
             *read = seen.max(*read);
         }
-        // What is under way is known only here.
+        // What is in flight is known only here.
         for stream in streams() {
             if let Some(version) = known(&stream) {
                 facts.versions.insert(stream, version);
