@@ -1,4 +1,4 @@
-//! The log's own events about keys.
+//! The log's own events: signing keys are activated and retired.
 
 use audit::keyring::KeyPeriod;
 use audit::postgres::{DatabaseError, StoredKeyring, keyring};
@@ -7,15 +7,17 @@ use audit::system::{self, KeyActivatedPayload, KeyRetiredPayload, SystemContext,
 use domain::account::Role;
 use serde::{Deserialize, Serialize};
 
-use super::done::{Tries, key_of};
-use super::prepare::{Answer, Prepared};
-use super::{ATTEMPTS_MAX, Ledger};
+use super::append::Answer;
+use super::attempts::{ATTEMPTS_MAX, Tries};
+use super::prepare::Prepared;
+use super::receipt::{self, Receipt};
+use super::repeated::key_of;
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
+use crate::ledger::Ledger;
 use crate::log::{Append, Expected};
 use crate::policy::{Permission, authorise};
 use crate::random;
-use crate::receipt::{self, Receipt};
 use crate::seal::sign;
 use crate::signing::SigningKey;
 

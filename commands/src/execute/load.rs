@@ -1,31 +1,23 @@
 //! Loading aggregates: from the log through cqrs-es, or from memory where the sequencer will check.
 
-use std::any::Any;
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use audit::postgres::LogHealth;
+use cqrs_es::EventStore;
 use cqrs_es::persist::PersistedEventStore;
-use cqrs_es::{AggregateError, EventStore};
-use domain::Stream;
+use domain::{ERASURE, Stream};
 use uuid::Uuid;
 
-use super::{Inner, Ledger, Loaded};
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
-use crate::repository::{LedgerEventRepository, RepositoryError};
+use crate::ledger::{Inner, Ledger, Loaded};
+use crate::memory::Cached;
+use crate::repository::{LedgerEventRepository, RepositoryError, unreadable};
 
 /// How long a decision waits for the first look at the whole log.
 const FIRST_LOOK_MAX: Duration = Duration::from_secs(20);
-
-#[derive(Clone)]
-pub(crate) struct Cached {
-    pub(crate) version: u64,
-    pub(crate) subject: Option<Uuid>,
-    aggregate: Arc<dyn Any + Send + Sync>,
-}
 
 impl Ledger {
     /// Loads an aggregate from the log; none if nothing happened under this id.
@@ -41,7 +33,7 @@ impl Ledger {
         Ok((loaded.version > 0).then_some(loaded))
     }
 
-    pub(super) async fn load_from_log<A>(&self, id: Uuid) -> Result<Loaded<A>, CommandError>
+    pub(crate) async fn load_from_log<A>(&self, id: Uuid) -> Result<Loaded<A>, CommandError>
     where
         A: Stream + 'static,
     {
@@ -83,7 +75,7 @@ impl Ledger {
         Ok(loaded)
     }
 
-    pub(super) fn repository(&self) -> LedgerEventRepository {
+    pub(crate) fn repository(&self) -> LedgerEventRepository {
         let Inner { pool, watch, data_keys, .. } = &*self.inner;
         LedgerEventRepository::new(pool.clone(), watch.reader().clone(), data_keys.clone())
     }
@@ -91,7 +83,7 @@ impl Ledger {
     /// The state to decide on without reading: the one in memory or, for a stream not seen here, an
     /// empty one. Most commands on such a stream begin it. The sequencer compares the version under
     /// its lock, and a refusal is looked into again, so an assumption that is wrong costs a second try.
-    pub(super) fn assumed<A: Stream + 'static>(
+    pub(crate) fn assumed<A: Stream + 'static>(
         &self,
         id: Uuid,
         context: &Context,
@@ -104,16 +96,13 @@ impl Ledger {
 
     fn cached<A: Stream + 'static>(&self, id: Uuid) -> Option<Loaded<A>> {
         let cached = self.inner.aggregates.get(&(A::TYPE, id))?;
-        let aggregate = cached.aggregate.downcast_ref::<A>()?.clone();
+        let aggregate = cached.aggregate::<A>()?.clone();
         Some(Loaded { aggregate, version: cached.version })
     }
 
-    pub(super) fn remember<A: Stream + 'static>(&self, id: Uuid, loaded: Loaded<A>) {
-        let cached = Cached {
-            version: loaded.version,
-            subject: loaded.aggregate.subject(id),
-            aggregate: Arc::new(loaded.aggregate),
-        };
+    pub(crate) fn remember<A: Stream + 'static>(&self, id: Uuid, loaded: Loaded<A>) {
+        let subject = loaded.aggregate.subject(id);
+        let cached = Cached::new(loaded.version, subject, loaded.aggregate);
         self.inner.memory.remember((A::TYPE, id), cached);
     }
 
@@ -125,7 +114,7 @@ impl Ledger {
         self.is_there(A::TYPE, id).await
     }
 
-    pub(super) async fn is_there(&self, stream: &str, id: Uuid) -> Result<bool, CommandError> {
+    pub(crate) async fn is_there(&self, stream: &str, id: Uuid) -> Result<bool, CommandError> {
         if self.inner.watch.stream_seen(stream, id).is_some() {
             return Ok(true);
         }
@@ -139,12 +128,12 @@ impl Ledger {
     /// Whether something may be decided on such a stream: not on a damaged log, and where access or an erasure is
     /// decided, not before the log has been read to its end once. Until then a stream whose end was removed looks
     /// as if it ended there.
-    pub(super) async fn may_decide<A: Stream>(&self) -> Result<(), CommandError> {
+    pub(crate) async fn may_decide<A: Stream>(&self) -> Result<(), CommandError> {
         self.log_is_sound()?;
         if A::KEEPS_SNAPSHOTS { Ok(()) } else { self.log_is_read().await }
     }
 
-    pub(super) fn log_is_sound(&self) -> Result<(), CommandError> {
+    pub(crate) fn log_is_sound(&self) -> Result<(), CommandError> {
         match self.inner.watch.damage() {
             Some(damage) => Err(Unavailable::LogDamaged(damage).into()),
             None => Ok(()),
@@ -152,10 +141,10 @@ impl Ledger {
     }
 
     /// Waits until the log has been read to its end once.
-    pub(super) async fn log_is_read(&self) -> Result<(), CommandError> {
+    pub(crate) async fn log_is_read(&self) -> Result<(), CommandError> {
         let watch = &self.inner.watch;
         if !watch.has_read_all() {
-            let _hurried = self.inner.haste.make();
+            let _waiter = self.inner.waiters.join();
             let mut health = watch.subscribe();
             let read = health.wait_for(|health| !matches!(health, LogHealth::Reading { .. }));
             // Whatever ended the wait, the answer is below.
@@ -170,21 +159,21 @@ impl Ledger {
 
     /// Reads the log to the end that it has now. What this process and others have appended since the watch looked
     /// last is known afterwards: for whoever decides on what is *not* there.
-    pub(super) async fn log_is_read_to_its_end(&self) -> Result<(), CommandError> {
+    pub(crate) async fn log_is_read_to_its_end(&self) -> Result<(), CommandError> {
         let mut connection = self.inner.pool.acquire().await?;
         while self.inner.watch.follow(&mut connection).await? {}
         self.log_is_sound()
     }
 
     /// Has the whole log looked at if this is damage.
-    pub(super) fn suspect(&self, error: &CommandError) {
+    pub(crate) fn suspect(&self, error: &CommandError) {
         if matches!(error, CommandError::Damaged(_)) {
             self.inner.suspicion.notify_one();
         }
     }
 
     /// Keeps the state of a stream that has grown long since it was kept last.
-    pub(super) fn snapshot_if_due<A>(&self, id: Uuid, before: u64, loaded: &Loaded<A>)
+    pub(crate) fn snapshot_if_due<A>(&self, id: Uuid, before: u64, loaded: &Loaded<A>)
     where
         A: Stream + 'static,
     {
@@ -204,13 +193,13 @@ impl Ledger {
         let mut erased: HashSet<Uuid> = erased.into_iter().collect();
         let mut connection = self.inner.pool.acquire().await?;
         // Whom another process has erased a moment ago. A row only says whom to ask about.
-        let said: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT aggregate_id FROM events WHERE aggregate_type = 'custody'
-                AND event_type = 'SubjectErased' AND aggregate_id = ANY($1)",
-        )
-        .bind(unknown)
-        .fetch_all(&mut *connection)
-        .await?;
+        let (stream_type, event_type) = ERASURE;
+        let sql = format!(
+            "SELECT aggregate_id FROM events WHERE aggregate_type = '{stream_type}'
+                AND event_type = '{event_type}' AND aggregate_id = ANY($1)"
+        );
+        let said: Vec<Uuid> =
+            sqlx::query_scalar(&sql).bind(unknown).fetch_all(&mut *connection).await?;
         for subject in said {
             if watch.is_erased(&mut connection, subject).await? {
                 erased.insert(subject);
@@ -222,27 +211,5 @@ impl Ledger {
     /// Forgets for good everything about an erased subject that is held in memory.
     pub fn forget(&self, subject: Uuid) {
         self.inner.memory.forget(&[subject]);
-    }
-}
-
-pub(crate) fn unreadable<E: std::error::Error>(error: AggregateError<E>) -> CommandError {
-    match error {
-        AggregateError::DatabaseConnectionError(cause) => match cause.downcast::<sqlx::Error>() {
-            Ok(cause) => (*cause).into(),
-            Err(cause) => CommandError::Damaged(cause),
-        },
-        AggregateError::UnexpectedError(cause) => match cause.downcast::<RepositoryError>() {
-            Ok(cause) => match *cause {
-                RepositoryError::Erased => CommandError::Erased,
-                RepositoryError::Key(cause) => *cause,
-                other => CommandError::Damaged(Box::new(other)),
-            },
-            Err(cause) => CommandError::Damaged(cause),
-        },
-        AggregateError::DeserializationError(cause) => CommandError::Damaged(cause),
-        // Loading decides nothing and writes nothing.
-        AggregateError::UserError(_) | AggregateError::AggregateConflict => {
-            CommandError::Damaged("the aggregate could not be loaded".into())
-        }
     }
 }

@@ -1,29 +1,30 @@
-//! Deciding and sealing, in the request's own task; then the wait for the sequencer.
+//! Deciding and sealing, in the request's own task.
 
 use audit::seal::SubjectKind;
+use cqrs_es::DomainEvent;
 use cqrs_es::event_sink::EventSink;
-use cqrs_es::{Aggregate as _, DomainEvent};
 use domain::account::Role;
-use domain::{Claim, ClaimChange, ModelRegistry, Now, Refusal, Stream};
+use domain::stream::BUSY_MAX;
+use domain::{Claim, ClaimChange, Now, Refusal, Stream};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::done::reserved;
-use super::{Ledger, Loaded};
+use super::repeated::reserved;
+use crate::claims;
 use crate::context::Context;
 use crate::data_keys::SubjectKey;
 use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
-use crate::log::{Append, Appended, Change, Expected, NewKey, Recorded, Rejection, Resource};
+use crate::ledger::{Ledger, Loaded};
+use crate::log::{Append, Change, Expected, NewKey, Resource};
 use crate::seal::Draft;
-use crate::sequencer::NotQueued;
 use crate::streams::SUBJECTS;
 
 /// A decided command, sealed, with what becomes true once it is durable.
 pub(super) struct Prepared<A> {
-    append: Append,
+    pub(super) append: Append,
     pub(super) state: Vec<(Uuid, Loaded<A>)>,
-    keys: Vec<(Uuid, SubjectKey)>,
+    pub(super) keys: Vec<(Uuid, SubjectKey)>,
 }
 
 impl<A> Prepared<A> {
@@ -31,24 +32,6 @@ impl<A> Prepared<A> {
     pub(super) fn of_the_log(append: Append) -> Prepared<A> {
         Prepared { append, state: Vec::new(), keys: Vec::new() }
     }
-}
-
-/// What the sequencer's answer means for the one who decided.
-pub(super) enum Answer {
-    Done(Appended),
-    Repeated(Recorded),
-    Again(Again),
-}
-
-/// Why a command has to be decided or sealed again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
-    /// The stream has another version.
-    Version { actual: u64 },
-    /// Another key signs, or seals.
-    Keys,
-    /// It is older than the last event of the log by more than is borne.
-    Time,
 }
 
 impl Ledger {
@@ -151,11 +134,10 @@ impl Ledger {
         Ok(prepared)
     }
 
-    /// Whether a stream may not begin under this id. What follows another stream has its id, and there is one registry
-    /// of models.
+    /// Whether a stream may not begin under this id. What follows another stream has its id, and the only stream of its
+    /// type the one kept for it.
     fn may_not_begin<A: Stream>(&self, id: Uuid) -> bool {
-        let is_kept_for_it = A::TYPE == ModelRegistry::TYPE && id == ModelRegistry::ID;
-        A::follows(id).is_none() && !is_kept_for_it && self.is_reserved(id)
+        A::follows(id).is_none() && A::SINGLETON != Some(id) && self.is_reserved(id)
     }
 
     /// The key of a subject: a new one if this stream is where the subject begins, else the one it has.
@@ -195,7 +177,7 @@ impl Ledger {
                         detail: "the time ends before it begins".to_owned(),
                     });
                 }
-                if until.duration_since(from) > domain::stream::BUSY_MAX {
+                if until.duration_since(from) > BUSY_MAX {
                     return Err(CommandError::Refused {
                         code: "time-too-long",
                         field: Some("time"),
@@ -214,71 +196,8 @@ impl Ledger {
         })
     }
 
-    pub(super) fn claim_key(&self, kind: &str, key: &str) -> [u8; 32] {
-        crate::claims::claim_key(&self.inner.keys, kind, key)
-    }
-
-    /// Waits until the sequencer has answered; remembers what became true.
-    pub(super) async fn append<A>(&self, prepared: Prepared<A>) -> Result<Answer, CommandError>
-    where
-        A: Stream + 'static,
-    {
-        let Prepared { append, state, keys } = prepared;
-        let own = append.events.first().map(|event| event.event_id);
-        self.log_is_sound()?;
-        failpoint!("queue.before");
-        let answer = self.inner.sequencer.send(append).map_err(|refused| match refused {
-            NotQueued::Full => CommandError::Overloaded,
-            NotQueued::Closed => Unavailable::Closed.into(),
-        })?;
-        failpoint!("queue.after");
-        let answer = answer.await.map_err(|_| Unavailable::Closed)?;
-        failpoint!("answer.received");
-        match answer {
-            Ok(appended) => {
-                // Another request may have brought the same command and been first: then it is its events
-                // that are durable, sealed with its key, and the key made here exists nowhere else.
-                if appended.append.events.first().map(|event| event.event_id) != own {
-                    return Ok(Answer::Done(appended));
-                }
-                for (subject, key) in keys {
-                    self.inner.data_keys.remember(subject, key);
-                }
-                for (id, loaded) in state {
-                    let events = appended.append.events.iter();
-                    let added = events.filter(|event| event.stream_id == id).count() as u64;
-                    self.snapshot_if_due(id, loaded.version.saturating_sub(added), &loaded);
-                    self.remember(id, loaded);
-                }
-                Ok(Answer::Done(appended))
-            }
-            Err(Rejection::Repeated(recorded)) => Ok(Answer::Repeated(recorded)),
-            Err(Rejection::Version { actual }) => Ok(Answer::Again(Again::Version { actual })),
-            Err(Rejection::KeyExists) => {
-                for (subject, key) in keys {
-                    self.inner.data_keys.get(subject, key.kind).await?;
-                }
-                Ok(Answer::Again(Again::Keys))
-            }
-            Err(Rejection::KeyNotActive) => Ok(Answer::Again(Again::Keys)),
-            Err(Rejection::WrapNotCurrent) => {
-                self.inner.key_encryption.learn().await?;
-                Ok(Answer::Again(Again::Keys))
-            }
-            Err(Rejection::Stale) => Ok(Answer::Again(Again::Time)),
-            Err(Rejection::Ahead) => {
-                self.inner.time.measure(&self.inner.pool).await?;
-                let by = self.inner.time.skew().unwrap_or_default();
-                Err(Unavailable::ClockAhead { by }.into())
-            }
-            Err(Rejection::Erased) => Err(CommandError::Erased),
-            Err(Rejection::Reused) => Err(CommandError::CommandIdReused),
-            Err(Rejection::CommandDamaged) => Err(Unavailable::CommandDamaged.into()),
-            Err(Rejection::IdTaken) => Err(CommandError::id_taken()),
-            Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
-            Err(Rejection::ClaimsDamaged) => Err(Unavailable::ClaimsDamaged.into()),
-            Err(Rejection::Failed(reason)) => Err(Unavailable::Append(reason).into()),
-        }
+    fn claim_key(&self, kind: &str, key: &str) -> [u8; 32] {
+        claims::claim_key(&self.inner.keys, kind, key)
     }
 }
 

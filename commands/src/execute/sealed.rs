@@ -4,12 +4,13 @@ use domain::Stream;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::prepare::{Answer, Prepared};
-use super::{Ledger, Loaded};
+use super::append::Answer;
+use super::prepare::Prepared;
+use super::receipt::{self, Receipt};
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
+use crate::ledger::{Ledger, Loaded};
 use crate::policy::{Authorised, authorise};
-use crate::receipt::{self, Receipt};
 
 /// A command that is decided, encrypted and signed, and not appended yet.
 pub struct Sealed<A> {

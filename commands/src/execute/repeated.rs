@@ -1,27 +1,18 @@
 //! What was done before: asked before anything is decided, and when something is refused. The log decides; the table
 //! only tells where to look, and is believed only under its tags.
 
-use std::time::Duration;
-
-use audit::postgres::ReadError;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::prepare::Again;
-use super::{ATTEMPTS_MAX, Inner, Ledger};
-use crate::actor::Actor;
+use super::receipt::{self, Receipt};
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
+use crate::ledger::{Inner, Ledger};
 use crate::log::{CommandKey, Recorded};
-use crate::policy::{Permission, authorise};
-use crate::receipt::{self, Receipt};
-use crate::recorded::{CommandsReport, Found, compare, damaged, find, find_all};
-
-/// The pause after an attempt whose event was too old: the watch reads what others append once a second.
-const TIME_PAUSE: Duration = Duration::from_millis(250);
+use crate::recorded::{Found, damaged, find};
 
 /// What is on record of a command.
-enum OnRecord {
+pub(super) enum OnRecord {
     Nothing,
     /// A row that is believed.
     Row(Recorded),
@@ -36,32 +27,6 @@ enum OnRecord {
 /// A command's key: whose it is, and its id.
 pub(super) fn key_of(context: &Context) -> CommandKey {
     CommandKey { actor: context.actor.id.as_uuid(), id: context.command_id }
-}
-
-/// Why a command was decided again and again.
-#[derive(Default)]
-pub(super) struct Tries {
-    last: Option<Again>,
-}
-
-impl Tries {
-    /// Takes note of an attempt that has to be repeated, and waits where that helps.
-    pub(super) async fn failed(&mut self, why: Again) {
-        self.last = Some(why);
-        if matches!(why, Again::Time) {
-            tokio::time::sleep(TIME_PAUSE).await;
-        }
-    }
-
-    /// What to say when there were too many.
-    pub(super) fn given_up(self) -> Unavailable {
-        let attempts = ATTEMPTS_MAX;
-        match self.last {
-            Some(Again::Time) => Unavailable::LogAhead { attempts },
-            Some(Again::Keys) => Unavailable::KeysMoving { attempts },
-            Some(Again::Version { .. }) | None => Unavailable::Contention { attempts },
-        }
-    }
 }
 
 impl Ledger {
@@ -125,74 +90,7 @@ impl Ledger {
         self.repeated(key_of(context), Some(mac)).await?.ok_or(error)
     }
 
-    /// The receipt of a command that was done: one's own, or, for those who may read the log, that of whoever gave a
-    /// command this id. Several may have.
-    ///
-    /// # Errors
-    /// When the database fails, or the id alone does not say whose command is meant: then `receipt_of` does.
-    pub async fn receipt(
-        &self,
-        command_id: Uuid,
-        actor: &Actor,
-    ) -> Result<Option<Receipt>, CommandError> {
-        let own = CommandKey { actor: actor.id.as_uuid(), id: command_id };
-        if let Some(receipt) = self.proof(own).await? {
-            return Ok(Some(receipt));
-        }
-        // Whoever may not see it may not learn that it exists either.
-        if authorise(actor, Permission::ReadLog).is_err() {
-            return Ok(None);
-        }
-        let found = find_all(&self.inner.pool, &self.inner.commands, command_id).await?;
-        let mut receipts = Vec::new();
-        for (key, _) in found {
-            receipts.extend(self.proof(key).await?);
-        }
-        if receipts.len() > 1 {
-            return Err(CommandError::Refused {
-                code: "ambiguous-command-id",
-                field: None,
-                detail:
-                    "several actors gave a command this id: say whose with the parameter `actor`"
-                        .to_owned(),
-            });
-        }
-        Ok(receipts.pop())
-    }
-
-    /// The receipt of this actor's command, for the actor and those who may read the log.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn receipt_of(
-        &self,
-        command_id: Uuid,
-        of: Uuid,
-        actor: &Actor,
-    ) -> Result<Option<Receipt>, CommandError> {
-        if actor.id.as_uuid() != of && authorise(actor, Permission::ReadLog).is_err() {
-            return Ok(None);
-        }
-        self.proof(CommandKey { actor: of, id: command_id }).await
-    }
-
-    /// The receipt of a command, from its row or, where that is missing or not believed, from the log.
-    async fn proof(&self, key: CommandKey) -> Result<Option<Receipt>, CommandError> {
-        match self.on_record(key).await? {
-            OnRecord::Nothing => Ok(None),
-            OnRecord::Row(recorded) => self.replay(key, recorded).await.map(Some),
-            OnRecord::Log { first } => {
-                let Inner { pool, watch, .. } = &*self.inner;
-                let receipt = receipt::from_the_log(pool, watch.reader(), key, first).await;
-                receipt.inspect_err(|error| self.suspect(error)).map(Some)
-            }
-            // The log was read to its end, and holds no such command: somebody made the row up.
-            OnRecord::Damaged if self.inner.watch.has_read_all() => Ok(None),
-            OnRecord::Damaged => Err(Unavailable::CommandDamaged.into()),
-        }
-    }
-
-    async fn on_record(&self, key: CommandKey) -> Result<OnRecord, CommandError> {
+    pub(super) async fn on_record(&self, key: CommandKey) -> Result<OnRecord, CommandError> {
         let Inner { pool, watch, commands, .. } = &*self.inner;
         let found = find(pool, commands, key).await?;
         if let Found::Row(recorded) = found {
@@ -219,18 +117,6 @@ impl Ledger {
         let Inner { pool, watch, .. } = &*self.inner;
         let receipt = receipt::replay(pool, watch.reader(), key, recorded).await;
         receipt.inspect_err(|error| self.suspect(error))
-    }
-
-    /// Compares what is on record of commands with the signed log, and counts what differs. Changes nothing.
-    ///
-    /// # Errors
-    /// When the database fails, or the log is not what its keys signed.
-    pub async fn compare_commands(&self) -> Result<CommandsReport, ReadError> {
-        let Inner { pool, keys, .. } = &*self.inner;
-        let report = compare(pool, keys, self.origin()).await?;
-        metrics::counter!("ledger_commands_compared_total").increment(report.commands);
-        report.log();
-        Ok(report)
     }
 
     /// What tells the same command from another under the same id. Keyed, because a plain hash of a
