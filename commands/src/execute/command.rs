@@ -1,14 +1,16 @@
 //! Executing a command on a stream.
 
+use std::pin::pin;
+
 use domain::Stream;
 use domain::account::Role;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::append::{Again, Answer};
-use super::attempts::{ATTEMPTS_MAX, Tries};
-use super::receipt::{self, Receipt};
-use super::repeated::key_of;
+use super::append::Again;
+use super::attempts::Attempt;
+use super::prepare::Prepared;
+use super::receipt::Receipt;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ledger::Ledger;
@@ -32,79 +34,78 @@ impl Ledger {
         let outcome = async {
             let role = authorise(&context.actor, command.permission())?;
             let mac = self.request_mac(context, A::TYPE, Some(id), &command);
-            if let Some(receipt) = self.admit(context, Some(mac)).await? {
-                return Ok(receipt);
-            }
-            let decided = self.execute_authorised::<A>(id, command, context, role, mac).await;
-            self.or_repeated(decided, context, mac).await
+            let decided = async {
+                self.may_decide::<A>().await?;
+                let command =
+                    OnStream::<A> { ledger: self, context, id, command, role, mac, is_read: false };
+                self.attempt(context, command).await
+            };
+            self.once(context, Some(mac), pin!(decided)).await
         }
         .await;
         counted(A::TYPE, outcome)
     }
+}
 
-    async fn execute_authorised<A>(
-        &self,
-        id: Uuid,
-        command: A::Command,
-        context: &Context,
-        role: Role,
-        mac: [u8; 32],
-    ) -> Result<Receipt, CommandError>
-    where
-        A: Stream + 'static,
-        A::Command: Clone,
-    {
-        self.may_decide::<A>().await?;
-        let mut fresh = false;
-        let mut tries = Tries::default();
-        for _ in 0..ATTEMPTS_MAX {
-            let loaded = match if fresh { None } else { self.assumed::<A>(id, context) } {
-                Some(loaded) => loaded,
-                None => {
-                    fresh = true;
-                    self.load_from_log::<A>(id).await?
-                }
-            };
-            if let Some(expected) = context.expected_version
-                && expected != loaded.version
-            {
-                if fresh {
-                    let actual = loaded.version;
-                    return Err(CommandError::VersionConflict { expected, actual });
-                }
-                fresh = true;
-                continue;
+/// A command on one stream.
+struct OnStream<'a, A: Stream> {
+    ledger: &'a Ledger,
+    context: &'a Context,
+    id: Uuid,
+    command: A::Command,
+    role: Role,
+    mac: [u8; 32],
+    /// Whether it is decided on what is stored, and not on what is remembered of the stream.
+    is_read: bool,
+}
+
+impl<A> Attempt for OnStream<'_, A>
+where
+    A: Stream + 'static,
+    A::Command: Clone,
+{
+    type Stream = A;
+
+    async fn prepare(&mut self) -> Result<Option<Prepared<A>>, CommandError> {
+        let OnStream { ledger, context, id, role, mac, .. } = *self;
+        let loaded = match if self.is_read { None } else { ledger.assumed::<A>(id, context) } {
+            Some(loaded) => loaded,
+            None => {
+                self.is_read = true;
+                ledger.load_from_log::<A>(id).await?
             }
-            let prepared =
-                match self.prepare::<A>(&[(id, command.clone())], loaded, context, role, mac).await
-                {
-                    Ok(prepared) => prepared,
-                    // The cached state may be behind the log: look before saying no.
-                    Err(_) if !fresh => {
-                        fresh = true;
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                };
-            match self.append(prepared).await? {
-                Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
-                Answer::Repeated(recorded) => {
-                    return self.replay(key_of(context), recorded).await;
-                }
-                Answer::Again(why) => {
-                    self.inner.aggregates.remove(&(A::TYPE, id));
-                    if let (Some(expected), Again::Version { actual }) =
-                        (context.expected_version, why)
-                        && expected != actual
-                    {
-                        return Err(CommandError::VersionConflict { expected, actual });
-                    }
-                    fresh = true;
-                    tries.failed(why).await;
-                }
+        };
+        if let Some(expected) = context.expected_version
+            && expected != loaded.version
+        {
+            if self.is_read {
+                let actual = loaded.version;
+                return Err(CommandError::VersionConflict { expected, actual });
             }
+            self.is_read = true;
+            return Ok(None);
         }
-        Err(tries.given_up().into())
+        let commands = [(id, self.command.clone())];
+        match ledger.prepare::<A>(&commands, loaded, context, role, mac).await {
+            Ok(prepared) => Ok(Some(prepared)),
+            // The cached state may be behind the log: look before saying no.
+            Err(_) if !self.is_read => {
+                self.is_read = true;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn repeat(&mut self, why: Again) -> Result<(), CommandError> {
+        self.ledger.inner.aggregates.remove(&(A::TYPE, self.id));
+        if let (Some(expected), Again::Version { actual }) = (self.context.expected_version, why)
+            && expected != actual
+        {
+            return Err(CommandError::VersionConflict { expected, actual });
+        }
+        self.is_read = true;
+        Ok(())
     }
 }
 

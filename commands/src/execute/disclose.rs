@@ -1,16 +1,18 @@
 //! Recording who looked at a record: many looks in one append, none of which is decided on again.
 
+use std::pin::pin;
+
 use cqrs_es::Aggregate as _;
 use domain::account::Role;
 use domain::disclosure::RecordDisclosure;
 use domain::{Disclosure, DisclosureCommand};
 use uuid::Uuid;
 
-use super::append::Answer;
-use super::attempts::{ATTEMPTS_MAX, Tries};
+use super::append::Again;
+use super::attempts::Attempt;
 use super::command::counted;
-use super::receipt::{self, Receipt};
-use super::repeated::key_of;
+use super::prepare::Prepared;
+use super::receipt::Receipt;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ledger::{Ledger, Loaded};
@@ -43,45 +45,55 @@ impl Ledger {
                 });
             }
             let mac = self.request_mac(context, Disclosure::TYPE, None, &entries);
-            if let Some(receipt) = self.admit(context, Some(mac)).await? {
-                return Ok(receipt);
-            }
-            let decided = self.disclose_authorised(entries, context, role, mac).await;
-            self.or_repeated(decided, context, mac).await
+            let decided = async {
+                let commands = self.looks(entries).await?;
+                let looks = Looks { ledger: self, context, commands, role, mac };
+                self.attempt(context, looks).await
+            };
+            self.once(context, Some(mac), pin!(decided)).await
         }
         .await;
         counted(Disclosure::TYPE, outcome)
     }
 
-    async fn disclose_authorised(
+    /// Each look as a command on a stream of its own.
+    async fn looks(
         &self,
         entries: Vec<DisclosureEntry>,
-        context: &Context,
-        role: Role,
-        mac: [u8; 32],
-    ) -> Result<Receipt, CommandError> {
+    ) -> Result<Vec<(Uuid, DisclosureCommand)>, CommandError> {
         let subjects: Vec<Uuid> = entries.iter().map(|entry| entry.patient_id.as_uuid()).collect();
         self.inner.data_keys.prefetch(&subjects).await?;
         let now = self.inner.clock.now();
-        let commands: Vec<_> = entries
+        let commands = entries
             .into_iter()
-            .map(|entry| (random::uuid_v7(now), DisclosureCommand::Record(entry)))
-            .collect();
-        let mut tries = Tries::default();
-        for _ in 0..ATTEMPTS_MAX {
-            let empty = Loaded { aggregate: Disclosure::default(), version: 0 };
-            let mut prepared =
-                self.prepare::<Disclosure>(&commands, empty, context, role, mac).await?;
-            // A look is recorded once and never decided on again.
-            prepared.state.clear();
-            match self.append(prepared).await? {
-                Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
-                Answer::Repeated(recorded) => {
-                    return self.replay(key_of(context), recorded).await;
-                }
-                Answer::Again(why) => tries.failed(why).await,
-            }
-        }
-        Err(tries.given_up().into())
+            .map(|entry| (random::uuid_v7(now), DisclosureCommand::Record(entry)));
+        Ok(commands.collect())
+    }
+}
+
+/// Looks that are recorded together.
+struct Looks<'a> {
+    ledger: &'a Ledger,
+    context: &'a Context,
+    commands: Vec<(Uuid, DisclosureCommand)>,
+    role: Role,
+    mac: [u8; 32],
+}
+
+impl Attempt for Looks<'_> {
+    type Stream = Disclosure;
+
+    async fn prepare(&mut self) -> Result<Option<Prepared<Disclosure>>, CommandError> {
+        let Looks { ledger, context, commands, role, mac } = self;
+        let empty = Loaded { aggregate: Disclosure::default(), version: 0 };
+        let prepared = ledger.prepare::<Disclosure>(commands, empty, context, *role, *mac).await;
+        let mut prepared = prepared?;
+        // A look is recorded once and never decided on again.
+        prepared.state.clear();
+        Ok(Some(prepared))
+    }
+
+    fn repeat(&mut self, _why: Again) -> Result<(), CommandError> {
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! handed to the sequencer, and answered with a receipt.
 //!
 //! * `command`: on one stream; `disclose`: looks at records, many at once; `signing_keys`: the log's own events;
-//! * `repeated`: what was done before; `attempts`: how often a command is decided again;
+//! * `repeated`: the one rule of what a repetition is; `attempts`: the one retry loop;
 //! * `load`: the state to decide on; `prepare`: deciding and sealing; `append`: the wait for the sequencer;
 //! * `receipt`: a receipt is made; `receipts`: it is asked for later.
 

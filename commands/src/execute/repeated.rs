@@ -1,6 +1,8 @@
 //! What was done before: asked before anything is decided, and when something is refused. The log decides; the table
 //! only tells where to look, and is believed only under its tags.
 
+use std::future::Future;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -30,9 +32,35 @@ pub(super) fn key_of(context: &Context) -> CommandKey {
 }
 
 impl Ledger {
+    /// Executes a command once: where it was done before, the answer is its receipt. That is asked before anything is
+    /// decided, and again when it is refused, because a refusal may only mean that it was done meanwhile.
+    ///
+    /// Without a MAC there is no request to compare with: whatever was done under the id counts.
+    pub(super) async fn once(
+        &self,
+        context: &Context,
+        mac: Option<[u8; 32]>,
+        decided: impl Future<Output = Result<Receipt, CommandError>>,
+    ) -> Result<Receipt, CommandError> {
+        if let Some(receipt) = self.admit(context, mac).await? {
+            return Ok(receipt);
+        }
+        let error = match decided.await {
+            Err(
+                error @ (CommandError::Refused { .. }
+                | CommandError::VersionConflict { .. }
+                | CommandError::ClaimConflict { .. }
+                | CommandError::NotFound { .. }
+                | CommandError::Erased),
+            ) => error,
+            other => return other,
+        };
+        self.repeated(key_of(context), mac).await?.ok_or(error)
+    }
+
     /// What is asked of every command before anything is decided: an id that is not kept for others, and a clock that
     /// is right. Gives back the receipt if the log is known to hold the command already, whatever became of its row.
-    pub(super) async fn admit(
+    async fn admit(
         &self,
         context: &Context,
         mac: Option<[u8; 32]>,
@@ -55,7 +83,7 @@ impl Ledger {
 
     /// The receipt of a command that is on record; none if there is no such command. What tells the request from
     /// another is the row alone: where that is not believed, nobody can say whether this is the command that was done.
-    pub(super) async fn repeated(
+    async fn repeated(
         &self,
         key: CommandKey,
         mac: Option<[u8; 32]>,
@@ -68,26 +96,6 @@ impl Ledger {
             OnRecord::Row(_) => Err(CommandError::CommandIdReused),
             OnRecord::Log { .. } | OnRecord::Damaged => Err(Unavailable::CommandDamaged.into()),
         }
-    }
-
-    /// A refusal may only mean that the same command was done before: then that is the answer.
-    pub(super) async fn or_repeated(
-        &self,
-        decided: Result<Receipt, CommandError>,
-        context: &Context,
-        mac: [u8; 32],
-    ) -> Result<Receipt, CommandError> {
-        let error = match decided {
-            Err(
-                error @ (CommandError::Refused { .. }
-                | CommandError::VersionConflict { .. }
-                | CommandError::ClaimConflict { .. }
-                | CommandError::NotFound { .. }
-                | CommandError::Erased),
-            ) => error,
-            other => return other,
-        };
-        self.repeated(key_of(context), Some(mac)).await?.ok_or(error)
     }
 
     pub(super) async fn on_record(&self, key: CommandKey) -> Result<OnRecord, CommandError> {

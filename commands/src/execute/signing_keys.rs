@@ -1,5 +1,7 @@
 //! The log's own events: signing keys are activated and retired.
 
+use std::pin::pin;
+
 use audit::keyring::KeyPeriod;
 use audit::postgres::{DatabaseError, StoredKeyring, keyring};
 use audit::statement;
@@ -7,11 +9,10 @@ use audit::system::{self, KeyActivatedPayload, KeyRetiredPayload, SystemContext,
 use domain::account::Role;
 use serde::{Deserialize, Serialize};
 
-use super::append::Answer;
-use super::attempts::{ATTEMPTS_MAX, Tries};
+use super::append::Again;
+use super::attempts::Attempt;
 use super::prepare::Prepared;
-use super::receipt::{self, Receipt};
-use super::repeated::key_of;
+use super::receipt::Receipt;
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
 use crate::ledger::Ledger;
@@ -60,7 +61,7 @@ impl RetirementReason {
 }
 
 impl Ledger {
-    /// Every signing key of the log or at hand, in the order of activation.
+    /// Every signing key of the log or available here, in the order of activation.
     ///
     /// # Errors
     /// When the database fails.
@@ -81,12 +82,12 @@ impl Ledger {
         Ok(known.chain(new.map(|key| state(key.kid(), None))).collect())
     }
 
-    /// Activates the newest key at hand; from the next position on it signs, here and wherever it is at
-    /// hand. The keys before it stay active until they are retired, so that processes that do not hold
+    /// Activates the newest available key; from the next position on it signs, here and wherever it is
+    /// available. The keys before it stay active until they are retired, so that processes that do not hold
     /// it yet go on.
     ///
     /// # Errors
-    /// When the actor may not, or the newest key at hand was activated before.
+    /// When the actor may not, or the newest available key was activated before.
     pub async fn activate_key(&self, context: &Context) -> Result<Receipt, CommandError> {
         let role = authorise(&context.actor, Permission::ManageKeys)?;
         self.inner.keys.refresh().map_err(|error| Unavailable::Keys(Box::new(error)))?;
@@ -138,38 +139,16 @@ impl Ledger {
         .await
     }
 
-    /// Appends an event of the log's own, decided on the newest keyring.
+    /// Appends an event of the log's own, decided on the newest keyring. Whatever was done under the command's id before
+    /// counts: there is no request to compare with.
     async fn record(
         &self,
         context: &Context,
         role: Role,
         decide: impl Fn(&StoredKeyring) -> Result<SystemEvent, CommandError>,
     ) -> Result<Receipt, CommandError> {
-        // Whatever was asked for under this id before: there is no request to compare with.
-        if let Some(receipt) = self.admit(context, None).await? {
-            return Ok(receipt);
-        }
-        let key = key_of(context);
-        let mut tries = Tries::default();
-        for _ in 0..ATTEMPTS_MAX {
-            let stored = self.stored_keyring().await?;
-            let event = match decide(&stored) {
-                Ok(event) => event,
-                // It may have been done before, under this very command id.
-                Err(error) => {
-                    return self.repeated(key, None).await?.ok_or(error);
-                }
-            };
-            let prepared = self.prepare_own(context, role, &stored, &event)?;
-            match self.append(prepared).await? {
-                Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
-                Answer::Repeated(recorded) => {
-                    return self.replay(key, recorded).await;
-                }
-                Answer::Again(why) => tries.failed(why).await,
-            }
-        }
-        Err(tries.given_up().into())
+        let event = OwnEvent { ledger: self, context, role, decide };
+        self.once(context, None, pin!(self.attempt(context, event))).await
     }
 
     fn prepare_own(
@@ -241,6 +220,32 @@ impl Ledger {
             Err(DatabaseError::Sqlx(error)) => Err(error.into()),
             Err(error) => Err(CommandError::Damaged(Box::new(error))),
         }
+    }
+}
+
+/// An event about the log itself, decided on its keyring.
+struct OwnEvent<'a, F> {
+    ledger: &'a Ledger,
+    context: &'a Context,
+    role: Role,
+    decide: F,
+}
+
+impl<F> Attempt for OwnEvent<'_, F>
+where
+    F: Fn(&StoredKeyring) -> Result<SystemEvent, CommandError>,
+{
+    // The log's own stream has no aggregate, so nothing is ever kept of this type.
+    type Stream = domain::Account;
+
+    async fn prepare(&mut self) -> Result<Option<Prepared<domain::Account>>, CommandError> {
+        let stored = self.ledger.stored_keyring().await?;
+        let event = (self.decide)(&stored)?;
+        self.ledger.prepare_own(self.context, self.role, &stored, &event).map(Some)
+    }
+
+    fn repeat(&mut self, _why: Again) -> Result<(), CommandError> {
+        Ok(())
     }
 }
 
