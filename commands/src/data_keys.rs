@@ -26,13 +26,13 @@ use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
 use crate::log::NewKey;
 use crate::random;
-use crate::streams::{SUBJECTS, record};
+use crate::streams::{SUBJECTS, record_kind};
 
 pub use compare::{KeyDifference, KeyFinding, KeysReport, compare};
 pub(crate) use destroyed::{destroy_again, destroy_again_of};
 pub(crate) use wraps::bind_wraps;
 
-/// How many unwrapped keys are kept in memory, halved.
+/// Capacity of each of the two generations of the cache of unwrapped keys (half the total).
 const CACHED_HALF: usize = 8_192;
 
 /// A data key with its id.
@@ -118,7 +118,7 @@ impl DataKeys {
     /// Whether the transaction that erases a record destroys the key of that record and no other: what stands in its row,
     /// if anything does, must open for this subject.
     pub(crate) async fn may_be_destroyed(&self, subject: Uuid) -> Result<(), CommandError> {
-        match self.read(subject, record()).await {
+        match self.read(subject, record_kind()).await {
             // Nothing is there to be destroyed, or was not any more.
             Err(
                 CommandError::Erased | CommandError::Unavailable(Unavailable::KeyMissing { .. }),

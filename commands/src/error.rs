@@ -194,7 +194,7 @@ pub enum Unavailable {
         /// Whose key.
         subject: Uuid,
     },
-    /// The key-encryption key that wraps, or that has wrapped the data key, is not at hand. Nothing was done.
+    /// The key-encryption key that wraps, or that has wrapped the data key, is not available. Nothing was done.
     #[error(
         "the key-encryption key {kek_id} is not at hand: add its line to `key-encryption.key` in LEDGER_KEYS_DIR; no restart is \
          needed"

@@ -95,7 +95,7 @@ pub(crate) async fn open(
         return Err(OpenError::ForeignKey(reason.into()));
     }
     drop(connection);
-    // What is bound is wrapped anew, by the key that wraps now.
+    // What is bound is wrapped again, by the current key-encryption key.
     KeyEncryption::new(pool.clone(), keys.clone()).learn().await?;
     // Before the claims: to make them again, keys of before must open.
     proved(bind_wraps(pool, &reader, &*keys.key_wrap()).await, "data keys of before")?;
@@ -342,10 +342,10 @@ async fn check(
     Ok((Published { size, checkpoint: Arc::from(note) }, keyring, tree))
 }
 
-/// How many of the newest checkpoints are looked through for one that a key at hand has signed.
+/// How many of the newest checkpoints are looked through for one that an available key has signed.
 const VOUCHED_MAX: i64 = 1_000;
 
-/// Whether a key at hand began the log, or has signed a checkpoint that is part of it. The keys in a log vouch for each
+/// Whether an available key began the log, or has signed a checkpoint that is part of it. The keys in a log vouch for each
 /// other; that the first of them is not somebody else's, no event of the log can tell.
 async fn is_vouched_for(
     connection: &mut PgConnection,

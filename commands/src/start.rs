@@ -26,7 +26,7 @@ use crate::time::LogTime;
 use crate::watch::Waiters;
 use crate::{checkpoints, key_encryption, open, sequencer, time, watch};
 
-/// How many aggregates each of the two generations of the cache takes: half of the total.
+/// Capacity of each of the two generations of the cache of aggregates (half the total).
 const AGGREGATES_HALF: usize = 4_096;
 
 impl Ledger {

@@ -24,7 +24,7 @@ pub(crate) static SUBJECTS: LazyLock<Vec<&'static str>> =
     LazyLock::new(|| types_of(|kind| kind.begins_subject));
 
 /// The kind of subject whose record is kept: it may be erased, and captures are sealed with its key.
-pub(crate) fn record() -> SubjectKind {
+pub(crate) fn record_kind() -> SubjectKind {
     SubjectKind::of_stream(RECORD)
 }
 

@@ -13,7 +13,7 @@ use crate::data_keys::SubjectKey;
 use crate::error::CommandError;
 use crate::ledger::Ledger;
 use crate::repository::{LedgerEventRepository, unreadable};
-use crate::streams::record;
+use crate::streams::record_kind;
 
 /// How many subjects' keys are looked up at once.
 const KEYS_PAGE: usize = 500;
@@ -108,8 +108,8 @@ impl Ledger {
     /// # Errors
     /// When there is no such record, it was erased, or the key cannot be read.
     pub async fn data_key(&self, subject: Uuid) -> Result<SubjectKey, CommandError> {
-        let key = self.inner.data_keys.get(subject, record()).await?;
-        key.ok_or(CommandError::NotFound { what: record().as_str() })
+        let key = self.inner.data_keys.get(subject, record_kind()).await?;
+        key.ok_or(CommandError::NotFound { what: record_kind().as_str() })
     }
 }
 

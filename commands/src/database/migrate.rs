@@ -15,7 +15,7 @@ use super::pool::{ACQUIRE_SECONDS_MAX, options};
 /// The schema of the log, forward only.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// Who may do what, given anew after each migration.
+/// Who may do what, granted again after each migration.
 const RIGHTS: &str = include_str!("../../../migrations/rights.sql");
 
 /// How often rights are given again when somebody else gave some to the same roles at the same moment.

@@ -145,17 +145,17 @@ impl Keys {
         Ok(())
     }
 
-    /// The ids of the key-encryption keys at hand, the newest first.
+    /// The ids of the available key-encryption keys, the newest first.
     pub fn kek_ids(&self) -> Vec<String> {
         self.held().key_encryption.iter().map(KeyWrap::kek_id).collect()
     }
 
-    /// The id of the newest key-encryption key at hand.
+    /// The id of the newest available key-encryption key.
     pub fn newest_kek_id(&self) -> String {
         self.held().key_encryption[0].kek_id()
     }
 
-    /// Whether a key-encryption key is at hand.
+    /// Whether a key-encryption key is available.
     pub fn holds(&self, kek_id: &str) -> bool {
         self.held().kek(kek_id).is_ok()
     }
@@ -170,7 +170,7 @@ impl Keys {
         self.held()
     }
 
-    /// From now on this key wraps, and none if it is not at hand.
+    /// From now on this key wraps, and none if it is not available.
     pub(crate) fn wrap_with(&self, kek_id: &str) {
         let mut wraps = self.0.wraps.write().unwrap_or_else(PoisonError::into_inner);
         if wraps.as_deref() != Some(kek_id) {

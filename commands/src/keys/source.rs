@@ -59,7 +59,7 @@ impl SecretName {
 
 /// Where the secrets come from: a folder, the environment, or a key management service, which decrypts
 /// them for this process. They are read when the ledger starts, and again when the log or the keyring
-/// names a key that is not at hand.
+/// names a key that is not available.
 pub trait KeySource: Send + Sync + fmt::Debug {
     /// The keys of one kind, as text: base64, one a line, the newest first.
     ///

@@ -69,7 +69,7 @@ pub enum OpenError {
         "the log's keys or its last checkpoint are not as a ledger signed them: run `ledger audit verify`"
     )]
     ForeignKey(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// None of the keys at hand may sign this log.
+    /// None of the available keys may sign this log.
     #[error("nothing can be signed: check LEDGER_KEYS_DIR")]
     Signing(#[from] SigningError),
     /// The first event could not be written.

@@ -60,7 +60,7 @@ permissions! {
     ReadWounds = "read-wounds": Clinician | Compliance;
     /// Register accounts and disable them, grant and revoke roles.
     ManageAccounts = "manage-accounts": Admin;
-    /// Activate and retire signing keys, wrap data keys anew.
+    /// Activate and retire signing keys, re-wrap data keys.
     ManageKeys = "manage-keys": Admin;
     /// Look at accounts.
     ReadAccounts = "read-accounts": Admin | Auditor | Compliance;

@@ -24,7 +24,7 @@ use crate::signing::Signing;
 /// How many batches take the locked path after another process was seen to append, or a batch was refused.
 pub(super) const LOCKED_BATCHES: u32 = 64;
 
-/// How many versions of streams each of the two generations of the cache takes: half of the total.
+/// Capacity of each of the two generations of the cache of streams' versions (half the total).
 const VERSIONS_HALF: usize = 32_768;
 
 /// No epoch of any log.
