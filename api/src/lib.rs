@@ -3,6 +3,7 @@
 //! * [`edge`]: connections, and what they may cost;
 //! * [`http`]: the endpoints, what they ask for and how they say no;
 //! * [`identity`]: passwords, access tokens, what an account may do now;
+//! * [`records`]: the one door through which records of patients are read;
 //! * [`readiness`]: whether a command could be done now, and a read be answered;
 //! * [`state`], [`config`]: what the server holds, and how it is set;
 //! * [`import`]: files of other systems, through the same command path;
@@ -24,6 +25,7 @@ pub mod logging;
 pub mod metrics;
 pub mod models;
 pub mod readiness;
+pub mod records;
 pub mod sample;
 pub mod state;
 pub mod witness;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use commands::{Blobs, Clock, Keys, Ledger};
+use commands::{Blobs, Clock, Keys, Ledger, Weights};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::read_models::ReadModels;
 use sqlx::PgPool;
@@ -18,6 +18,7 @@ use crate::identity::throttle::Throttle;
 use crate::identity::token::{TokenError, Tokens};
 use crate::readiness::Latest;
 use crate::readiness::experience::Experience;
+use crate::records::Records;
 use crate::witness::Witnesses;
 
 /// Whom access tokens are for.
@@ -63,10 +64,10 @@ pub enum StateError {
 pub struct AppState {
     /// The write side.
     pub ledger: Ledger,
-    /// The read side, with its cache.
-    pub read_models: ReadModels,
-    /// Captures.
-    pub blobs: Blobs,
+    /// The records of patients: the one door for reading them.
+    pub records: Records,
+    /// The weights of registered models.
+    pub weights: Weights,
     /// The log's database.
     pub pool: PgPool,
     /// Issues and checks access tokens.
@@ -112,6 +113,11 @@ impl AppState {
     pub fn new(parts: Parts, http: Http) -> Result<Self, StateError> {
         let Parts { ledger, read_models, blobs, pool, keys, clock, witnesses } = parts;
         let seed = &keys.token_signing_seed();
+        let gate = Gate::new(&http);
+        let weights = Weights::beside(&blobs);
+        let (waits, patience) = (gate.waits.clone(), http.position_time());
+        let records =
+            Records::new(ledger.clone(), read_models, blobs, pool.clone(), waits, patience);
         let tokens = Tokens::new(seed, ledger.origin(), AUDIENCE, http.token_time())?;
         Ok(Self {
             accounts: Accounts::new(ledger.clone()),
@@ -121,15 +127,15 @@ impl AppState {
             pairs: Throttle::new(FREE_FAILURES_OF_A_LOGIN),
             known_log_ins: KnownLogIns::default(),
             queue: LogInQueue::new(http.log_ins_at_once(), http.max_waiting_log_ins),
-            gate: Gate::new(&http),
+            gate,
             experience: Experience::default(),
             readiness: Latest::default(),
             http: Arc::new(http),
             metrics: crate::metrics::install(),
             stopping: CancellationToken::new(),
             ledger,
-            read_models,
-            blobs,
+            records,
+            weights,
             pool,
             tokens,
             clock,

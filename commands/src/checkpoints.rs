@@ -14,7 +14,7 @@ use audit::note::MAX_NOTE;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::sequencer::Published;
+use crate::log::Published;
 
 /// The file with the checkpoint.
 pub const FILE: &str = "checkpoint";

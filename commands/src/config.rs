@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::sequencer::Limits;
-
 /// By how much the clocks may differ, if nothing else is said.
-pub const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_secs(5);
+const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// How a ledger is opened.
 #[derive(Clone, Debug)]
@@ -77,4 +75,14 @@ impl LedgerConfig {
             clock_tolerance: self.clock_tolerance,
         }
     }
+}
+
+/// The limits of a sequencer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) queue_commands: usize,
+    pub(crate) batch_commands: usize,
+    pub(crate) batch_bytes: usize,
+    pub(crate) transaction: Duration,
+    pub(crate) clock_tolerance: SignedDuration,
 }

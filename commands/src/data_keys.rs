@@ -3,19 +3,20 @@
 //! A key opens only for the log, the kind of subject, the subject and the id that its wrap is bound to. That a subject is
 //! erased, the log alone says: a row that is gone or empty says nothing, but that the key is missing.
 //!
-//! * `bind`: wraps of before, bound once the log has proved whose they are;
+//! * `wraps`: wraps of before, bound once the log has proved whose they are;
+//! * `destroyed`: keys of the erased that are there again;
 //! * [`compare`]: the table of keys against the log.
 
-mod bind;
 mod compare;
+mod destroyed;
+mod wraps;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use audit::postgres::LogWatch;
 use audit::seal::{Binding, DataKey, KeyWrap, SubjectKind, WRAP_VERSION, Wrapped};
-use cqrs_es::Aggregate as _;
-use domain::{Account, Patient};
+use domain::ERASURE;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
@@ -23,17 +24,16 @@ use uuid::Uuid;
 use crate::cache::Cache;
 use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
+use crate::log::NewKey;
 use crate::random;
-use crate::sequencer::{NewKey, destroy_again_of};
+use crate::streams::{SUBJECTS, record_kind};
 
-pub(crate) use bind::bind;
 pub use compare::{KeyDifference, KeyFinding, KeysReport, compare};
+pub(crate) use destroyed::{destroy_again, destroy_again_of};
+pub(crate) use wraps::bind_wraps;
 
-/// How many unwrapped keys are kept in memory, halved.
+/// Capacity of each of the two generations of the cache of unwrapped keys (half the total).
 const CACHED_HALF: usize = 8_192;
-
-/// The kinds of streams that begin a subject of their own. An id is that of one kind of subject only.
-pub(crate) const SUBJECTS: [&str; 2] = [Patient::TYPE, Account::TYPE];
 
 /// A data key with its id.
 #[derive(Clone)]
@@ -75,9 +75,14 @@ struct Stored {
 }
 
 /// The columns of [`Stored`], of the table `k`.
-const STORED: &str = "k.key_id, k.subject, k.kind, k.wrap_version, k.kek_id, k.wrapped,
-    EXISTS (SELECT FROM events e WHERE e.aggregate_type = 'custody' AND e.aggregate_id = k.subject
-                AND e.event_type = 'SubjectErased')";
+static STORED: LazyLock<String> = LazyLock::new(|| {
+    let (stream_type, event_type) = ERASURE;
+    format!(
+        "k.key_id, k.subject, k.kind, k.wrap_version, k.kek_id, k.wrapped,
+    EXISTS (SELECT FROM events e WHERE e.aggregate_type = '{stream_type}' AND e.aggregate_id = k.subject
+                AND e.event_type = '{event_type}')"
+    )
+});
 
 impl Stored {
     fn read(row: &PgRow) -> Result<Stored, sqlx::Error> {
@@ -110,10 +115,10 @@ impl DataKeys {
         self.read(subject, kind).await
     }
 
-    /// Whether the transaction that erases a patient destroys that patient's key and nobody else's: what stands in its row,
-    /// if anything does, must open for this patient.
-    pub(crate) async fn may_be_destroyed(&self, patient: Uuid) -> Result<(), CommandError> {
-        match self.read(patient, SubjectKind::Patient).await {
+    /// Whether the transaction that erases a record destroys the key of that record and no other: what stands in its row,
+    /// if anything does, must open for this subject.
+    pub(crate) async fn may_be_destroyed(&self, subject: Uuid) -> Result<(), CommandError> {
+        match self.read(subject, record_kind()).await {
             // Nothing is there to be destroyed, or was not any more.
             Err(
                 CommandError::Erased | CommandError::Unavailable(Unavailable::KeyMissing { .. }),
@@ -130,7 +135,7 @@ impl DataKeys {
     ) -> Result<Option<SubjectKey>, CommandError> {
         failpoint!("data-key.before");
         let mut connection = self.pool.acquire().await?;
-        let sql = format!("SELECT {STORED} FROM keyring.data_keys k WHERE k.subject = $1");
+        let sql = format!("SELECT {} FROM keyring.data_keys k WHERE k.subject = $1", *STORED);
         let row = sqlx::query(&sql).bind(subject).fetch_optional(&mut *connection).await?;
         failpoint!("data-key.after");
         let stored = row.as_ref().map(Stored::read).transpose()?;
@@ -173,7 +178,7 @@ impl DataKeys {
         self.cached.get(&subject).filter(|_| !self.watch.is_known_erased(subject))
     }
 
-    /// Reads the keys of many patients in one query; which of them are missing or do not open shows later.
+    /// Reads the keys of many subjects in one query; which of them are missing or do not open shows later.
     pub(crate) async fn prefetch(&self, subjects: &[Uuid]) -> Result<(), CommandError> {
         let missing: Vec<Uuid> =
             subjects.iter().copied().filter(|subject| self.cached(*subject).is_none()).collect();
@@ -182,7 +187,8 @@ impl DataKeys {
         }
         failpoint!("prefetch.before");
         let sql = format!(
-            "SELECT {STORED} FROM keyring.data_keys k WHERE k.subject = ANY($1) AND k.wrapped IS NOT NULL"
+            "SELECT {} FROM keyring.data_keys k WHERE k.subject = ANY($1) AND k.wrapped IS NOT NULL",
+            *STORED
         );
         let rows = sqlx::query(&sql).bind(missing).fetch_all(&self.pool).await?;
         failpoint!("prefetch.after");

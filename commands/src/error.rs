@@ -2,12 +2,12 @@
 
 use audit::postgres::{Damage, ReadError};
 use audit::seal::SealError;
+use domain::RefusalKind;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::policy::Permission;
-use crate::signing::SigningError;
 
 /// Why a command was not done. None of these leaves anything behind in the log, except
 /// [`CommandError::Unavailable`], after which the caller asks again under the same command id.
@@ -22,6 +22,8 @@ pub enum CommandError {
     /// The domain said no.
     #[error("{detail}")]
     Refused {
+        /// What kind of "no" it is.
+        kind: RefusalKind,
         /// Stable, kebab-case.
         code: &'static str,
         /// The field of the command that is to blame, if one is.
@@ -109,6 +111,7 @@ impl CommandError {
     /// An id that somebody else has, of another kind.
     pub(crate) fn id_taken() -> CommandError {
         CommandError::Refused {
+            kind: RefusalKind::Conflict,
             code: "id-taken",
             field: None,
             detail: "something of another kind is registered under this id: take another"
@@ -195,7 +198,7 @@ pub enum Unavailable {
         /// Whose key.
         subject: Uuid,
     },
-    /// The key-encryption key that wraps, or that has wrapped the data key, is not at hand. Nothing was done.
+    /// The key-encryption key that wraps, or that has wrapped the data key, is not available. Nothing was done.
     #[error(
         "the key-encryption key {kek_id} is not at hand: add its line to `key-encryption.key` in LEDGER_KEYS_DIR; no restart is \
          needed"
@@ -283,78 +286,4 @@ pub enum Conflict {
         /// What kind, such as `patient-identifier` or `login`.
         kind: String,
     },
-}
-
-/// Why the ledger did not open.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The database failed.
-    #[error("the database failed while the log was opened")]
-    Database(#[from] sqlx::Error),
-    /// The log in this database is another one.
-    #[error("the log here is `{found}`, not `{expected}`: check LEDGER_ORIGIN and DATABASE_URL")]
-    Origin {
-        /// What was configured.
-        expected: String,
-        /// What the database holds.
-        found: String,
-    },
-    /// The origin cannot name a log.
-    #[error("`{origin}` cannot be a log's origin: {reason}")]
-    BadOrigin {
-        /// What was configured.
-        origin: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// The log's right edge is not what this ledger signed last.
-    #[error(
-        "the log's right edge is not what was signed last ({reason}): \
-             nothing will be appended; run `ledger audit verify` and restore the newest backup"
-    )]
-    RightEdge {
-        /// What does not fit.
-        reason: String,
-    },
-    /// The log here is older than what was published: a restored backup.
-    #[error(
-        "the log here has {found} events, but {by} has a published checkpoint of {published}: this is an \
-             older state, such as a restored backup. Nothing will be signed, because that would fork the log. \
-             Restore a newer backup; if the loss must be accepted, see \"A restored backup\" in \
-             docs/operations.md"
-    )]
-    Behind {
-        /// The size of the log in the database.
-        found: u64,
-        /// The size that was published.
-        published: u64,
-        /// Who has seen it.
-        by: String,
-    },
-    /// The log here is another history than what was published.
-    #[error(
-        "the log here is not a continuation of the checkpoint of {published} events that {by} has: one of \
-             the two is a fork. Nothing will be signed. Restore the database that the checkpoint belongs to, \
-             and keep both for whoever investigates"
-    )]
-    Forked {
-        /// The size that was published.
-        published: u64,
-        /// Who has seen it.
-        by: String,
-    },
-    /// The last published checkpoint cannot be read or written.
-    #[error("the last published checkpoint is not at hand: nothing will be signed")]
-    Checkpoints(#[from] crate::checkpoints::CheckpointsError),
-    /// The log's own events, or its last checkpoint, are not signed by its keys.
-    #[error(
-        "the log's keys or its last checkpoint are not as a ledger signed them: run `ledger audit verify`"
-    )]
-    ForeignKey(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// None of the keys at hand may sign this log.
-    #[error("nothing can be signed: check LEDGER_KEYS_DIR")]
-    Signing(#[from] SigningError),
-    /// The first event could not be written.
-    #[error("cannot begin the log")]
-    Genesis(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -77,8 +77,8 @@ impl KeyEncryption {
         KeyEncryption { pool, keys, process, name: own_name() }
     }
 
-    /// Reads which key wraps, and wraps with it from now on. The key source is read again if that key is not at hand.
-    /// Where none is named yet, the newest at hand becomes it.
+    /// Reads which key wraps, and wraps with it from now on. The key source is read again if that key is not available.
+    /// Where none is named yet, the newest available key becomes it.
     pub(crate) async fn learn(&self) -> Result<(String, i64), sqlx::Error> {
         let read = "SELECT kek_id, epoch FROM keyring.key_encryption";
         let mut row = sqlx::query(read).fetch_optional(&self.pool).await?;

@@ -1,13 +1,36 @@
 //! What a process holds in memory about people: their data keys, and the aggregates about them. Whoever is
 //! erased is forgotten, and not taken in again.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::cache::Cache;
 use crate::data_keys::DataKeys;
-use crate::ledger::Cached;
+
+/// An aggregate as of a version.
+#[derive(Clone)]
+pub(crate) struct Cached {
+    pub(crate) version: u64,
+    pub(crate) subject: Option<Uuid>,
+    aggregate: Arc<dyn Any + Send + Sync>,
+}
+
+impl Cached {
+    pub(crate) fn new<A: Send + Sync + 'static>(
+        version: u64,
+        subject: Option<Uuid>,
+        aggregate: A,
+    ) -> Cached {
+        Cached { version, subject, aggregate: Arc::new(aggregate) }
+    }
+
+    /// The aggregate, if it is of this type.
+    pub(crate) fn aggregate<A: 'static>(&self) -> Option<&A> {
+        self.aggregate.downcast_ref()
+    }
+}
 
 /// The caches of one process. Cheap to clone.
 #[derive(Clone)]

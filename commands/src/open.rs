@@ -1,5 +1,7 @@
 //! Opening a log: beginning it, or making sure that it ends where this ledger left off.
 
+mod error;
+
 use std::sync::Arc;
 
 use audit::checkpoint::Checkpoint;
@@ -13,29 +15,31 @@ use uuid::Uuid;
 
 use crate::actor::ActorKind;
 use crate::checkpoints::CheckpointFolder;
-use crate::claims::{ClaimTags, ClaimsState, damaged, rebuild};
+use crate::claims::{ClaimTags, ClaimsState, ClaimsWrite, damaged, rebuild};
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
-use crate::data_keys::bind;
-use crate::error::OpenError;
+use crate::data_keys::{bind_wraps, destroy_again};
+use crate::error::chain;
 use crate::key_encryption::KeyEncryption;
 use crate::keys::Keys;
+use crate::log::{
+    Advance, Append, LogTree, Published, StrayError, TreeError, advance, set_aside, unsigned,
+};
 use crate::random;
 use crate::recorded::CommandTags;
 use crate::seal::{Sealer, sign};
-use crate::sequencer::{
-    Advance, Append, ClaimsWrite, Edge, EdgeError, Published, Statements, StrayError, Write,
-    advance, destroy_again, set_aside, unsigned,
-};
+use crate::sequencer::{Statements, Write};
 use crate::signing::{Signing, SigningKey};
 use crate::streams::{event_tags, log_policy};
+
+pub use error::OpenError;
 
 /// A log that is as it should be, and what it takes to append to it.
 pub(crate) struct Opened {
     pub(crate) sealer: Sealer,
     pub(crate) keyring: StoredKeyring,
     pub(crate) published: Published,
-    pub(crate) edge: Edge,
+    pub(crate) tree: LogTree,
     pub(crate) folder: Option<CheckpointFolder>,
     pub(crate) claims: Arc<ClaimsState>,
 }
@@ -74,7 +78,7 @@ pub(crate) async fn open(
     let tags = event_tags(keys, &origin);
     let reader = LogReader::with_tags(&origin, log_policy(), tags.clone());
     proved(destroy_again(&mut connection, &reader).await, "erased records")?;
-    let (published, keyring, edge) = check(&mut connection, &origin).await?;
+    let (published, keyring, tree) = check(&mut connection, &origin).await?;
     not_behind(published.size, kept.as_ref(), config)?;
     if let Some(kept) = kept
         && audit::postgres::root(&mut connection, kept.size).await.map_err(unreadable)? != kept.root
@@ -91,13 +95,13 @@ pub(crate) async fn open(
         return Err(OpenError::ForeignKey(reason.into()));
     }
     drop(connection);
-    // What is bound is wrapped anew, by the key that wraps now.
+    // What is bound is wrapped again, by the current key-encryption key.
     KeyEncryption::new(pool.clone(), keys.clone()).learn().await?;
     // Before the claims: to make them again, keys of before must open.
-    proved(bind(pool, &reader, &*keys.key_wrap()).await, "data keys of before")?;
+    proved(bind_wraps(pool, &reader, &*keys.key_wrap()).await, "data keys of before")?;
     let claims = claims(pool, keys, &origin).await?;
     let sealer = Sealer { origin, signing: Arc::new(signing), tags };
-    Ok(Opened { sealer, keyring, published, edge, folder, claims })
+    Ok(Opened { sealer, keyring, published, tree, folder, claims })
 }
 
 /// What is known of the claims. If what is stored is not under a seal, it is made again from the log; if that cannot be, the
@@ -127,18 +131,6 @@ async fn claims(pool: &PgPool, keys: &Keys, origin: &str) -> Result<Arc<ClaimsSt
         tracing::error!("the claims are not under a seal although they were just made");
     }
     Ok(state)
-}
-
-/// The message of an error and those of its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// What is damaged the watch names, and nothing is decided on it; it does not keep the log from opening.
@@ -233,9 +225,9 @@ async fn begin(
         system::genesis(origin, jwk, context).map_err(|error| genesis(Box::new(error)))?;
     let event = sign(&key, &event_tags(keys, origin), system::STREAM_TYPE, statement, payload)
         .map_err(|error| genesis(Box::new(error)))?;
-    let mut edge = Edge::default();
-    let expected_frontier = edge.frontier();
-    let (appended, tiles) = edge.append(&[event.leaf]);
+    let mut tree = LogTree::default();
+    let expected_frontier = tree.frontier();
+    let (appended, tiles) = tree.append(&[event.leaf]);
     let checkpoint =
         Checkpoint { origin: origin.to_owned(), size: appended.size, root: appended.root }
             .to_note(&key.note)
@@ -276,7 +268,7 @@ async fn begin(
         expected_frontier,
         expected_epoch: 0,
         size: appended.size,
-        frontier: edge.frontier(),
+        frontier: tree.frontier(),
         checkpoint,
         last_recorded_at: now,
         claims_tag: None,
@@ -293,7 +285,7 @@ async fn begin(
 async fn check(
     connection: &mut PgConnection,
     origin: &str,
-) -> Result<(Published, StoredKeyring, Edge), OpenError> {
+) -> Result<(Published, StoredKeyring, LogTree), OpenError> {
     let wrong = |reason: &str| OpenError::RightEdge { reason: reason.to_owned() };
     // One snapshot for all that is compared, while other processes may be appending.
     let mut transaction = sqlx::Connection::begin(connection).await?;
@@ -333,27 +325,27 @@ async fn check(
         .ok_or_else(|| wrong("the log does not begin with its genesis"))?;
     let checkpoint = Checkpoint::from_note(&note, &keyring.keyring.verifiers(size))
         .map_err(|error| OpenError::ForeignKey(Box::new(error)))?;
-    let edge = Edge::recompute(&mut transaction, size).await.map_err(|error| match error {
-        EdgeError::Database(error) => OpenError::Database(error),
+    let tree = LogTree::recompute(&mut transaction, size).await.map_err(|error| match error {
+        TreeError::Database(error) => OpenError::Database(error),
         other => wrong(&other.to_string()),
     })?;
     transaction.rollback().await?;
     if checkpoint.origin != origin || checkpoint.size != size {
         return Err(wrong("the checkpoint is of another size"));
     }
-    if edge.frontier() != frontier {
+    if tree.frontier() != frontier {
         return Err(wrong("the frontier is not the one of the stored events"));
     }
-    if edge.root() != checkpoint.root {
+    if tree.root() != checkpoint.root {
         return Err(wrong("the stored events do not make the root of the checkpoint"));
     }
-    Ok((Published { size, checkpoint: Arc::from(note) }, keyring, edge))
+    Ok((Published { size, checkpoint: Arc::from(note) }, keyring, tree))
 }
 
-/// How many of the newest checkpoints are looked through for one that a key at hand has signed.
+/// How many of the newest checkpoints are looked through for one that an available key has signed.
 const VOUCHED_MAX: i64 = 1_000;
 
-/// Whether a key at hand began the log, or has signed a checkpoint that is part of it. The keys in a log vouch for each
+/// Whether an available key began the log, or has signed a checkpoint that is part of it. The keys in a log vouch for each
 /// other; that the first of them is not somebody else's, no event of the log can tell.
 async fn is_vouched_for(
     connection: &mut PgConnection,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use audit::postgres::{Damage, LogReader, ReadError, StreamEnd, VerifiedEvent};
 use audit::seal::{EventIdentity, SubjectKind, open_payload};
-use cqrs_es::Aggregate;
 use cqrs_es::persist::{
     PersistedEventRepository, PersistenceError, ReplayStream, SerializedEvent, SerializedSnapshot,
 };
+use cqrs_es::{Aggregate, AggregateError};
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -105,13 +105,14 @@ impl LedgerEventRepository {
         self.reader.stream_seen(kind, id).map_or(0, |seen| seen.version)
     }
 
-    async fn opened<A: Aggregate>(
+    async fn opened(
         &self,
+        kind: &str,
         verified: Vec<VerifiedEvent>,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let mut events = Vec::with_capacity(verified.len());
         for event in &verified {
-            events.push(self.open::<A>(event).await?);
+            events.push(self.open(kind, event).await?);
         }
         Ok(events)
     }
@@ -136,8 +137,9 @@ impl LedgerEventRepository {
     }
 
     /// The body of a proved event, opened if it is sealed.
-    async fn open<A: Aggregate>(
+    async fn open(
         &self,
+        stream_type: &str,
         event: &VerifiedEvent,
     ) -> Result<SerializedEvent, PersistenceError> {
         let statement = event.statement();
@@ -164,7 +166,7 @@ impl LedgerEventRepository {
         Ok(SerializedEvent::new(
             statement.stream_id.to_string(),
             usize::try_from(statement.sequence).unwrap_or(usize::MAX),
-            A::TYPE.to_owned(),
+            stream_type.to_owned(),
             statement.event_type.clone(),
             statement.event_version.clone(),
             payload,
@@ -172,20 +174,20 @@ impl LedgerEventRepository {
         ))
     }
 
-    async fn all<A: Aggregate>(
+    /// The events of a stream after a version, proved and opened.
+    pub(crate) async fn events(
         &self,
-        aggregate_id: &str,
+        kind: &str,
+        id: Uuid,
         after: usize,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        let id = Uuid::try_parse(aggregate_id)
-            .map_err(|_| RepositoryError::BadId(aggregate_id.to_owned()))?;
         let mut after = after as u64;
         // What was read ahead, unless the replay begins behind it: then the stream has grown meanwhile.
         let ahead = self.end.as_ref().filter(|ahead| ahead.stream == id).and_then(|ahead| {
             let span = ahead.rows.span();
             span.is_none_or(|(_, last)| after <= last).then_some((ahead, span))
         });
-        let seen = ahead.map_or_else(|| self.seen(A::TYPE, id), |(ahead, _)| ahead.seen);
+        let seen = ahead.map_or_else(|| self.seen(kind, id), |(ahead, _)| ahead.seen);
         // Up to where the log is asked: to its end, or to what is there already.
         let to = match ahead {
             Some((_, Some((first, _)))) => first.saturating_sub(1),
@@ -195,9 +197,9 @@ impl LedgerEventRepository {
         let mut events = Vec::new();
         while after < to {
             let limit = PAGE.min(to - after);
-            let page = self.verified(A::TYPE, id, after, limit).await.map_err(unread)?;
+            let page = self.verified(kind, id, after, limit).await.map_err(unread)?;
             let count = page.len() as u64;
-            events.extend(self.opened::<A>(page).await?);
+            events.extend(self.opened(kind, page).await?);
             after += count;
             if count < limit {
                 break;
@@ -206,13 +208,17 @@ impl LedgerEventRepository {
         if let Some((ahead, _)) = ahead {
             let end = self.end_of(ahead, after).await.map_err(unread)?;
             after += end.len() as u64;
-            events.extend(self.opened::<A>(end).await?);
+            events.extend(self.opened(kind, end).await?);
         }
         if after < seen {
             return Err(RepositoryError::Shorter { found: after, seen }.into());
         }
         Ok(events)
     }
+}
+
+fn parsed(aggregate_id: &str) -> Result<Uuid, RepositoryError> {
+    Uuid::try_parse(aggregate_id).map_err(|_| RepositoryError::BadId(aggregate_id.to_owned()))
 }
 
 fn unread(error: ReadError) -> PersistenceError {
@@ -228,7 +234,7 @@ impl PersistedEventRepository for LedgerEventRepository {
         &self,
         aggregate_id: &str,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        self.all::<A>(aggregate_id, 0).await
+        self.events(A::TYPE, parsed(aggregate_id)?, 0).await
     }
 
     async fn get_last_events<A: Aggregate>(
@@ -236,7 +242,7 @@ impl PersistedEventRepository for LedgerEventRepository {
         aggregate_id: &str,
         last_sequence: usize,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        self.all::<A>(aggregate_id, last_sequence).await
+        self.events(A::TYPE, parsed(aggregate_id)?, last_sequence).await
     }
 
     /// The one given to it, which somebody has looked at; the framework does not say why it drops one.
@@ -266,7 +272,7 @@ impl PersistedEventRepository for LedgerEventRepository {
         &self,
         aggregate_id: &str,
     ) -> Result<ReplayStream, PersistenceError> {
-        let events = self.all::<A>(aggregate_id, 0).await?;
+        let events = self.events(A::TYPE, parsed(aggregate_id)?, 0).await?;
         let (mut feed, stream) = ReplayStream::new(events.len().max(1));
         for event in events {
             feed.push(Ok(event)).await?;
@@ -277,5 +283,28 @@ impl PersistedEventRepository for LedgerEventRepository {
     /// Refused: projectors read the log by position, not type by type.
     async fn stream_all_events<A: Aggregate>(&self) -> Result<ReplayStream, PersistenceError> {
         Err(RepositoryError::ReadOnly.into())
+    }
+}
+
+/// Why an aggregate could not be loaded through the framework, as whoever asked for it is told.
+pub(crate) fn unreadable<E: std::error::Error>(error: AggregateError<E>) -> CommandError {
+    match error {
+        AggregateError::DatabaseConnectionError(cause) => match cause.downcast::<sqlx::Error>() {
+            Ok(cause) => (*cause).into(),
+            Err(cause) => CommandError::Damaged(cause),
+        },
+        AggregateError::UnexpectedError(cause) => match cause.downcast::<RepositoryError>() {
+            Ok(cause) => match *cause {
+                RepositoryError::Erased => CommandError::Erased,
+                RepositoryError::Key(cause) => *cause,
+                other => CommandError::Damaged(Box::new(other)),
+            },
+            Err(cause) => CommandError::Damaged(cause),
+        },
+        AggregateError::DeserializationError(cause) => CommandError::Damaged(cause),
+        // Loading decides nothing and writes nothing.
+        AggregateError::UserError(_) | AggregateError::AggregateConflict => {
+            CommandError::Damaged("the aggregate could not be loaded".into())
+        }
     }
 }

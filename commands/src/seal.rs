@@ -15,8 +15,8 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::data_keys::SubjectKey;
 use crate::error::{CommandError, Unavailable};
+use crate::log::SealedEvent;
 use crate::random;
-use crate::sequencer::SealedEvent;
 use crate::signing::{Signing, SigningKey};
 
 /// Seals and signs for one log.

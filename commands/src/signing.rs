@@ -1,4 +1,4 @@
-//! Which of the keys at hand signs: the newest one that the log names as active.
+//! Which of the available keys signs: the newest one that the log names as active.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,7 +11,7 @@ use crate::keys::{Keys, KeysError, Seed};
 /// Why nothing can be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
-    /// None of the keys at hand may sign.
+    /// None of the available keys may sign.
     #[error(
         "none of the signing keys at hand is active in the log: hand over the key {active}, or \
          activate a new one with `ledger keys activate` while an active one is still at hand"
@@ -55,14 +55,14 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
-    /// The newest key at hand, before there is a log to ask.
+    /// The newest available key, before there is a log to ask.
     pub(crate) fn newest(origin: &str, keys: &Keys) -> Result<SigningKey, SigningError> {
         let seeds = keys.event_signing_seeds();
         let newest = seeds.first().ok_or_else(|| no_active_key(None, 0))?;
         SigningKey::new(origin, newest)
     }
 
-    /// The newest key at hand that is active in a log of this size.
+    /// The newest available key that is active in a log of this size.
     pub(crate) fn of_log(
         origin: &str,
         keys: &Keys,

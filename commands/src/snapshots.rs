@@ -19,9 +19,9 @@ use uuid::Uuid;
 use crate::data_keys::DataKeys;
 use crate::error::CommandError;
 use crate::failpoints::failpoint;
+use crate::log::{signed, unsigned};
 use crate::random;
 use crate::repository::Snapshot;
-use crate::sequencer::{signed, unsigned};
 
 /// What the key is for that their tags are made with.
 pub(crate) const TAG_KEY: &str = "snapshot/v1";

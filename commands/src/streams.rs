@@ -1,25 +1,35 @@
 //! What the reader of the log is told of the streams: it knows bytes, not medicine.
 
+use std::sync::LazyLock;
+
 use audit::postgres::{EventTags, LogPolicy};
-use cqrs_es::Aggregate as _;
-use domain::custody::SubjectErased;
-use domain::{Custody, Disclosure, STREAM_KINDS};
+use audit::seal::SubjectKind;
+use domain::{ERASURE, RECORD, STREAM_KINDS, StreamKind};
 
 use crate::keys::Keys;
 
 /// Which streams are sealed, which are not counted, and what says that a subject is erased.
 pub fn log_policy() -> LogPolicy {
-    let types = |sealed| {
-        let kinds = STREAM_KINDS.iter().filter(move |kind| kind.sealed == sealed);
-        kinds.map(|kind| kind.stream_type).collect()
-    };
     LogPolicy {
-        sealed: types(true),
-        clear: types(false),
-        // Each look is a stream of its own, and nobody decides on it again.
-        uncounted: vec![Disclosure::TYPE],
-        erasure: Some((Custody::TYPE, SubjectErased::EVENT_TYPE)),
+        sealed: types_of(|kind| kind.sealed),
+        clear: types_of(|kind| !kind.sealed),
+        // Each of them is one event, and nobody decides on it again.
+        uncounted: types_of(|kind| kind.single_event),
+        erasure: Some(ERASURE),
     }
+}
+
+/// The kinds of streams that begin a subject of their own. An id is that of one kind of subject only.
+pub(crate) static SUBJECTS: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| types_of(|kind| kind.begins_subject));
+
+/// The kind of subject whose record is kept: it may be erased, and captures are sealed with its key.
+pub(crate) fn record_kind() -> SubjectKind {
+    SubjectKind::of_stream(RECORD)
+}
+
+fn types_of(is_meant: impl Fn(&StreamKind) -> bool) -> Vec<&'static str> {
+    STREAM_KINDS.iter().filter(|kind| is_meant(kind)).map(|kind| kind.stream_type).collect()
 }
 
 /// The tags that this ledger gives its events.
@@ -36,5 +46,7 @@ mod tests {
         let policy = log_policy();
         assert_eq!(policy.sealed, ["patient", "appointment", "wound", "account", "disclosure"]);
         assert_eq!(policy.clear, ["custody", "model"]);
+        assert_eq!(policy.uncounted, ["disclosure"]);
+        assert_eq!(policy.erasure, Some(("custody", "SubjectErased")));
     }
 }

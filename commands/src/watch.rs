@@ -36,29 +36,29 @@ const REST_MAX: Duration = Duration::from_secs(1);
 
 /// Who waits for the log to be read to its end. While somebody does, it is read as fast as half of the time allows.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Haste(Arc<tokio::sync::watch::Sender<usize>>);
+pub(crate) struct Waiters(Arc<tokio::sync::watch::Sender<usize>>);
 
-/// Somebody who waits, until this is dropped.
-pub(crate) struct Hurried(Haste);
+/// One of them, until this is dropped.
+pub(crate) struct Waiter(Waiters);
 
-impl Haste {
-    pub(crate) fn make(&self) -> Hurried {
+impl Waiters {
+    pub(crate) fn join(&self) -> Waiter {
         self.0.send_modify(|waiting| *waiting += 1);
-        Hurried(self.clone())
+        Waiter(self.clone())
     }
 
-    fn is_made(&self) -> bool {
+    fn has_any(&self) -> bool {
         *self.0.borrow() > 0
     }
 
-    /// Waits until somebody waits.
-    async fn made(&self) {
+    /// Waits until there is one.
+    async fn any(&self) {
         // It ends only with its sender, which is here.
         let _ = self.0.subscribe().wait_for(|waiting| *waiting > 0).await;
     }
 }
 
-impl Drop for Hurried {
+impl Drop for Waiter {
     fn drop(&mut self) {
         self.0.0.send_modify(|waiting| *waiting -= 1);
     }
@@ -73,7 +73,7 @@ pub(crate) struct Driver {
     pub(crate) reread_every: Duration,
     /// Somebody met damage: the whole log is looked at now.
     pub(crate) suspicion: Arc<Notify>,
-    pub(crate) haste: Haste,
+    pub(crate) waiters: Waiters,
 }
 
 /// Starts the watch. It ends when it is told to.
@@ -94,7 +94,7 @@ impl Driver {
         let mut reread: Option<Reread> = None;
         tokio::select! {
             () = tokio::time::sleep(BEFORE_FIRST) => {}
-            () = self.haste.made() => {}
+            () = self.waiters.any() => {}
         }
         loop {
             let followed = self.follow().await;
@@ -136,7 +136,7 @@ impl Driver {
             let begun = Instant::now();
             let more = {
                 let mut connection = self.pool.acquire().await?;
-                if self.haste.is_made() {
+                if self.waiters.has_any() {
                     self.watch.follow(&mut connection).await?
                 } else {
                     self.watch.follow_a_little(&mut connection).await?
@@ -150,7 +150,7 @@ impl Driver {
             tokio::time::sleep(took.min(REST_MAX)).await;
             tokio::select! {
                 () = tokio::time::sleep((took * (EASE - 1)).min(REST_MAX)) => {}
-                () = self.haste.made() => {}
+                () = self.waiters.any() => {}
             }
         }
     }

@@ -4,6 +4,7 @@ use cqrs_es::DomainEvent;
 use cqrs_es::persist::{EventUpcaster, SerializedEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::account::AccountEvent;
 use crate::appointment::AppointmentEvent;
@@ -11,8 +12,10 @@ use crate::custody::CustodyEvent;
 use crate::disclosure::DisclosureEvent;
 use crate::model::ModelEvent;
 use crate::patient::PatientEvent;
+use crate::stream::{ClaimChange, Stream};
 use crate::value::describe;
 use crate::wound::WoundEvent;
+use crate::{Account, Appointment, Custody, Disclosure, ModelRegistry, Patient, WoundEpisode};
 
 /// Any event of the seven aggregates.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +107,19 @@ impl Event {
             Self::Disclosure(_) => "disclosure",
             Self::Custody(_) => "custody",
             Self::Model(_) => "model",
+        }
+    }
+
+    /// What it takes and gives back, in the stream with this id.
+    pub fn claims(&self, id: Uuid) -> Vec<ClaimChange> {
+        match self {
+            Self::Patient(event) => Patient::claims(id, event),
+            Self::Appointment(event) => Appointment::claims(id, event),
+            Self::Wound(event) => WoundEpisode::claims(id, event),
+            Self::Account(event) => Account::claims(id, event),
+            Self::Disclosure(event) => Disclosure::claims(id, event),
+            Self::Custody(event) => Custody::claims(id, event),
+            Self::Model(event) => ModelRegistry::claims(id, event),
         }
     }
 

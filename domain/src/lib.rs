@@ -27,7 +27,7 @@ pub mod wound;
 
 pub use account::{Account, AccountCommand, AccountError, AccountEvent};
 pub use appointment::{Appointment, AppointmentCommand, AppointmentError, AppointmentEvent};
-pub use catalog::STREAM_KINDS;
+pub use catalog::{ERASURE, RECORD, STREAM_KINDS};
 pub use clock::Now;
 pub use custody::{Custody, CustodyCommand, CustodyError, CustodyEvent};
 pub use disclosure::{Disclosure, DisclosureCommand, DisclosureError, DisclosureEvent};
@@ -39,6 +39,7 @@ pub use ids::{
 pub use model::{ModelCard, ModelCommand, ModelError, ModelEvent, ModelRegistry};
 pub use patient::{Patient, PatientCommand, PatientError, PatientEvent};
 pub use stream::{
-    Claim, ClaimChange, MediaRef, Refusal, Resource, ResourceKind, Stream, StreamKind,
+    BlobReference, Claim, ClaimChange, MediaRef, Refusal, RefusalKind, Resource, ResourceKind,
+    Stream, StreamKind,
 };
 pub use wound::{WoundCommand, WoundEpisode, WoundError, WoundEvent};

@@ -1,13 +1,28 @@
 //! What every aggregate offers to the write side beside [`cqrs_es::Aggregate`].
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Now;
+use crate::value::VisitTime;
+
+/// What kind of "no" it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// What the command is about does not exist; this is what it is called.
+    Missing(&'static str),
+    /// It contradicts the present state.
+    Conflict,
+    /// What was sent is wrong, whatever the state.
+    Invalid,
+}
 
 /// A typed "no". The `Display` text says what is wrong and what to do, and holds no PHI.
 pub trait Refusal {
+    /// What kind of "no" it is.
+    fn kind(&self) -> RefusalKind;
+
     /// A stable code in kebab-case, for programs.
     fn code(&self) -> &'static str;
 
@@ -27,6 +42,25 @@ pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
     /// Whether states of these streams may be kept as snapshots. Never where the state decides about access or
     /// about an erasure: such a stream is read whole, from what is signed.
     const KEEPS_SNAPSHOTS: bool;
+
+    /// Whether each of these streams begins a subject of its own, under its own id and with a data key. An id is that of
+    /// one kind of subject only.
+    const BEGINS_SUBJECT: bool = false;
+
+    /// Whether some of the events take or give back claims. Where none does, [`Stream::claims`] is empty for all of them.
+    const HAS_CLAIMS: bool = false;
+
+    /// Whether each stream is one event that nobody decides on again.
+    const SINGLE_EVENT: bool = false;
+
+    /// The id of the one stream of this type, if there is only one.
+    const SINGLETON: Option<Uuid> = None;
+
+    /// The type of the event that erases the subject with the stream's id, if one does.
+    const ERASURE_EVENT: Option<&'static str> = None;
+
+    /// The event that names an object outside the log, if one does.
+    const BLOB_REFERENCE: Option<BlobReference> = None;
 
     /// Decides a command: events, or a refusal. Pure; `handle` writes what this returns.
     fn decide(&self, command: Self::Command, now: &Now) -> Result<Vec<Self::Event>, Self::Error>;
@@ -54,6 +88,15 @@ pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
     }
 }
 
+/// How a stored event names an object that is kept outside the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobReference {
+    /// The type of the event.
+    pub event_type: &'static str,
+    /// The JSON pointer (RFC 6901) to the object's id in the event's payload.
+    pub pointer: &'static str,
+}
+
 /// What is fixed about the streams of one aggregate, for readers that know nothing else of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamKind {
@@ -63,13 +106,33 @@ pub struct StreamKind {
     pub sealed: bool,
     /// As [`Stream::KEEPS_SNAPSHOTS`].
     pub keeps_snapshots: bool,
+    /// As [`Stream::BEGINS_SUBJECT`].
+    pub begins_subject: bool,
+    /// As [`Stream::HAS_CLAIMS`].
+    pub has_claims: bool,
+    /// As [`Stream::SINGLE_EVENT`].
+    pub single_event: bool,
+    /// As [`Stream::BLOB_REFERENCE`].
+    pub blob_reference: Option<BlobReference>,
 }
 
 impl StreamKind {
     pub(crate) const fn of<A: Stream>() -> StreamKind {
-        StreamKind { stream_type: A::TYPE, sealed: A::SEALED, keeps_snapshots: A::KEEPS_SNAPSHOTS }
+        StreamKind {
+            stream_type: A::TYPE,
+            sealed: A::SEALED,
+            keeps_snapshots: A::KEEPS_SNAPSHOTS,
+            begins_subject: A::BEGINS_SUBJECT,
+            has_claims: A::HAS_CLAIMS,
+            single_event: A::SINGLE_EVENT,
+            blob_reference: A::BLOB_REFERENCE,
+        }
     }
 }
+
+/// The longest time that may be claimed at once.
+pub const BUSY_MAX: SignedDuration =
+    SignedDuration::from_mins(VisitTime::MAX_DURATION_MINUTES as i64);
 
 /// Something only one stream may hold at a time.
 #[derive(Clone, PartialEq, Eq, Serialize)]

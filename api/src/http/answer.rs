@@ -5,10 +5,12 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use commands::Receipt;
+use projections::read_models::Listing;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use crate::records::Shown;
 
 /// The position of the last event of an answer: pass it back as `Ledger-Min-Position` to read it.
 pub(super) const LEDGER_POSITION: HeaderName = HeaderName::from_static("ledger-position");
@@ -65,9 +67,19 @@ struct Page {
 /// # Errors
 ///
 /// 500 when a document does not serialise.
-pub(super) fn page<T: Serialize>(items: &[T], next: Option<String>) -> Result<Response, Problem> {
-    let items = items.iter().map(shown).collect::<Result<_, _>>()?;
+pub(super) fn page<T: Serialize>(listing: &Shown<Listing<T>>) -> Result<Response, Problem> {
+    let items = listing.items.iter().map(shown).collect::<Result<_, _>>()?;
+    let next = listing.next.as_ref().map(ToString::to_string);
     Ok(Json(Page { items, next }).into_response())
+}
+
+/// 200 with something of a patient that may be shown, and its version as the entity tag.
+///
+/// # Errors
+///
+/// 500 when it does not serialise.
+pub(super) fn record<T: Serialize>(record: &Shown<T>, version: u64) -> Result<Response, Problem> {
+    document(&**record, version)
 }
 
 /// A stored document as a client sees it: `id` for the store's `_id`, and without what the store keeps

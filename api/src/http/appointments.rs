@@ -6,9 +6,8 @@ use domain::appointment::{
     BookAppointment, CancelAppointment, CheckIn, EnteredInError, Fulfil, MarkNoShow,
     RescheduleAppointment,
 };
-use domain::disclosure::DisclosureOutcome;
 use domain::{Appointment, AppointmentCommand};
-use projections::read_models::{AppointmentDocument, AppointmentFilter, ReadModel};
+use projections::read_models::AppointmentFilter;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -16,7 +15,7 @@ use super::body::Fields;
 use super::call::Call;
 use super::path::{Id, Query};
 use super::problem::Problem;
-use super::{answer, disclosure, read, schema};
+use super::{answer, read, schema};
 use crate::state::AppState;
 
 /// Books a visit. It takes the time of practitioner, room and patient, or of none of them.
@@ -56,12 +55,8 @@ pub(super) async fn show(
     call: Call,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let seen = read::reach(&state, &call, ReadModel::APPOINTMENTS).await?;
-    let appointment = state.read_models.appointment(id.into(), seen).await?;
-    let appointment = appointment.ok_or_else(|| Problem::not_found("appointment"))?;
-    let shown = [(appointment.patient_id, vec![id])];
-    disclosure::record(&state, &call, "appointment", DisclosureOutcome::Disclosed, shown).await?;
-    answer::document(&appointment, appointment.version)
+    let appointment = state.records.appointment(&call.look(), id.into()).await?;
+    answer::record(&appointment, appointment.version)
 }
 
 /// The appointments of a practitioner or a patient, by start.
@@ -87,17 +82,7 @@ pub(super) async fn list(
     };
     let after: Option<String> = query.get("after")?;
     let page = read::page(query.get("limit")?, after.as_deref())?;
-    read::reach(&state, &call, ReadModel::APPOINTMENTS).await?;
-    let found = state.read_models.appointments(&filter, &page).await?;
-    let about = |item: &AppointmentDocument| (item.patient_id, item.id.as_uuid());
-    let shown =
-        disclosure::record_list(&state, &call, "appointment-list", found.items, about).await?;
-    if let Some(patient) = filter.patient_id.filter(|_| shown.is_empty())
-        && !state.ledger.erased_among(&[patient.as_uuid()]).await?.is_empty()
-    {
-        return Err(Problem::erased());
-    }
-    answer::page(&shown, found.next.map(|next| next.to_string()))
+    answer::page(&state.records.appointments(&call.look(), &filter, &page).await?)
 }
 
 /// Moves an appointment: it takes the new time and gives the old one back, or keeps the old one.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::ids::{BadId, GivenId, RESERVED, RESERVED_REASON};
 use super::problem::Problem;
 use super::trace::Ids;
+use crate::records::Look;
 use crate::state::AppState;
 
 /// The command id of a request, chosen by the client so that a repetition is recognised.
@@ -109,10 +110,15 @@ impl Call {
         }
     }
 
-    /// The context of what is recorded about this request, whose command id is its own.
+    /// The look that this request is.
     #[must_use]
-    pub fn aside(&self) -> Context {
-        Context { command_id: Uuid::now_v7(), expected_version: None, ..self.context() }
+    pub fn look(&self) -> Look {
+        Look {
+            actor: self.actor.clone(),
+            purpose: self.purpose,
+            correlation_id: self.correlation_id,
+            min_position: self.min_position,
+        }
     }
 
     /// The id of what this request creates: the client's choice, or derived from the command id so
@@ -197,7 +203,10 @@ mod tests {
         assert_eq!(call.purpose, PurposeOfUse::Hpaymt);
         let chosen = call.command_id.map(GivenId::as_uuid);
         assert_eq!(Some(call.context().command_id), chosen);
-        assert_ne!(Some(call.aside().command_id), chosen);
+        assert_eq!(
+            (call.look().min_position, call.look().purpose),
+            (Some(0), PurposeOfUse::Hpaymt)
+        );
     }
 
     #[test]

@@ -9,14 +9,12 @@ use axum::response::{IntoResponse as _, Response};
 use commands::actor::{Actor, ActorKind};
 use commands::policy::{Permission, allowed};
 use domain::account::{AccountKind, Role};
-use domain::disclosure::DisclosureOutcome;
 use domain::{AccountId, Appointment, Patient, Stream, WoundEpisode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
 use super::call::Call;
-use super::disclosure;
 use super::operations::{self, Access, Concerns, Operation};
 use super::problem::Problem;
 use super::trace::{Account, Ids};
@@ -176,8 +174,8 @@ async fn record(
         Concerns::Wound => ("wound", subject::<WoundEpisode>(state, id).await?),
     };
     let Some(patient) = patient else { return Ok(()) };
-    let denied = DisclosureOutcome::Denied;
-    disclosure::record(state, call, resource, denied, [(patient.into(), vec![id])]).await
+    state.records.denied(&call.look(), resource, patient.into(), id).await?;
+    Ok(())
 }
 
 async fn subject<A: Stream + 'static>(state: &AppState, id: Uuid) -> Result<Option<Uuid>, Problem> {

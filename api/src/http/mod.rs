@@ -10,7 +10,6 @@ mod appointments;
 pub mod body;
 pub mod call;
 mod custody;
-mod disclosure;
 pub mod gate;
 mod guard;
 mod health;

@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
-use commands::{CommandError, Loaded, Weights};
+use commands::{CommandError, Loaded};
 use domain::model::{ActivateModel, Model, ModelStatus, RegisterModel, RollBackModel};
 use domain::value::{Digest, Note};
 use domain::{ModelCard, ModelCommand, ModelRegistry, Now, Stream as _};
@@ -65,7 +65,7 @@ pub(super) async fn register(
     let registry = registry(&state).await?.aggregate;
     let registered = registry.model(&digest).is_some();
     if registered || registry.decide(command.clone(), &Now(state.clock.now())).is_ok() {
-        Weights::beside(&state.blobs).put(weights).await.map_err(|error| {
+        state.weights.put(weights).await.map_err(|error| {
             tracing::error!(error = %audit::chain(&error), "weights could not be stored");
             Problem::unavailable("the store of weights is not available; nothing was recorded")
         })?;

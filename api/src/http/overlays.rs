@@ -4,15 +4,13 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use projections::worker::{CaptureRequest, CaptureSource as _, FetchError};
 use wound::capture::Capture;
 use wound::{overlay, pipeline};
 
 use super::call::Call;
 use super::path::Ids;
 use super::problem::Problem;
-use super::{schema, wounds};
-use crate::inference::BlobCaptures;
+use super::schema;
 use crate::state::AppState;
 
 /// A picture of a measured scan: the photograph with the outline and a bar of one centimetre, and beside it how
@@ -33,8 +31,8 @@ pub(super) async fn overlay(
     Ids(id, scan_id): Ids,
 ) -> Result<Response, Problem> {
     const PNG: HeaderValue = HeaderValue::from_static("image/png");
-    let wound = wounds::shown(&state, &call, id).await?;
-    let scan = wound.scans.into_iter().find(|scan| scan.id == scan_id.into());
+    let wound = state.records.wound(&call.look(), id.into()).await?;
+    let scan = wound.scans.iter().find(|scan| scan.id == scan_id.into());
     let scan = scan.ok_or_else(|| Problem::not_found("scan"))?;
     let none = || Problem::not_found("picture of a measurement");
     let outline = scan.current().map(|it| it.figures.outline.clone()).unwrap_or_default();
@@ -45,24 +43,7 @@ pub(super) async fn overlay(
     let Ok(_permit) = state.gate.decoding.acquire().await else {
         return Err(Problem::overloaded());
     };
-    let request = CaptureRequest {
-        blob_id: scan.capture.blob_id,
-        subject: wound.patient_id.as_uuid(),
-        sha256: scan.capture.sha256,
-        size: scan.capture.size,
-    };
-    let captures = BlobCaptures::new(state.ledger.clone(), state.blobs.clone());
-    let bytes = captures.fetch(&request).await.map_err(|error| match error {
-        FetchError::Erased => Problem::erased(),
-        FetchError::Missing | FetchError::Damaged => {
-            tracing::error!(scan.id = %scan.id, "the stored capture is missing or damaged");
-            Problem::not_found("intact capture")
-        }
-        FetchError::Unavailable { .. } => {
-            tracing::error!(error = %audit::chain(&error), "a capture could not be fetched");
-            Problem::unavailable("the store of captures is not available")
-        }
-    })?;
+    let (scan, bytes) = state.records.capture(&wound, scan.id).await?;
     let media_type = scan.capture.media_type;
     let drawn = tokio::task::spawn_blocking(move || match pipeline::decode(&bytes, &media_type) {
         Ok(Capture::Frame(frame)) => overlay::overlay(&frame, &outline),

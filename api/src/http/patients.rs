@@ -2,13 +2,12 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use domain::disclosure::DisclosureOutcome;
 use domain::patient::{
     DeactivatePatient, EditContacts, EditDemographics, EditIdentifiers, RegisterPatient,
 };
 use domain::value::{Line, PartialDate, SystemUri};
 use domain::{Patient, PatientCommand};
-use projections::read_models::{PatientDocument, PatientSearch, ReadModel};
+use projections::read_models::PatientSearch;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -16,7 +15,7 @@ use super::body::Fields;
 use super::call::Call;
 use super::path::Id;
 use super::problem::Problem;
-use super::{answer, disclosure, read, schema};
+use super::{answer, read, schema};
 use crate::state::AppState;
 
 /// Registers a patient. A name or an identifier is required; an identifier belongs to one patient only.
@@ -55,12 +54,8 @@ pub(super) async fn show(
     call: Call,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let seen = read::reach(&state, &call, ReadModel::PATIENTS).await?;
-    let patient = state.read_models.patient(id.into(), seen).await?;
-    let patient = patient.ok_or_else(|| Problem::not_found("patient"))?;
-    let shown = [(patient.id, vec![id])];
-    disclosure::record(&state, &call, "patient", DisclosureOutcome::Disclosed, shown).await?;
-    answer::document(&patient, patient.version)
+    let patient = state.records.patient(&call.look(), id.into()).await?;
+    answer::record(&patient, patient.version)
 }
 
 /// What a search is by. It is a body and not a query string: names and numbers do not belong in URLs.
@@ -109,12 +104,7 @@ pub(super) async fn search(
         system: search.system,
         active: search.active,
     };
-    read::reach(&state, &call, ReadModel::PATIENTS).await?;
-    let found = state.read_models.search_patients(&search, &page).await?;
-    let about = |patient: &PatientDocument| (patient.id, patient.id.as_uuid());
-    let shown =
-        disclosure::record_list(&state, &call, "patient-search", found.items, about).await?;
-    answer::page(&shown, found.next.map(|next| next.to_string()))
+    answer::page(&state.records.search_patients(&call.look(), &search, &page).await?)
 }
 
 /// Replaces name, gender, birth and death.

@@ -1,52 +1,11 @@
-//! What all reads have in common: seeing at least a position, pages, and what the store may say.
+//! What all reads have in common: pages, and why nothing is shown.
 
 use axum::http::StatusCode;
-use projections::read_models::{Page, ReadError, ReadModel};
+use projections::read_models::{Page, ReadError};
 use std::time::Duration;
 
-use super::call::Call;
 use super::problem::Problem;
-use crate::state::AppState;
-
-/// Waits until the read model has seen the position the caller named, and answers that position.
-///
-/// # Errors
-///
-/// 409 at once when the log has no such position; 503 with `Retry-After` when it takes longer than a read may wait, or
-/// when too many wait already.
-pub(super) async fn reach(
-    state: &AppState,
-    call: &Call,
-    model: ReadModel,
-) -> Result<Option<u64>, Problem> {
-    let Some(position) = call.min_position else { return Ok(None) };
-    if position >= state.ledger.size() && position >= size(state).await? {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "position-beyond-log",
-            "There is no such position",
-            "the log has no event at the position in Ledger-Min-Position: give the one out of a receipt",
-        )
-        .at("Ledger-Min-Position"));
-    }
-    // Whoever is there already does not wait, however many do.
-    let patience = match state.gate.waits.try_acquire() {
-        Ok(waits) => (state.http.position_time(), Some(waits)),
-        Err(_) => (Duration::ZERO, None),
-    };
-    state.read_models.wait_for(model, position, patience.0).await?;
-    Ok(Some(position))
-}
-
-/// The size of the log in the database: other processes append to it too.
-async fn size(state: &AppState) -> Result<u64, Problem> {
-    let size = sqlx::query_scalar::<_, i64>("SELECT size FROM ledger_head");
-    let size = size.fetch_one(&state.pool).await.map_err(|error| {
-        tracing::error!(error = %audit::chain(&error), "the size of the log could not be read");
-        Problem::unavailable("the log's database is not available; nothing was shown")
-    })?;
-    Ok(u64::try_from(size).unwrap_or_default())
-}
+use crate::records::RecordsError;
 
 /// The part of a list that is asked for.
 ///
@@ -63,6 +22,36 @@ pub(super) fn page(limit: Option<u32>, after: Option<&str>) -> Result<Page, Prob
         Problem::unprocessable("invalid-cursor", error.to_string()).at("after")
     })?;
     Ok(Page::new(limit, after))
+}
+
+impl From<RecordsError> for Problem {
+    fn from(error: RecordsError) -> Self {
+        match error {
+            RecordsError::NotFound { what } => Self::not_found(what),
+            RecordsError::BeyondLog => Self::new(
+                StatusCode::CONFLICT,
+                "position-beyond-log",
+                "There is no such position",
+                "the log has no event at the position in Ledger-Min-Position: give the one out of a receipt",
+            )
+            .at("Ledger-Min-Position"),
+            RecordsError::Ledger(error) => error.into(),
+            RecordsError::Read(error) => error.into(),
+            RecordsError::Log(_) => {
+                tracing::error!(error = %audit::chain(&error), "the size of the log could not be read");
+                Self::unavailable("the log's database is not available; nothing was shown")
+            }
+            RecordsError::CaptureDamaged => {
+                tracing::error!("a stored capture is missing or damaged");
+                Self::not_found("intact capture")
+            }
+            RecordsError::Captures(_) => {
+                tracing::error!(error = %audit::chain(&error), "a capture could not be fetched");
+                Self::unavailable("the store of captures is not available")
+            }
+            RecordsError::Form => Self::internal(),
+        }
+    }
 }
 
 impl From<ReadError> for Problem {

@@ -2,25 +2,17 @@
 
 use axum::http::StatusCode;
 use commands::{CommandError, Conflict, Unavailable};
+use domain::RefusalKind;
 
 use super::problem::{ConflictView, Problem};
-
-/// Codes of the domain that mean that what a path names is not there.
-const MISSING: &[(&str, &str)] = &[
-    ("not-registered", "record"),
-    ("not-booked", "appointment"),
-    ("not-opened", "wound"),
-    ("unknown-hold", "hold of this patient"),
-    ("unknown-scan", "scan of this wound"),
-    ("unknown-measurement", "measurement of this wound"),
-    ("unknown-model", "model"),
-];
 
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Denied { permission } => Self::denied(permission.as_str()),
-            CommandError::Refused { code, field, detail } => refused(code, field, &detail),
+            CommandError::Refused { kind, code, field, detail } => {
+                refused(kind, code, field, &detail)
+            }
             CommandError::VersionConflict { actual, .. } => {
                 let mut problem = Self::new(
                     StatusCode::PRECONDITION_FAILED,
@@ -153,17 +145,20 @@ impl Problem {
     }
 }
 
-/// A refusal that blames a field is about what was sent (422); one that blames none is about how
-/// things stand (409), or says that there is no such thing (404). What is there already is a conflict in any
-/// case.
-fn refused(code: &'static str, field: Option<&'static str>, detail: &str) -> Problem {
-    if let Some((_, what)) = MISSING.iter().find(|(missing, _)| *missing == code) {
-        return Problem::not_found(what);
-    }
-    let problem = if field.is_none() || code.contains("already") {
-        Problem::new(StatusCode::CONFLICT, code, "Not possible as things stand", detail)
-    } else {
-        Problem::unprocessable(code, detail)
+/// One status for each kind of refusal: 404 where something is missing, 409 where it contradicts how things stand, 422 where
+/// what was sent is wrong.
+fn refused(
+    kind: RefusalKind,
+    code: &'static str,
+    field: Option<&'static str>,
+    detail: &str,
+) -> Problem {
+    let problem = match kind {
+        RefusalKind::Missing(what) => return Problem::not_found(what),
+        RefusalKind::Conflict => {
+            Problem::new(StatusCode::CONFLICT, code, "Not possible as things stand", detail)
+        }
+        RefusalKind::Invalid => Problem::unprocessable(code, detail),
     };
     match field {
         Some(field) => problem.at(field),

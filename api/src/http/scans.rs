@@ -104,7 +104,7 @@ pub(super) async fn hand_in(
     let patient = episode.and_then(|loaded| loaded.aggregate.subject(id));
     let patient = patient.ok_or_else(|| Problem::not_found("wound"))?;
     let key = state.ledger.data_key(patient).await?;
-    let stored = state.blobs.put(&key, &bytes).await.map_err(|error| {
+    let stored = state.records.store_capture(&key, &bytes).await.map_err(|error| {
         tracing::error!(error = %audit::chain(&error), "a capture could not be stored");
         Problem::unavailable("the store of captures is not available; nothing was recorded")
     })?;
@@ -228,7 +228,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 async fn remove(state: &AppState, key_id: Uuid, blob_id: Uuid) {
-    if let Err(error) = state.blobs.delete(key_id, blob_id).await {
+    if let Err(error) = state.records.remove_capture(key_id, blob_id).await {
         // `ledger scan sweep` takes it later.
         tracing::warn!(error = %audit::chain(&error), "a refused capture could not be removed");
     }

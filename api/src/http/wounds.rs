@@ -4,15 +4,13 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use domain::disclosure::DisclosureOutcome;
 use domain::value::Note;
 use domain::wound::{
     CloseWound, ConfirmMeasurement, OpenWound, RejectScan, RejectionReason, WithdrawMeasurement,
     WithdrawalReason,
 };
-use domain::{PatientId, WoundCommand, WoundEpisode};
+use domain::{WoundCommand, WoundEpisode};
 use projections::healing::{self, HealingCourse};
-use projections::read_models::{ReadModel, WoundDocument};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -20,7 +18,7 @@ use super::body::Fields;
 use super::call::Call;
 use super::path::{Id, Ids, Query};
 use super::problem::Problem;
-use super::{answer, disclosure, read, schema};
+use super::{answer, read, schema};
 use crate::state::AppState;
 
 /// Opens the episode of a wound.
@@ -60,8 +58,8 @@ pub(super) async fn show(
     call: Call,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let wound = shown(&state, &call, id).await?;
-    answer::document(&wound, wound.version)
+    let wound = state.records.wound(&call.look(), id.into()).await?;
+    answer::record(&wound, wound.version)
 }
 
 /// How a wound heals: its course, and the outlook where the measurements allow one.
@@ -75,8 +73,9 @@ pub(super) async fn healing(
     call: Call,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let wound = shown(&state, &call, id).await?;
-    answer::document(&HealingCourse::of(&wound), wound.version)
+    let wound = state.records.wound(&call.look(), id.into()).await?;
+    let version = wound.version;
+    answer::record(&wound.map(|wound| HealingCourse::of(&wound)), version)
 }
 
 /// The healing course as a chart. It shows areas and days, and nothing of whose wound it is.
@@ -93,23 +92,9 @@ pub(super) async fn healing_chart(
     Id(id): Id,
 ) -> Result<Response, Problem> {
     const SVG: HeaderValue = HeaderValue::from_static("image/svg+xml");
-    let wound = shown(&state, &call, id).await?;
+    let wound = state.records.wound(&call.look(), id.into()).await?;
     let chart = healing::svg(&HealingCourse::of(&wound));
     Ok(([(CONTENT_TYPE, SVG)], chart).into_response())
-}
-
-/// A wound that somebody looks at; that they do is recorded first.
-pub(super) async fn shown(
-    state: &AppState,
-    call: &Call,
-    id: Uuid,
-) -> Result<WoundDocument, Problem> {
-    let seen = read::reach(state, call, ReadModel::WOUNDS).await?;
-    let wound = state.read_models.wound(id.into(), seen).await?;
-    let wound = wound.ok_or_else(|| Problem::not_found("wound"))?;
-    let shown = [(wound.patient_id, vec![id])];
-    disclosure::record(state, call, "wound", DisclosureOutcome::Disclosed, shown).await?;
-    Ok(wound)
 }
 
 /// The wounds of a patient.
@@ -129,20 +114,7 @@ pub(super) async fn of_patient(
     let query = Query::parse(query.as_deref(), &["limit", "after"])?;
     let after: Option<String> = query.get("after")?;
     let page = read::page(query.get("limit")?, after.as_deref())?;
-    read::reach(&state, &call, ReadModel::WOUNDS).await?;
-    let patient = PatientId::from_uuid(id);
-    let found = state.read_models.wounds_of(patient, &page).await?;
-    if found.items.is_empty() {
-        // No wounds is an answer about a patient; no patient is another.
-        let known = state.read_models.patient(patient, None).await?.is_some();
-        if !known {
-            return Err(Problem::not_found("patient"));
-        }
-    }
-    let wounds = found.items.iter().map(|wound| wound.id.as_uuid()).collect();
-    let shown = [(patient, wounds)];
-    disclosure::record(&state, &call, "wound-list", DisclosureOutcome::Disclosed, shown).await?;
-    answer::page(&found.items, found.next.map(|next| next.to_string()))
+    answer::page(&state.records.wounds_of(&call.look(), id.into(), &page).await?)
 }
 
 #[derive(Deserialize)]

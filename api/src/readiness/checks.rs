@@ -75,16 +75,12 @@ async fn last_event(state: &AppState) -> Outcome {
 }
 
 async fn mongodb(state: &AppState) -> Outcome {
-    state.read_models.ping().await.map_err(|_| "read-models-unreachable")
+    state.records.ping().await.map_err(|_| "read-models-unreachable")
 }
 
 /// The oldest event that a read model has not seen is not older than it may be.
 async fn projections(state: &AppState) -> Outcome {
-    let mut next = u64::MAX;
-    for model in state.read_models.all() {
-        let position = state.read_models.position(model).await;
-        next = next.min(position.map_err(|_| "read-models-unreachable")?);
-    }
+    let next = state.records.seen_by_all().await.map_err(|_| "read-models-unreachable")?;
     let Ok(next) = i64::try_from(next) else { return Ok(()) };
     let query =
         "SELECT extract(epoch FROM now() - recorded_at)::bigint FROM events WHERE position = $1";
@@ -116,5 +112,5 @@ async fn spool(state: &AppState) -> Outcome {
 
 /// Without the cache reads take longer.
 async fn redis(state: &AppState) -> Outcome {
-    state.read_models.ping_cache().await.map_err(|_| "cache-unreachable")
+    state.records.ping_cache().await.map_err(|_| "cache-unreachable")
 }

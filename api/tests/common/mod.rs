@@ -48,6 +48,10 @@ pub(crate) struct TestApp {
     pub(crate) base: String,
     /// What the server holds, to reach behind it.
     pub(crate) state: AppState,
+    /// The read models, past the door through which the server reads them.
+    pub(crate) read_models: ReadModels,
+    /// The captures, the same way.
+    pub(crate) store: Blobs,
     /// The log's database, by the server's login.
     pub(crate) pool: PgPool,
     /// The folder of captures.
@@ -119,8 +123,8 @@ impl TestApp {
 
         let parts = Parts {
             ledger: ledger.clone(),
-            read_models,
-            blobs: store,
+            read_models: read_models.clone(),
+            blobs: store.clone(),
             pool: pool.clone(),
             keys: keys.clone(),
             clock,
@@ -137,6 +141,8 @@ impl TestApp {
         let mut app = TestApp {
             base,
             state,
+            read_models,
+            store,
             pool,
             blobs,
             tokens: BTreeMap::new(),
@@ -268,7 +274,7 @@ impl TestApp {
         while let Some(ended) = self.tasks.join_next().await {
             ended.expect("no task panics");
         }
-        self.state.read_models.database().drop().await.expect("Mongo answers");
+        self.read_models.database().drop().await.expect("Mongo answers");
         self.state.ledger.clone().close().await;
     }
 }

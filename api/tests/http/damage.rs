@@ -11,7 +11,7 @@ use crate::common::TestApp;
 
 impl TestApp {
     fn documents(&self, collection: &str) -> mongodb::Collection<Document> {
-        self.state.read_models.database().collection(collection)
+        self.read_models.database().collection(collection)
     }
 
     async fn redis(&self) -> redis::aio::MultiplexedConnection {
@@ -22,7 +22,7 @@ impl TestApp {
 
     /// The key of a cached document: the prefix is the Mongo database's name.
     fn key(&self, kind: &str, id: &str) -> String {
-        format!("{}:{kind}:{id}", self.state.read_models.database().name())
+        format!("{}:{kind}:{id}", self.read_models.database().name())
     }
 
     async fn uncache(&self, kind: &str, id: &str) {

@@ -90,8 +90,8 @@ async fn a_purge_is_recorded_under_another_id_if_its_own_is_occupied(
     keyed.post("/v1/patients", &new).await.expect_status(201);
 
     let (log, ledger) = (app.log(), app.state.ledger.clone());
-    let captures = Arc::new(BlobCaptures::new(ledger.clone(), app.state.blobs.clone()));
-    let (models, sink) = (app.state.read_models.clone(), Arc::new(LedgerSink::new(ledger)));
+    let captures = Arc::new(BlobCaptures::new(ledger.clone(), app.store.clone()));
+    let (models, sink) = (app.read_models.clone(), Arc::new(LedgerSink::new(ledger)));
     app.run(Arc::new(PurgeWorker::new(log, models, captures, sink, ids)));
     let officer = app.role(Role::Compliance).with("Purpose-Of-Use", "HCOMPL");
     let erasure = json!({ "reason": "patient-request", "authority": "person-concerned", "case_reference": "DSR-1" });

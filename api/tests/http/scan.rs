@@ -84,7 +84,7 @@ async fn a_scan_is_taken_measured_and_confirmed(_: PgPoolOptions, options: PgCon
     let log = app.log();
     app.run(Arc::new(InferenceWorker::new(
         log,
-        Arc::new(BlobCaptures::new(state.ledger.clone(), state.blobs.clone())),
+        Arc::new(BlobCaptures::new(state.ledger.clone(), app.store.clone())),
         Arc::new(Constant),
         Arc::new(LedgerSink::new(state.ledger.clone())),
         api::inference::worker_ids(&app.keys),

@@ -3,8 +3,7 @@
 use audit::postgres::DatabaseError;
 use sqlx::PgPool;
 
-use super::altered;
-use super::compared::Comparison;
+use super::compared::{Comparison, altered};
 use crate::claims::{ClaimFinding, ClaimsError, ClaimsReport, Difference, compare as replay};
 use crate::keys::Keys;
 

@@ -99,3 +99,20 @@ impl Comparison {
         self.not_compared.as_ref().map(|why| format!("{} ({why})", self.what))
     }
 }
+
+/// What cannot be read because the database is not as it was made is damaged; any other failure is none of the data's.
+pub(super) fn altered(what: &'static str, error: sqlx::Error) -> Result<Comparison, sqlx::Error> {
+    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+    if code == "42501" {
+        // Another login than the auditor's; if the auditor's right was taken away, the catalog says so.
+        return Ok(Comparison::none(what, "this login may not read them"));
+    }
+    // Class 42: a table or a column is not there, or is another one.
+    if !code.starts_with("42") {
+        return Err(error);
+    }
+    let mut comparison = Comparison::none(what, "the tables cannot be read");
+    let detail = format!("the tables are not as they were made ({code})");
+    comparison.push(None, "unreadable", what, detail);
+    Ok(comparison)
+}

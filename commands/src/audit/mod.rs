@@ -1,7 +1,7 @@
 //! The audit of a database: the signed log, and beside it everything else that decides, all of one moment.
 //!
 //! * `moment`: sessions that see the database as it was at one moment;
-//! * `compared`: what a comparison says, whatever it compares;
+//! * `compared`: what a comparison says, whatever it compares; `error`: why there is no verdict;
 //! * `catalog`: tables, triggers, functions, rights and roles against a reviewed list;
 //! * `claims`, `commands`, `keys`, `snapshots`, `strays`, `tags`: what stands beside the log, each against the log;
 //! * `replayed`: the list of those that follow from a replay.
@@ -13,6 +13,7 @@ pub mod catalog;
 mod claims;
 mod commands;
 mod compared;
+mod error;
 mod keys;
 mod moment;
 mod replayed;
@@ -20,43 +21,17 @@ mod snapshots;
 mod strays;
 mod tags;
 
-use audit::postgres::{DataKeys, DatabaseError, Progress, ReadError, verify_snapshot};
+use audit::postgres::{DataKeys, Progress, verify_snapshot};
 use audit::verify::{Options, Report, Trust};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 
 pub use compared::{Comparison, Difference};
+pub use error::AuditError;
 pub use moment::Moment;
 pub use replayed::Replayed;
 
-use crate::claims::ClaimsError;
 use crate::keys::Keys;
-
-/// Why the audit could not look.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// The log could not be read.
-    #[error("the log could not be read")]
-    Log(#[from] DatabaseError),
-    /// The log could not be read, and the tables are not those that were made for it.
-    #[error("the log could not be read, and the database is not as it was made ({first})")]
-    Altered {
-        /// The first thing that is not.
-        first: String,
-        /// Why the log could not be read.
-        #[source]
-        source: DatabaseError,
-    },
-    /// The database failed.
-    #[error("the database failed while it was audited")]
-    Database(#[from] sqlx::Error),
-    /// The log was not what a comparison needs.
-    #[error("the log could not be compared with")]
-    Read(#[from] ReadError),
-    /// The claims could not be made from the log for a reason that is no damage.
-    #[error("the claims could not be compared")]
-    Claims(#[from] ClaimsError),
-}
 
 /// The verdict on a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -170,22 +145,5 @@ async fn guarded(
     let mut part = sqlx::Connection::begin(holder).await?;
     let compared = work(&mut part).await;
     part.rollback().await?;
-    compared.or_else(|error| altered(what, error))
-}
-
-/// What cannot be read because the database is not as it was made is damaged; any other failure is none of the data's.
-fn altered(what: &'static str, error: sqlx::Error) -> Result<Comparison, sqlx::Error> {
-    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
-    if code == "42501" {
-        // Another login than the auditor's; if the auditor's right was taken away, the catalog says so.
-        return Ok(Comparison::none(what, "this login may not read them"));
-    }
-    // Class 42: a table or a column is not there, or is another one.
-    if !code.starts_with("42") {
-        return Err(error);
-    }
-    let mut comparison = Comparison::none(what, "the tables cannot be read");
-    let detail = format!("the tables are not as they were made ({code})");
-    comparison.push(None, "unreadable", what, detail);
-    Ok(comparison)
+    compared.or_else(|error| compared::altered(what, error))
 }

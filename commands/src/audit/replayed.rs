@@ -3,8 +3,9 @@
 use audit::postgres::ReadError;
 use sqlx::PgPool;
 
-use super::compared::Comparison;
-use super::{AuditError, altered, claims};
+use super::claims;
+use super::compared::{Comparison, altered};
+use super::error::AuditError;
 use crate::keys::Keys;
 use crate::{data_keys, recorded};
 

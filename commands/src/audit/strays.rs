@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::compared::{Comparison, DIFFERENCES_MAX};
 use crate::lenient::column;
-use crate::sequencer::unsigned;
+use crate::log::unsigned;
 
 /// Position, what it is, and when it was found; checkpoints and tiles by the position before which they end.
 const STRAYS: &str = "

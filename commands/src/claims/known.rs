@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, Row as _};
 
-use super::damaged;
+use super::key::damaged;
 use super::row::ClaimRow;
 use super::tag::{Bucket, ClaimTags, Digest, Sum};
-use crate::sequencer::{signed, unsigned};
+use crate::log::{signed, unsigned};
 
 /// How long a process that found the seal broken waits until it looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

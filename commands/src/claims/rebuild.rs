@@ -1,17 +1,17 @@
 //! Making the stored claims again from the log.
 
-use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
 use serde::Serialize;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments as _, Executor as _, PgConnection, PgPool};
 
-use super::compare::{ClaimsReport, Differences};
+use super::compare::Differences;
+use super::finding::ClaimsReport;
 use super::replay::{ClaimsError, Expected, Replay, SignedHead};
 use super::row::ClaimRow;
 use super::tag::{Bucket, ClaimTags};
+use super::write::add_rows;
 use crate::keys::Keys;
-use crate::sequencer::{begin_locked, signed};
+use crate::log::{begin_locked, signed};
 
 /// How many rows one statement restores, about.
 const ROWS_AT_ONCE: usize = 1_024;
@@ -141,38 +141,4 @@ fn arguments(
     arguments.add(buckets.iter().copied().map(i32::from).collect::<Vec<_>>())?;
     arguments.add(digests)?;
     Ok(arguments)
-}
-
-/// Rows as arguments, column by column: those of unique keys, then those of times.
-pub(crate) fn add_rows(
-    arguments: &mut PgArguments,
-    rows: &[(Bucket, &ClaimRow)],
-) -> Result<(), sqlx::error::BoxDynError> {
-    let unique = || {
-        rows.iter().filter_map(|(bucket, row)| match row {
-            ClaimRow::Unique { kind, key, holder } => Some((i32::from(*bucket), kind, key, holder)),
-            ClaimRow::Busy { .. } => None,
-        })
-    };
-    let busy = || {
-        rows.iter().filter_map(|(bucket, row)| match row {
-            ClaimRow::Busy { kind, id, from, until, holder } => {
-                Some((i32::from(*bucket), kind, *id, (*from, *until), holder))
-            }
-            ClaimRow::Unique { .. } => None,
-        })
-    };
-    let at = |micros| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MIN).to_sqlx();
-    arguments.add(unique().map(|(bucket, ..)| bucket).collect::<Vec<_>>())?;
-    arguments.add(unique().map(|(_, kind, ..)| kind.as_str()).collect::<Vec<_>>())?;
-    arguments.add(unique().map(|(_, _, key, _)| key.as_slice()).collect::<Vec<_>>())?;
-    arguments.add(unique().map(|(.., holder)| holder.stream_type.as_str()).collect::<Vec<_>>())?;
-    arguments.add(unique().map(|(.., holder)| holder.stream_id).collect::<Vec<_>>())?;
-    arguments.add(busy().map(|(bucket, ..)| bucket).collect::<Vec<_>>())?;
-    arguments.add(busy().map(|(_, kind, ..)| kind.as_str()).collect::<Vec<_>>())?;
-    arguments.add(busy().map(|(_, _, id, ..)| id).collect::<Vec<_>>())?;
-    arguments.add(busy().map(|(.., (from, _), _)| at(from)).collect::<Vec<_>>())?;
-    arguments.add(busy().map(|(.., (_, until), _)| at(until)).collect::<Vec<_>>())?;
-    arguments.add(busy().map(|(.., holder)| holder.stream_type.as_str()).collect::<Vec<_>>())?;
-    arguments.add(busy().map(|(.., holder)| holder.stream_id).collect::<Vec<_>>())
 }

@@ -10,16 +10,12 @@ use audit::merkle::CompactRange;
 use audit::postgres::{DatabaseError, LogReader, LogRow, LogWatch, head, rows};
 use audit::seal::{EventIdentity, SubjectKind, open_payload};
 use audit::statement::{Digest, Statement};
-use cqrs_es::Aggregate as _;
-use domain::{
-    Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, ModelRegistry, Patient,
-    Stream as _, WoundEpisode,
-};
+use domain::{Claim, ClaimChange, ERASURE, Event, STREAM_KINDS};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::claim_key;
-use super::compare::{ClaimFinding, Difference};
+use super::finding::{ClaimFinding, Difference};
+use super::key::claim_key;
 use super::row::{ClaimRow, Holder};
 use super::tag::{Bucket, ClaimTags};
 use crate::data_keys::DataKeys;
@@ -29,9 +25,6 @@ use crate::streams::log_policy;
 
 /// After how many events the progress is logged.
 const PROGRESS: u64 = 65_536;
-
-/// The streams whose events take or give back claims; the payloads of others are not opened.
-const CLAIMING: [&str; 3] = [Patient::TYPE, Appointment::TYPE, Account::TYPE];
 
 /// Why the claims could not be made from the log.
 #[derive(Debug, thiserror::Error)]
@@ -209,11 +202,13 @@ impl Replay {
         // Everything is taken from the statement, which the tree binds, and nothing from the columns.
         let statement = Statement::parse(&row.statement)
             .map_err(|_| damaged("its statement cannot be read"))?;
-        if statement.stream_type == Custody::TYPE && statement.event_type == "SubjectErased" {
+        if (statement.stream_type.as_str(), statement.event_type.as_str()) == ERASURE {
             self.erase(statement.stream_id);
         }
-        let claiming = CLAIMING.into_iter().find(|claiming| *claiming == statement.stream_type);
-        let Some(stream_type) = claiming else { return Ok(()) };
+        // The payloads of streams without claims are not opened.
+        let mut claiming = STREAM_KINDS.iter().filter(|kind| kind.has_claims);
+        let kind = claiming.find(|kind| kind.stream_type == statement.stream_type);
+        let Some(stream_type) = kind.map(|kind| kind.stream_type) else { return Ok(()) };
         if Digest::of(&row.payload) != statement.payload.sha256 {
             return Err(damaged("its payload is not what was signed"));
         }
@@ -242,7 +237,7 @@ impl Replay {
         let event = Event::from_stored(stream_type, event_type, event_version, &body)
             .map_err(|_| damaged("its payload is no event"))?;
         let granted = Granted { stream_type, stream: statement.stream_id, subject, position };
-        for change in changes(statement.stream_id, &event) {
+        for change in event.claims(statement.stream_id) {
             self.change(granted, change);
         }
         Ok(())
@@ -293,7 +288,7 @@ impl Replay {
         let mut conflicts = self.conflicts.clone();
         let mut expected = Expected::new();
         let mut put = |row: ClaimRow, position| {
-            expected.entry(row.bucket(tags)).or_default().push((row, position));
+            expected.entry(tags.bucket_of(&row)).or_default().push((row, position));
         };
         for ((kind, key), granted) in &self.unique {
             let holder = holder(granted);
@@ -340,17 +335,5 @@ fn twice(kind: &str, granted: &Granted) -> ClaimFinding {
         stream_type: granted.stream_type.to_owned(),
         stream_id: granted.stream,
         position: Some(granted.position),
-    }
-}
-
-fn changes(id: Uuid, event: &Event) -> Vec<ClaimChange> {
-    match event {
-        Event::Patient(event) => Patient::claims(id, event),
-        Event::Appointment(event) => Appointment::claims(id, event),
-        Event::Wound(event) => WoundEpisode::claims(id, event),
-        Event::Account(event) => Account::claims(id, event),
-        Event::Disclosure(event) => Disclosure::claims(id, event),
-        Event::Custody(event) => Custody::claims(id, event),
-        Event::Model(event) => ModelRegistry::claims(id, event),
     }
 }

@@ -1,20 +1,13 @@
 //! One claim as it is stored.
 
-use domain::value::VisitTime;
-use jiff::{SignedDuration, Timestamp};
+use domain::stream::BUSY_MAX;
+use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::lenient::column;
 
-use super::tag::{Bucket, ClaimTags};
-
-/// The longest time that may be claimed at once. A time lies in the bucket of the day it begins on, so this is how far before a
-/// time another may begin that overlaps it.
-pub(crate) const CLAIM_MAX: SignedDuration =
-    SignedDuration::from_mins(VisitTime::MAX_DURATION_MINUTES as i64);
-
-const DAY_MICROS: i64 = 86_400_000_000;
+pub(super) const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The stream that holds a claim.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,16 +34,6 @@ impl ClaimRow {
     pub(crate) fn kind(&self) -> &str {
         match self {
             ClaimRow::Unique { kind, .. } | ClaimRow::Busy { kind, .. } => kind,
-        }
-    }
-
-    /// The bucket it belongs in.
-    pub(crate) fn bucket(&self, tags: &ClaimTags) -> Bucket {
-        match self {
-            ClaimRow::Unique { kind, key, .. } => tags.of_unique(kind, key),
-            ClaimRow::Busy { kind, id, from, .. } => {
-                tags.of_busy(kind, *id, from.div_euclid(DAY_MICROS))
-            }
         }
     }
 
@@ -81,9 +64,10 @@ impl ClaimRow {
     }
 }
 
-/// The days on which a time may begin that overlaps this one.
+/// The days on which a time may begin that overlaps this one. A time lies in the bucket of the day it begins on, so the longest
+/// time there is is how far before this one such a time may begin.
 pub(crate) fn days_to_read(from: Timestamp, until: Timestamp) -> impl Iterator<Item = i64> {
-    let earliest = from.checked_sub(CLAIM_MAX).unwrap_or(Timestamp::MIN);
+    let earliest = from.checked_sub(BUSY_MAX).unwrap_or(Timestamp::MIN);
     let day = |micros: i64| micros.div_euclid(DAY_MICROS);
     day(earliest.as_microsecond())..=day(until.as_microsecond().saturating_sub(1))
 }

@@ -3,7 +3,7 @@
 use audit::mac::MacKey;
 use uuid::Uuid;
 
-use super::row::ClaimRow;
+use super::row::{ClaimRow, DAY_MICROS};
 use crate::keys::Keys;
 
 /// The number of a bucket.
@@ -37,6 +37,16 @@ impl ClaimTags {
     /// Where the times of a resource lie that begin on a day, counted from 1970 in UTC.
     pub(crate) fn of_busy(&self, kind: &str, id: Uuid, day: i64) -> Bucket {
         self.bucket(&[b"busy", kind.as_bytes(), id.as_bytes(), &day.to_be_bytes()])
+    }
+
+    /// Where a row belongs.
+    pub(crate) fn bucket_of(&self, row: &ClaimRow) -> Bucket {
+        match row {
+            ClaimRow::Unique { kind, key, .. } => self.of_unique(kind, key),
+            ClaimRow::Busy { kind, id, from, .. } => {
+                self.of_busy(kind, *id, from.div_euclid(DAY_MICROS))
+            }
+        }
     }
 
     fn bucket(&self, parts: &[&[u8]]) -> Bucket {

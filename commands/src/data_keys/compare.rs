@@ -4,9 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use audit::postgres::{LogReader, ReadError};
 use audit::seal::{Binding, KeyWrap as _, SubjectKind, WRAP_VERSION};
-use cqrs_es::Aggregate as _;
-use domain::Custody;
-use domain::custody::SubjectErased;
+use domain::ERASURE;
 use serde::Serialize;
 use sqlx::{Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
@@ -147,9 +145,7 @@ impl Log {
             next = last.position() + 1;
             for event in &events {
                 let statement = event.statement();
-                if statement.stream_type == Custody::TYPE
-                    && statement.event_type == SubjectErased::EVENT_TYPE
-                {
+                if (statement.stream_type.as_str(), statement.event_type.as_str()) == ERASURE {
                     log.erased.insert(statement.stream_id);
                 }
                 let (Some(subject), Some(key_id)) = (statement.subject, statement.payload.key_id)

@@ -2,7 +2,7 @@
 
 use sqlx::{PgPool, Row};
 
-use super::DatabaseError;
+use super::error::DatabaseError;
 
 /// Everything that makes a login more than one of the product's, said in words. What the login may do by way of PUBLIC counts.
 const EXCESS: &str = "

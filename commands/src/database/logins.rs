@@ -1,11 +1,12 @@
 //! The three logins of the product and their passwords.
 
-use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::{ConnectOptions as _, PgConnection};
 use zeroize::Zeroizing;
 
-use super::{DatabaseError, give_rights, scram};
+use super::error::DatabaseError;
+use super::pool::options;
+use super::scram;
 use crate::random;
 
 /// The shortest password that is taken.
@@ -44,7 +45,7 @@ pub struct PasswordError;
 
 /// The passwords of the three logins.
 #[derive(Clone)]
-pub struct Logins([Zeroizing<String>; 3]);
+pub struct Logins(pub(super) [Zeroizing<String>; 3]);
 
 impl std::fmt::Debug for Logins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -86,7 +87,7 @@ impl Logins {
     /// # Errors
     /// When the owner's URL is malformed.
     pub fn url(&self, owner: &str, login: Login) -> Result<String, DatabaseError> {
-        let options = self.options(&super::options(owner)?, login);
+        let options = self.options(&options(owner)?, login);
         Ok(options.to_url_lossy().to_string())
     }
 
@@ -111,28 +112,6 @@ impl Logins {
         }
         Ok(())
     }
-}
-
-/// Prepares a database made on the spot, as tests and benchmarks make them, and answers how a login connects to it. The logins
-/// get passwords that follow from the owner's, so that whoever runs beside this on the same server agrees on them: **not for a
-/// server that somebody else's ledger runs on**.
-///
-/// # Errors
-/// When the database does not answer, or the rights cannot be given.
-pub async fn trial(
-    owner: &PgConnectOptions,
-    login: Login,
-) -> Result<PgConnectOptions, DatabaseError> {
-    let url = owner.to_url_lossy();
-    let password = Sha256::digest(
-        [b"coherency/trial/v1", url.username().as_bytes(), url.password().unwrap_or("").as_bytes()]
-            .concat(),
-    );
-    let logins = Logins(Login::ALL.map(|_| Zeroizing::new(hex::encode(password))));
-    let mut connection = PgConnection::connect_with(owner).await.map_err(DatabaseError::Connect)?;
-    give_rights(&mut connection, Some(&logins)).await?;
-    connection.close().await.map_err(DatabaseError::Connect)?;
-    Ok(logins.options(owner, login))
 }
 
 #[cfg(test)]

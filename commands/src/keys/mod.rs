@@ -4,8 +4,7 @@
 //! open what they closed. Only the index key is one for all time, because claims and derived ids are made of it.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use audit::mac::MacKey;
@@ -13,64 +12,13 @@ use audit::note::{NoteError, NoteSigner, NoteVerifier};
 use audit::seal::{Binding, DataKey, KeyWrap, LocalKeks, SealError, Wrapped};
 use uuid::Uuid;
 
+mod error;
 mod source;
 
-pub use source::{KEYS_MAX, KeyEnvironment, KeyFolder, KeySource, SecretName, Seed};
+pub use error::{KEYS_MAX, KeysError};
+pub use source::{KeyEnvironment, KeyFolder, KeySource, SecretName, Seed};
 
 use source::{Ephemeral, parse};
-
-/// Why there are no keys.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// A key file cannot be read.
-    #[error("cannot read the key file {}", .path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// A key file cannot be written.
-    #[error("cannot write the key file {}", .path.display())]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// Not lines of 32 bytes in base64.
-    #[error("{origin} does not hold 32 bytes in base64, one key a line")]
-    Malformed {
-        /// Which file or variable.
-        origin: String,
-    },
-    /// More keys of one kind than anybody needs.
-    #[error("{origin} holds {KEYS_MAX} keys: remove old ones that nothing names any more")]
-    TooMany {
-        /// Which file.
-        origin: String,
-    },
-    /// Others may read a key file.
-    #[error("{} may be read by others: chmod 600", .path.display())]
-    Exposed {
-        /// Which.
-        path: PathBuf,
-    },
-    /// An environment variable is missing.
-    #[error("the environment variable {variable} is not set")]
-    Unset {
-        /// Which.
-        variable: &'static str,
-    },
-    /// A key management service did not give them.
-    #[error("the key management service failed")]
-    Service(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The index key is another one than before.
-    #[error("the index key has changed: claims and derived ids are made of it, so it never may")]
-    IndexChanged,
-}
 
 /// The ledger's secrets. Never printed, wiped when dropped.
 #[derive(Clone)]
@@ -197,17 +145,17 @@ impl Keys {
         Ok(())
     }
 
-    /// The ids of the key-encryption keys at hand, the newest first.
+    /// The ids of the available key-encryption keys, the newest first.
     pub fn kek_ids(&self) -> Vec<String> {
         self.held().key_encryption.iter().map(KeyWrap::kek_id).collect()
     }
 
-    /// The id of the newest key-encryption key at hand.
+    /// The id of the newest available key-encryption key.
     pub fn newest_kek_id(&self) -> String {
         self.held().key_encryption[0].kek_id()
     }
 
-    /// Whether a key-encryption key is at hand.
+    /// Whether a key-encryption key is available.
     pub fn holds(&self, kek_id: &str) -> bool {
         self.held().kek(kek_id).is_ok()
     }
@@ -222,7 +170,7 @@ impl Keys {
         self.held()
     }
 
-    /// From now on this key wraps, and none if it is not at hand.
+    /// From now on this key wraps, and none if it is not available.
     pub(crate) fn wrap_with(&self, kek_id: &str) {
         let mut wraps = self.0.wraps.write().unwrap_or_else(PoisonError::into_inner);
         if wraps.as_deref() != Some(kek_id) {

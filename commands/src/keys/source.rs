@@ -8,11 +8,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::KeysError;
+use super::error::{KEYS_MAX, KeysError};
 use crate::random;
-
-/// The most keys of one kind.
-pub const KEYS_MAX: usize = 64;
 
 /// A key.
 pub type Seed = Zeroizing<[u8; 32]>;
@@ -62,7 +59,7 @@ impl SecretName {
 
 /// Where the secrets come from: a folder, the environment, or a key management service, which decrypts
 /// them for this process. They are read when the ledger starts, and again when the log or the keyring
-/// names a key that is not at hand.
+/// names a key that is not available.
 pub trait KeySource: Send + Sync + fmt::Debug {
     /// The keys of one kind, as text: base64, one a line, the newest first.
     ///

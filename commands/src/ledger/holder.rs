@@ -4,13 +4,9 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::Ledger;
-use crate::audit::{AuditError, Comparison, Replayed};
-use crate::claims::{
-    ClaimRow, ClaimsError, ClaimsReport, Proof, ROW_COLUMNS, SealedHead, claim_key, compare,
-    damaged, read_row,
-};
+use crate::claims::{ClaimRow, Proof, ROW_COLUMNS, SealedHead, claim_key, damaged, read_row};
 use crate::error::{CommandError, Unavailable};
-use crate::sequencer::unsigned;
+use crate::log::unsigned;
 
 /// How many rows are read of a bucket; one that has more is not what was granted.
 const ROWS_MAX: u32 = 65_536;
@@ -80,34 +76,5 @@ impl Ledger {
             "the stored claims are not those that were granted: nothing is told of them"
         );
         Err(Unavailable::ClaimsDamaged.into())
-    }
-
-    /// Compares the stored claims with those that the signed log makes, and counts what differs. Changes nothing.
-    ///
-    /// # Errors
-    /// When the database fails, or the log is not what our keys signed.
-    pub async fn compare_claims(&self) -> Result<ClaimsReport, ClaimsError> {
-        let report = compare(&self.inner.pool, &self.inner.keys, self.origin()).await?;
-        metrics::counter!("ledger_claims_compared_total").increment(report.claims);
-        report.log();
-        Ok(report)
-    }
-
-    /// Compares one part of what lies beside the log with it; counts and logs what differs. Changes nothing.
-    ///
-    /// # Errors
-    /// When the database fails, or the log is not what its keys signed.
-    pub async fn compare(&self, part: Replayed) -> Result<Comparison, AuditError> {
-        Ok(match part {
-            Replayed::Claims => self.compare_claims().await?.into(),
-            Replayed::Commands => self.compare_commands().await?.into(),
-            Replayed::DataKeys => {
-                let (pool, keys) = (&self.inner.pool, &self.inner.keys);
-                let report = crate::data_keys::compare(pool, keys, self.origin()).await?;
-                metrics::counter!("ledger_data_keys_compared_total").increment(report.subjects);
-                report.log();
-                report.into()
-            }
-        })
     }
 }

@@ -2,6 +2,7 @@
 //! before.
 
 use audit::seal::{Binding, SealError, SubjectKind};
+use domain::RefusalKind;
 use serde::Serialize;
 use sqlx::Row;
 use uuid::Uuid;
@@ -13,10 +14,10 @@ use crate::key_encryption::{KeyEncryptionState, KeyHolder};
 use crate::policy::{Permission, authorise};
 use crate::random;
 
-/// How many data keys are wrapped anew in one transaction.
+/// How many data keys are re-wrapped in one transaction.
 const REWRAP_PAGE: i64 = 500;
 
-/// What wrapping the data keys anew has come to.
+/// Result of re-wrapping the data keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rewrapped {
     /// The key that wraps all of them now.
@@ -47,7 +48,7 @@ impl Ledger {
         self.inner.key_encryption.state().await
     }
 
-    /// Makes the newest key-encryption key at hand the one that wraps, for every process, and wraps by it every data key that
+    /// Makes the newest available key-encryption key the one that wraps, for every process, and wraps by it every data key that
     /// another one wraps. No event is touched, and what is cut short goes on where it was.
     ///
     /// # Errors
@@ -101,7 +102,7 @@ impl Ledger {
                 before.push(wrapped);
                 after.push(new.bytes);
             }
-            // What was erased or wrapped anew meanwhile is not the wrap it was, and is left alone.
+            // What was erased or re-wrapped meanwhile is not the wrap it was, and is left alone.
             let done: i64 = sqlx::query_scalar("SELECT rewrap_data_keys($1, $2, $3, $4)")
                 .bind(&ids)
                 .bind(&before)
@@ -153,6 +154,7 @@ fn not_without(target: &str, lacking: &[KeyHolder]) -> Result<(), CommandError> 
         .map(|holder| format!("{} ({}, process {})", holder.name, holder.login, holder.process))
         .collect();
     Err(CommandError::Refused {
+        kind: RefusalKind::Conflict,
         code: "key-not-everywhere",
         field: None,
         detail: format!(
@@ -165,7 +167,8 @@ fn not_without(target: &str, lacking: &[KeyHolder]) -> Result<(), CommandError> 
 
 fn moved() -> CommandError {
     CommandError::Refused {
-        code: "key-encryption-moved",
+        kind: RefusalKind::Conflict,
+            code: "key-encryption-moved",
         field: None,
         detail: "another key was made the current one meanwhile: look at `ledger keys status`, and run this again"
             .to_owned(),

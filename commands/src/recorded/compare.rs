@@ -10,11 +10,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::row::{CommandKey, CommandTags, read_believed};
+use super::row::{CommandTags, read_believed};
 use super::runs::{Run, Runs};
 use crate::keys::Keys;
 use crate::lenient::column;
-use crate::sequencer::{signed, unsigned};
+use crate::log::{CommandKey, signed, unsigned};
 use crate::streams::log_policy;
 
 /// How many findings are told one by one; the others are counted.

@@ -12,7 +12,5 @@ mod takeover;
 
 pub use compare::{CommandDifference, CommandFinding, CommandsReport, compare};
 
-pub(crate) use row::{
-    CommandKey, CommandTags, Found, Recorded, damaged, find, find_all, read_believed,
-};
+pub(crate) use row::{CommandTags, Found, damaged, find, find_all, read_believed};
 pub(crate) use takeover::take_over;

@@ -11,26 +11,10 @@ use crate::error::CommandError;
 use crate::failpoints::failpoint;
 use crate::keys::Keys;
 use crate::lenient::column;
-use crate::sequencer::unsigned;
+use crate::log::{CommandKey, Recorded, unsigned};
 
 /// How many actors' commands of one id are looked at, for whoever may read them all.
 const SAME_ID_MAX: i64 = 64;
-
-/// Whose command it is, and the id that actor gave it. Another actor's command of the same id is another command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct CommandKey {
-    pub(crate) actor: Uuid,
-    pub(crate) id: Uuid,
-}
-
-/// A command that was done before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Recorded {
-    pub(crate) request_mac: [u8; 32],
-    pub(crate) first: u64,
-    pub(crate) count: u64,
-    pub(crate) log_size: u64,
-}
 
 /// Makes and checks the tags of rows.
 #[derive(Clone)]

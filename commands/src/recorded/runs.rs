@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use audit::postgres::{LogReader, ReadError};
 use sqlx::PgConnection;
 
-use super::row::CommandKey;
+use crate::log::CommandKey;
 
 /// A command and its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use audit::postgres::{LogReader, ReadError};
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use super::row::{CommandKey, CommandTags, Recorded};
+use super::row::CommandTags;
 use super::runs::{Run, Runs};
-use crate::sequencer::{signed, unsigned};
+use crate::log::{CommandKey, Recorded, signed, unsigned};
 
 /// How many rows are tagged in one transaction.
 const PAGE: i64 = 500;

@@ -6,14 +6,13 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::append::Append;
-use super::claims::{Change, Claims, Net};
+use super::claims::{Claims, Net};
 use crate::claims::{
-    Bucket, BucketChange, ClaimRow, ClaimTags, ClaimsState, Holder, ROW_COLUMNS, damaged,
-    days_to_read, read_row,
+    Bucket, BucketChange, ClaimRow, ClaimTags, ClaimsState, ClaimsWrite, Holder, ROW_COLUMNS,
+    damaged, days_to_read, read_row,
 };
 use crate::failpoints::failpoint;
-use crate::recorded::CommandKey;
+use crate::log::{Append, Change, CommandKey};
 
 /// How many rows are read for a batch. More than that is no clinic's: buckets that were cut short do not fit their digests.
 const ROWS_MAX: u32 = 262_144;
@@ -29,22 +28,6 @@ pub(crate) struct Touched {
     pub(crate) rows: BTreeMap<Bucket, Vec<ClaimRow>>,
     /// The streams of the subject that is erased.
     pub(crate) erased: Vec<Uuid>,
-}
-
-/// What a batch changes of the stored claims.
-#[derive(Debug, Default)]
-pub(crate) struct ClaimsWrite {
-    pub(crate) erased: Option<Uuid>,
-    pub(crate) gone: Vec<(Bucket, String, Vec<u8>)>,
-    pub(crate) released: Vec<Uuid>,
-    pub(crate) taken: Vec<(Bucket, ClaimRow)>,
-    pub(crate) buckets: Vec<BucketChange>,
-}
-
-impl ClaimsWrite {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.gone.is_empty() && self.released.is_empty() && self.taken.is_empty()
-    }
 }
 
 /// What a command needs: the buckets it asks for, and the streams whose claims it gives back.
@@ -261,7 +244,7 @@ pub(crate) fn write(
         holder: holder(stream),
     });
     for row in unique.chain(busy) {
-        let bucket = row.bucket(tags);
+        let bucket = tags.bucket_of(&row);
         write.buckets.push(BucketChange { bucket, digest: None });
         changed.entry(bucket).or_default().push(row.clone());
         write.taken.push((bucket, row));

@@ -9,25 +9,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::error::Conflict;
-
-/// A key as it is stored: hashed under the index key.
-pub(crate) type KeyHash = [u8; 32];
-
-/// A change of claims, ready for the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    TakeUnique { kind: &'static str, key: KeyHash },
-    TakeBusy { resource: Resource, from: Timestamp, until: Timestamp },
-    ReleaseUnique { kind: &'static str, key: KeyHash },
-    ReleaseBusy,
-}
-
-/// Who or what is busy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Resource {
-    pub(crate) kind: &'static str,
-    pub(crate) id: Uuid,
-}
+use crate::log::{Change, KeyHash, Resource};
 
 /// Who holds a claim, and whether it stands in the database already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

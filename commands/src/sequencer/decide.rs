@@ -5,9 +5,8 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::append::{Append, Rejection};
 use super::claims::{Claims, Net};
-use crate::recorded::{CommandKey, Recorded};
+use crate::log::{Append, CommandKey, Recorded, Rejection};
 
 /// What the database holds of the things a batch touches, read under the lock.
 #[derive(Debug, Default)]
@@ -153,9 +152,8 @@ fn admit(
 mod tests {
     use audit::merkle::leaf_hash;
 
-    use super::super::append::{Expected, NewKey, SealedEvent};
-    use super::super::claims::Change;
     use super::*;
+    use crate::log::{Change, Expected, NewKey, SealedEvent};
 
     const STREAM: Uuid = Uuid::from_u128(1);
     const OTHER: Uuid = Uuid::from_u128(2);

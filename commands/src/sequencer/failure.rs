@@ -3,8 +3,7 @@
 use audit::checkpoint::CheckpointError;
 use audit::postgres::{DatabaseError, ReadError};
 
-use super::edge::EdgeError;
-use super::strays::StrayError;
+use crate::log::{StrayError, TreeError};
 use crate::signing::SigningError;
 
 /// Why a batch failed as a whole.
@@ -13,7 +12,7 @@ pub(super) enum BatchError {
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
     #[error("the right edge cannot be trusted")]
-    Edge(#[from] EdgeError),
+    LogTree(#[from] TreeError),
     #[error("the checkpoint cannot be signed")]
     Checkpoint(#[from] CheckpointError),
     #[error("there is no log in this database any more")]

@@ -2,7 +2,8 @@
 
 use audit::postgres::{AppendedEvent, LogWatch};
 
-use super::append::Append;
+use crate::claims::BucketChange;
+use crate::log::Append;
 
 /// The tree's right edge before and after a batch, and the events between.
 #[derive(Debug)]
@@ -34,4 +35,11 @@ impl Growth {
     pub(super) fn tell(&self, watch: &LogWatch) {
         watch.appended(&self.before, &self.after, &self.events);
     }
+}
+
+/// What a batch changes of what is known of the claims, once it is durable.
+pub(super) struct ClaimsStep {
+    pub(super) before: u64,
+    pub(super) after: u64,
+    pub(super) changes: Vec<BucketChange>,
 }

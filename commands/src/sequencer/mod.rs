@@ -6,140 +6,32 @@
 //! as nobody else appends, nothing is read and nothing waits but the commits. Where somebody else does,
 //! the head is locked first and everything is read under the lock. A crash at any point leaves the whole
 //! transaction or nothing of it.
+//!
+//! * `handle`: the way to it; `state`: what it knows; `run`: batches, one after the other and overlapping;
+//! * `in_flight`: a batch on its way, in a task of its own; `locked`: a batch by itself, under the head's lock;
+//! * `reading`, `facts`, `buckets`, `claims`: what a batch could collide with; `decide`, `plan`: which of it is appended;
+//! * `statements`, `connection`: what is written, and by which connections; `erasure`: what goes with a key;
+//! * `outcomes`, `answer`, `growth`: what becomes known once a batch is durable; `failure`: why it is not.
 
-mod append;
+mod answer;
 mod buckets;
 mod claims;
+mod connection;
 mod decide;
-mod edge;
 mod erasure;
+mod facts;
 mod failure;
-mod flight;
 mod growth;
-mod log;
-mod pipeline;
-mod strays;
-mod write;
+mod handle;
+mod in_flight;
+mod locked;
+mod outcomes;
+mod plan;
+mod reading;
+mod run;
+mod state;
+mod statements;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use audit::postgres::{LogWatch, StoredKeyring};
-use jiff::SignedDuration;
-use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-use crate::claims::ClaimsState;
-use crate::memory::Memory;
-use crate::recorded::CommandTags;
-use crate::signing::Signing;
-
-pub(crate) use append::{Append, Appended, Expected, NewKey, Queued, Rejection, SealedEvent};
-pub(crate) use buckets::ClaimsWrite;
-pub(crate) use claims::{Change, Resource};
-pub(crate) use edge::{Edge, EdgeError, signed, unsigned};
-pub(crate) use erasure::{destroy_again, destroy_again_of};
-pub(crate) use log::{Advance, advance, begin_locked};
-pub(crate) use strays::{StrayError, set_aside};
-pub(crate) use write::{Statements, Write};
-
-use pipeline::Sequencer;
-
-/// The limits of a sequencer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) queue_commands: usize,
-    pub(crate) batch_commands: usize,
-    pub(crate) batch_bytes: usize,
-    pub(crate) transaction: Duration,
-    pub(crate) clock_tolerance: SignedDuration,
-}
-
-/// A checkpoint this process has seen become durable.
-#[derive(Clone, Debug)]
-pub(crate) struct Published {
-    pub(crate) size: u64,
-    pub(crate) checkpoint: Arc<str>,
-}
-
-/// The way to the sequencer.
-#[derive(Debug)]
-pub(crate) struct Handle {
-    queue: mpsc::Sender<Queued>,
-    published: watch::Receiver<Published>,
-    closing: CancellationToken,
-}
-
-/// The queue did not take the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotQueued {
-    Full,
-    Closed,
-}
-
-impl Handle {
-    /// Puts a command into the queue, if there is room.
-    pub(crate) fn send(
-        &self,
-        append: Append,
-    ) -> Result<oneshot::Receiver<Result<Appended, Rejection>>, NotQueued> {
-        if self.closing.is_cancelled() {
-            return Err(NotQueued::Closed);
-        }
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Queued { append, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => NotQueued::Full,
-            mpsc::error::TrySendError::Closed(_) => NotQueued::Closed,
-        })?;
-        Ok(answer)
-    }
-
-    /// The last checkpoint.
-    pub(crate) fn published(&self) -> Published {
-        self.published.borrow().clone()
-    }
-
-    /// The checkpoints to come. Ends when the sequencer has ended.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Published> {
-        self.published.clone()
-    }
-
-    /// Whether there is still somebody to take commands.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.closing.is_cancelled() && !self.queue.is_closed()
-    }
-
-    /// Takes no more commands. Those in the queue are still appended.
-    pub(crate) fn close(&self) {
-        self.closing.cancel();
-    }
-}
-
-/// What a process knows beside the log's right edge, shared with its requests.
-pub(crate) struct Known {
-    /// The tree as it was when the log was opened, which its checkpoint has proved.
-    pub(crate) edge: Edge,
-    pub(crate) memory: Memory,
-    pub(crate) claims: Arc<ClaimsState>,
-    pub(crate) commands: CommandTags,
-    pub(crate) watch: LogWatch,
-}
-
-/// Starts the sequencer; it ends once it is closed, or every handle is gone, and the queue is empty.
-pub(crate) fn start(
-    pool: PgPool,
-    signing: Arc<Signing>,
-    keyring: StoredKeyring,
-    published: Published,
-    limits: Limits,
-    known: Known,
-) -> (Handle, JoinHandle<()>) {
-    let (queue, waiting) = mpsc::channel(limits.queue_commands);
-    let (publish, seen) = watch::channel(published);
-    let closing = CancellationToken::new();
-    let sequencer = Sequencer::new(waiting, pool, signing, keyring, limits, known, publish);
-    let task = tokio::spawn(sequencer.run(closing.clone()));
-    (Handle { queue, published: seen, closing }, task)
-}
+pub(crate) use handle::{Handle, NotQueued, start};
+pub(crate) use state::Known;
+pub(crate) use statements::{Statements, Write};

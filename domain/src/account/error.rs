@@ -1,6 +1,6 @@
 //! Why a command on an account is refused.
 
-use crate::stream::Refusal;
+use crate::stream::{Refusal, RefusalKind};
 
 /// Why a command on an account is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +34,19 @@ pub enum AccountError {
 }
 
 impl Refusal for AccountError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::NotRegistered => RefusalKind::Missing("record"),
+            Self::AlreadyRegistered | Self::Disabled | Self::AlreadyGranted => {
+                RefusalKind::Conflict
+            }
+            Self::PasswordRequired
+            | Self::PasswordNotAllowed
+            | Self::NotGranted
+            | Self::RoleUnsuitable => RefusalKind::Invalid,
+        }
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::AlreadyRegistered => "already-registered",

@@ -263,6 +263,8 @@ impl Stream for Account {
     const STATE_VERSION: u32 = 1;
     const SEALED: bool = true;
     const KEEPS_SNAPSHOTS: bool = false;
+    const BEGINS_SUBJECT: bool = true;
+    const HAS_CLAIMS: bool = true;
 
     fn decide(
         &self,

@@ -1,7 +1,7 @@
 //! Why a command on an appointment is refused.
 
 use super::AppointmentStatus;
-use crate::stream::Refusal;
+use crate::stream::{Refusal, RefusalKind};
 use crate::value::VisitTimeError;
 
 /// Why a command on an appointment is refused.
@@ -58,6 +58,23 @@ pub enum AppointmentError {
 }
 
 impl Refusal for AppointmentError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::NotBooked => RefusalKind::Missing("appointment"),
+            Self::AlreadyExists
+            | Self::IllegalTransition { .. }
+            | Self::NotMovable { .. }
+            | Self::NotBegun
+            | Self::NothingChanged => RefusalKind::Conflict,
+            Self::Time(_)
+            | Self::RequestedAfterStart
+            | Self::RequestInFuture
+            | Self::NoteRequired
+            | Self::VisitInFuture
+            | Self::EndBeforeStart => RefusalKind::Invalid,
+        }
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::AlreadyExists => "already-booked",

@@ -269,6 +269,7 @@ impl Stream for Appointment {
     const STATE_VERSION: u32 = 1;
     const SEALED: bool = true;
     const KEEPS_SNAPSHOTS: bool = true;
+    const HAS_CLAIMS: bool = true;
 
     fn decide(
         &self,

@@ -1,6 +1,6 @@
 //! Why a command on the custody of a record is refused.
 
-use crate::stream::Refusal;
+use crate::stream::{Refusal, RefusalKind};
 
 /// Why a command on the custody of a record is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,20 @@ pub enum CustodyError {
 }
 
 impl Refusal for CustodyError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::UnknownHold => RefusalKind::Missing("hold of this patient"),
+            Self::AlreadyErased
+            | Self::OnHold { .. }
+            | Self::HoldAlreadyPlaced
+            | Self::HoldAlreadyReleased
+            | Self::TooManyHolds { .. }
+            | Self::NotErased
+            | Self::PurgeAlreadyRecorded => RefusalKind::Conflict,
+            Self::StoresNotDistinct => RefusalKind::Invalid,
+        }
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::AlreadyErased => "already-erased",

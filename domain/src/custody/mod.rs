@@ -149,6 +149,7 @@ impl Stream for Custody {
     const STATE_VERSION: u32 = 1;
     const SEALED: bool = false;
     const KEEPS_SNAPSHOTS: bool = false;
+    const ERASURE_EVENT: Option<&'static str> = Some(SubjectErased::EVENT_TYPE);
 
     fn decide(
         &self,

@@ -1,6 +1,6 @@
 //! Why a disclosure cannot be recorded.
 
-use crate::stream::Refusal;
+use crate::stream::{Refusal, RefusalKind};
 
 /// Why a disclosure cannot be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,13 @@ pub enum DisclosureError {
 }
 
 impl Refusal for DisclosureError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::AlreadyRecorded => RefusalKind::Conflict,
+            Self::TooManyDocuments { .. } => RefusalKind::Invalid,
+        }
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::AlreadyRecorded => "already-recorded",

@@ -51,6 +51,7 @@ impl Stream for Disclosure {
     const STATE_VERSION: u32 = 1;
     const SEALED: bool = true;
     const KEEPS_SNAPSHOTS: bool = true;
+    const SINGLE_EVENT: bool = true;
 
     fn decide(
         &self,

@@ -1,6 +1,6 @@
 //! Why a command on the registry of models is refused.
 
-use crate::stream::Refusal;
+use crate::stream::{Refusal, RefusalKind};
 
 /// Why a command on the registry of models is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,18 @@ pub enum ModelError {
 }
 
 impl Refusal for ModelError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::UnknownModel => RefusalKind::Missing("model"),
+            Self::AlreadyRegistered
+            | Self::AlreadyActive
+            | Self::Withdrawn
+            | Self::NothingToRollBackTo
+            | Self::TooManyModels { .. } => RefusalKind::Conflict,
+            Self::Size { .. } => RefusalKind::Invalid,
+        }
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::AlreadyRegistered => "model-already-registered",

@@ -169,6 +169,7 @@ impl Stream for ModelRegistry {
     const STATE_VERSION: u32 = 1;
     const SEALED: bool = false;
     const KEEPS_SNAPSHOTS: bool = false;
+    const SINGLETON: Option<Uuid> = Some(ModelRegistry::ID);
 
     fn decide(&self, command: ModelCommand, now: &Now) -> Result<Vec<ModelEvent>, ModelError> {
         let event = match command {

@@ -1,6 +1,6 @@
 //! Why a command on a patient's record is refused.
 
-use crate::stream::Refusal;
+use crate::stream::{Refusal, RefusalKind};
 
 /// Why a command on a patient's record is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,22 @@ pub enum PatientError {
 }
 
 impl Refusal for PatientError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::NotRegistered => RefusalKind::Missing("record"),
+            Self::AlreadyRegistered | Self::Deactivated | Self::NothingChanged => {
+                RefusalKind::Conflict
+            }
+            Self::NameOrIdentifierRequired
+            | Self::BirthInFuture
+            | Self::DeathInFuture
+            | Self::DeathBeforeBirth
+            | Self::IdentifierRepeated
+            | Self::TooMany { .. }
+            | Self::NoteRequired => RefusalKind::Invalid,
+        }
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::AlreadyRegistered => "already-registered",

@@ -257,6 +257,8 @@ impl Stream for Patient {
     const STATE_VERSION: u32 = 1;
     const SEALED: bool = true;
     const KEEPS_SNAPSHOTS: bool = true;
+    const BEGINS_SUBJECT: bool = true;
+    const HAS_CLAIMS: bool = true;
 
     fn decide(
         &self,

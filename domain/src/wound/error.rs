@@ -1,6 +1,6 @@
 //! Why a command on an episode of a wound is refused.
 
-use crate::stream::Refusal;
+use crate::stream::{Refusal, RefusalKind};
 
 /// Why a command on an episode of a wound is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +79,32 @@ pub enum WoundError {
 }
 
 impl Refusal for WoundError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::NotOpened => RefusalKind::Missing("wound"),
+            Self::UnknownScan => RefusalKind::Missing("scan of this wound"),
+            Self::UnknownMeasurement => RefusalKind::Missing("measurement of this wound"),
+            Self::AlreadyOpened
+            | Self::Closed
+            | Self::ScanAlreadyRecorded
+            | Self::CaptureAlreadyRecorded
+            | Self::TooManyScans { .. }
+            | Self::TooManyResults { .. }
+            | Self::AlreadyMeasured
+            | Self::MeasurementAlreadyRecorded
+            | Self::AlreadyConfirmed
+            | Self::MeasurementIsConfirmed
+            | Self::MeasurementIsWithdrawn
+            | Self::AlreadyWithdrawn => RefusalKind::Conflict,
+            Self::OnsetInFuture
+            | Self::LateralityRequired
+            | Self::CaptureInFuture
+            | Self::ScanIsRejected
+            | Self::NoteRequired
+            | Self::DetailRequired => RefusalKind::Invalid,
+        }
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::AlreadyOpened => "already-opened",

@@ -32,7 +32,7 @@ pub use measurement::{
 
 use crate::clock::Now;
 use crate::ids::{MeasurementId, ScanId};
-use crate::stream::{ClaimChange, MediaRef, Stream, aggregate};
+use crate::stream::{BlobReference, ClaimChange, MediaRef, Stream, aggregate};
 use crate::value::{Digest, coded};
 
 /// The most scans of one episode.
@@ -473,6 +473,10 @@ impl Stream for WoundEpisode {
     const STATE_VERSION: u32 = 2;
     const SEALED: bool = true;
     const KEEPS_SNAPSHOTS: bool = true;
+    const BLOB_REFERENCE: Option<BlobReference> = Some(BlobReference {
+        event_type: "ScanRecorded",
+        pointer: "/ScanRecorded/capture/blob_id",
+    });
 
     fn decide(&self, command: WoundCommand, now: &Now) -> Result<Vec<WoundEvent>, WoundError> {
         let event = match command {

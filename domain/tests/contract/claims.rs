@@ -9,10 +9,7 @@ use domain::appointment::{
 };
 use domain::patient::{EditIdentifiers, PatientCommand, RegisterPatient};
 use domain::value::RequestedTime;
-use domain::{
-    Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, ModelRegistry, Now,
-    Patient, Resource, ResourceKind, Stream, WoundEpisode,
-};
+use domain::{Appointment, Claim, ClaimChange, Now, Patient, Resource, ResourceKind, Stream};
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -33,17 +30,7 @@ fn the_table_of_claims() {
     };
     let mut table = String::new();
     for event in every_event() {
-        let id = uuid(1);
-        let changes = match &event {
-            Event::Patient(event) => Patient::claims(id, event),
-            Event::Appointment(event) => Appointment::claims(id, event),
-            Event::Wound(event) => WoundEpisode::claims(id, event),
-            Event::Account(event) => Account::claims(id, event),
-            Event::Disclosure(event) => Disclosure::claims(id, event),
-            Event::Custody(event) => Custody::claims(id, event),
-            Event::Model(event) => ModelRegistry::claims(id, event),
-        };
-        let changes: Vec<String> = changes.iter().map(change).collect();
+        let changes: Vec<String> = event.claims(uuid(1)).iter().map(change).collect();
         let changes = if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") };
         table.push_str(&format!("{:<26} {changes}\n", event.event_type()));
     }

@@ -1,14 +1,16 @@
 //! States as snapshots keep them: their form is reviewed for each version, and a state that was kept and read back goes
 //! on like one that was never put down.
 
+use domain::wound::{ScanRecorded, WoundEvent};
 use domain::{
-    Account, Appointment, Custody, Disclosure, Event, ModelRegistry, Patient, Stream, WoundEpisode,
+    Account, Appointment, Custody, Disclosure, Event, ModelRegistry, Patient, STREAM_KINDS, Stream,
+    WoundEpisode,
 };
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use crate::events::{every_event, in_snapshots};
-use crate::support::given;
+use crate::support::{given, uuid};
 
 /// The samples of one aggregate's events.
 fn samples<E>(pick: impl Fn(Event) -> Option<E>) -> Vec<E> {
@@ -90,4 +92,38 @@ fn what_is_sealed_and_what_may_be_kept_is_fixed_for_each_kind_of_stream() {
     let kinds =
         domain::STREAM_KINDS.map(|kind| (kind.stream_type, kind.sealed, kind.keeps_snapshots));
     assert_eq!(kinds, table);
+}
+
+#[test]
+fn only_streams_that_are_said_to_have_claims_have_some() {
+    for event in every_event() {
+        let kind = STREAM_KINDS.iter().find(|kind| kind.stream_type == event.stream_type());
+        let has_claims = kind.expect("a kind of its own").has_claims;
+        assert!(has_claims || event.claims(uuid(1)).is_empty(), "{}", event.event_type());
+    }
+}
+
+/// The write side finds stored captures by this reference alone, and removes what no event names.
+#[test]
+fn every_event_with_a_capture_names_it_where_the_reference_points() {
+    let reference = WoundEpisode::BLOB_REFERENCE.expect("scans name captures");
+    let mut found = 0;
+    for event in samples!(Wound) {
+        let payload = serde_json::to_value(&event).expect("serialisable");
+        let named = payload.pointer(reference.pointer).and_then(serde_json::Value::as_str);
+        match &event {
+            WoundEvent::ScanRecorded(ScanRecorded { capture, .. }) => {
+                assert_eq!(named, Some(capture.blob_id.to_string().as_str()));
+                assert_eq!(cqrs_es::DomainEvent::event_type(&event), reference.event_type);
+                found += 1;
+            }
+            other => {
+                assert_eq!(named, None);
+                assert!(WoundEpisode::media(other).is_empty());
+            }
+        }
+    }
+    assert!(found > 0);
+    let others = STREAM_KINDS.iter().filter(|kind| kind.blob_reference.is_some());
+    assert_eq!(others.count(), 1);
 }

@@ -64,11 +64,6 @@ pub(super) fn not_recorded(worker: &'static str, code: &str) {
         .increment(1);
 }
 
-/// Whether a refusal says that there is nobody left whom it would be about.
-pub(super) fn is_gone(code: &str) -> bool {
-    matches!(code, "erased" | "not-found")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,8 +31,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use derived::not_recorded;
 pub use derived::{DerivedIds, foreign_command};
-use derived::{is_gone, not_recorded};
 pub use ports::{
     CapturePurge, CaptureRequest, CaptureSource, CommandSink, FetchError, ScanAnalyzer,
     ScanRejection, SinkError, WorkerCommand,
@@ -128,10 +128,14 @@ impl InferenceWorker {
                 info!(scan.id = %scan.scan_id, outcome = reason, "answered scan {}", scan.scan_id);
                 Ok(())
             }
+            Err(SinkError::Gone) => {
+                info!(scan.id = %scan.scan_id, "nobody is left whose scan {} would be answered", scan.scan_id);
+                Ok(())
+            }
             // Somebody answered meanwhile, or the scan was rejected; or else it has no answer, and that is said.
             Err(SinkError::Refused { code }) => {
                 let episode = self.episode(recorded.stream_id).await?;
-                if is_gone(&code) || !episode.awaits_answer(scan.scan_id, &self.model) {
+                if !episode.awaits_answer(scan.scan_id, &self.model) {
                     info!(scan.id = %scan.scan_id, code, "the answer to scan {} is not wanted", scan.scan_id);
                 } else {
                     not_recorded(WORKER, &code);

@@ -12,7 +12,7 @@ use domain::{CustodyCommand, Event};
 use tracing::info;
 use uuid::Uuid;
 
-use super::derived::{DerivedIds, is_gone, not_recorded};
+use super::derived::{DerivedIds, not_recorded};
 use super::ports::{CapturePurge, CommandSink, SinkError, WorkerCommand};
 use super::submit::Submitter;
 use crate::event::{CUSTODY, EventLog, RecordedEvent};
@@ -76,9 +76,13 @@ impl PurgeWorker {
                 info!(subject = %subject, "purged what was derived from an erased record");
                 Ok(())
             }
+            Err(SinkError::Gone) => {
+                info!(subject = %subject, "nobody is left whose purge would be recorded");
+                Ok(())
+            }
             // It was recorded meanwhile; or else it is not on record, and that does not stay so.
             Err(SinkError::Refused { code }) => {
-                if is_gone(&code) || self.is_recorded(subject).await? {
+                if self.is_recorded(subject).await? {
                     info!(subject = %subject, code, "the purge is on record already");
                     return Ok(());
                 }

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::info;
 use uuid::Uuid;
 
-use super::derived::{DerivedIds, is_gone, not_recorded};
+use super::derived::{DerivedIds, not_recorded};
 use super::ports::{CommandSink, SinkError, WorkerCommand};
 use super::submit::Submitter;
 use crate::event::{EventLog, RecordedEvent};
@@ -85,12 +85,13 @@ impl WithdrawalWorker {
                 info!(measurement.id = %measurement_id, "withdrew a measurement with its model");
                 Ok(())
             }
-            // A clinician was quicker and confirmed or withdrew it, or the patient was erased; or else it stands, and that does
-            // not stay so.
+            Err(SinkError::Gone) => {
+                info!(measurement.id = %measurement_id, "nobody is left whose measurement would be withdrawn");
+                Ok(())
+            }
+            // A clinician was quicker and confirmed or withdrew it; or else it stands, and that does not stay so.
             Err(SinkError::Refused { code }) => {
-                let is_done = is_gone(&code)
-                    || self.settled(recorded.stream_id).await?.contains(&measurement_id);
-                if is_done {
+                if self.settled(recorded.stream_id).await?.contains(&measurement_id) {
                     info!(measurement.id = %measurement_id, code, "a measurement is not to be withdrawn");
                     return Ok(());
                 }

@@ -1,0 +1,93 @@
+//! The wait for the sequencer, and what its answer means for whoever decided the command.
+
+use domain::Stream;
+
+use super::prepare::Prepared;
+use crate::error::{CommandError, Unavailable};
+use crate::failpoints::failpoint;
+use crate::ledger::Ledger;
+use crate::log::{Appended, Recorded, Rejection};
+use crate::sequencer::NotQueued;
+
+/// What the sequencer's answer means for the one who decided.
+pub(super) enum Answer {
+    Done(Appended),
+    Repeated(Recorded),
+    Again(Again),
+}
+
+/// Why a command has to be decided or sealed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The stream has another version.
+    Version { actual: u64 },
+    /// Another key signs, or seals.
+    Keys,
+    /// It is older than the last event of the log by more than is borne.
+    Time,
+}
+
+impl Ledger {
+    /// Waits until the sequencer has answered; remembers what became true.
+    pub(super) async fn append<A>(&self, prepared: Prepared<A>) -> Result<Answer, CommandError>
+    where
+        A: Stream + 'static,
+    {
+        let Prepared { append, state, keys } = prepared;
+        let own = append.events.first().map(|event| event.event_id);
+        self.log_is_sound()?;
+        failpoint!("queue.before");
+        let answer = self.inner.sequencer.send(append).map_err(|refused| match refused {
+            NotQueued::Full => CommandError::Overloaded,
+            NotQueued::Closed => Unavailable::Closed.into(),
+        })?;
+        failpoint!("queue.after");
+        let answer = answer.await.map_err(|_| Unavailable::Closed)?;
+        failpoint!("answer.received");
+        match answer {
+            Ok(appended) => {
+                // Another request may have brought the same command and been first: then it is its events
+                // that are durable, sealed with its key, and the key made here exists nowhere else.
+                if appended.append.events.first().map(|event| event.event_id) != own {
+                    return Ok(Answer::Done(appended));
+                }
+                for (subject, key) in keys {
+                    self.inner.data_keys.remember(subject, key);
+                }
+                for (id, loaded) in state {
+                    let events = appended.append.events.iter();
+                    let added = events.filter(|event| event.stream_id == id).count() as u64;
+                    self.snapshot_if_due(id, loaded.version.saturating_sub(added), &loaded);
+                    self.remember(id, loaded);
+                }
+                Ok(Answer::Done(appended))
+            }
+            Err(Rejection::Repeated(recorded)) => Ok(Answer::Repeated(recorded)),
+            Err(Rejection::Version { actual }) => Ok(Answer::Again(Again::Version { actual })),
+            Err(Rejection::KeyExists) => {
+                for (subject, key) in keys {
+                    self.inner.data_keys.get(subject, key.kind).await?;
+                }
+                Ok(Answer::Again(Again::Keys))
+            }
+            Err(Rejection::KeyNotActive) => Ok(Answer::Again(Again::Keys)),
+            Err(Rejection::WrapNotCurrent) => {
+                self.inner.key_encryption.learn().await?;
+                Ok(Answer::Again(Again::Keys))
+            }
+            Err(Rejection::Stale) => Ok(Answer::Again(Again::Time)),
+            Err(Rejection::Ahead) => {
+                self.inner.time.measure(&self.inner.pool).await?;
+                let by = self.inner.time.skew().unwrap_or_default();
+                Err(Unavailable::ClockAhead { by }.into())
+            }
+            Err(Rejection::Erased) => Err(CommandError::Erased),
+            Err(Rejection::Reused) => Err(CommandError::CommandIdReused),
+            Err(Rejection::CommandDamaged) => Err(Unavailable::CommandDamaged.into()),
+            Err(Rejection::IdTaken) => Err(CommandError::id_taken()),
+            Err(Rejection::Claims(conflicts)) => Err(CommandError::ClaimConflict { conflicts }),
+            Err(Rejection::ClaimsDamaged) => Err(Unavailable::ClaimsDamaged.into()),
+            Err(Rejection::Failed(reason)) => Err(Unavailable::Append(reason).into()),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Executing a command on a stream.
+
+use std::pin::pin;
+
+use domain::Stream;
+use domain::account::Role;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::append::Again;
+use super::attempts::Attempt;
+use super::prepare::Prepared;
+use super::receipt::Receipt;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::ledger::Ledger;
+use crate::policy::{Authorised, authorise};
+
+impl Ledger {
+    /// Executes a command on a stream.
+    ///
+    /// # Errors
+    /// See [`CommandError`]. Nothing of a refused command is left behind, and its id is not used up.
+    pub async fn execute<A>(
+        &self,
+        id: Uuid,
+        command: A::Command,
+        context: &Context,
+    ) -> Result<Receipt, CommandError>
+    where
+        A: Stream + 'static,
+        A::Command: Authorised + Serialize + Clone,
+    {
+        let outcome = async {
+            let role = authorise(&context.actor, command.permission())?;
+            let mac = self.request_mac(context, A::TYPE, Some(id), &command);
+            let decided = async {
+                self.may_decide::<A>().await?;
+                let command =
+                    OnStream::<A> { ledger: self, context, id, command, role, mac, is_read: false };
+                self.attempt(context, command).await
+            };
+            self.once(context, Some(mac), pin!(decided)).await
+        }
+        .await;
+        counted(A::TYPE, outcome)
+    }
+}
+
+/// A command on one stream.
+struct OnStream<'a, A: Stream> {
+    ledger: &'a Ledger,
+    context: &'a Context,
+    id: Uuid,
+    command: A::Command,
+    role: Role,
+    mac: [u8; 32],
+    /// Whether it is decided on what is stored, and not on what is remembered of the stream.
+    is_read: bool,
+}
+
+impl<A> Attempt for OnStream<'_, A>
+where
+    A: Stream + 'static,
+    A::Command: Clone,
+{
+    type Stream = A;
+
+    async fn prepare(&mut self) -> Result<Option<Prepared<A>>, CommandError> {
+        let OnStream { ledger, context, id, role, mac, .. } = *self;
+        let loaded = match if self.is_read { None } else { ledger.assumed::<A>(id, context) } {
+            Some(loaded) => loaded,
+            None => {
+                self.is_read = true;
+                ledger.load_from_log::<A>(id).await?
+            }
+        };
+        if let Some(expected) = context.expected_version
+            && expected != loaded.version
+        {
+            if self.is_read {
+                let actual = loaded.version;
+                return Err(CommandError::VersionConflict { expected, actual });
+            }
+            self.is_read = true;
+            return Ok(None);
+        }
+        let commands = [(id, self.command.clone())];
+        match ledger.prepare::<A>(&commands, loaded, context, role, mac).await {
+            Ok(prepared) => Ok(Some(prepared)),
+            // The cached state may be behind the log: look before saying no.
+            Err(_) if !self.is_read => {
+                self.is_read = true;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn repeat(&mut self, why: Again) -> Result<(), CommandError> {
+        self.ledger.inner.aggregates.remove(&(A::TYPE, self.id));
+        if let (Some(expected), Again::Version { actual }) = (self.context.expected_version, why)
+            && expected != actual
+        {
+            return Err(CommandError::VersionConflict { expected, actual });
+        }
+        self.is_read = true;
+        Ok(())
+    }
+}
+
+/// Counts what became of a command.
+pub(super) fn counted(
+    stream_type: &'static str,
+    outcome: Result<Receipt, CommandError>,
+) -> Result<Receipt, CommandError> {
+    let code = match &outcome {
+        Ok(receipt) if receipt.replayed => "replayed",
+        Ok(_) => "done",
+        Err(error) => error.code(),
+    };
+    metrics::counter!("ledger_commands_total", "stream" => stream_type, "outcome" => code)
+        .increment(1);
+    outcome
+}

@@ -1,0 +1,100 @@
+//! Recording who looked at a record: many looks in one append, none of which is decided on again.
+
+use std::pin::pin;
+
+use cqrs_es::Aggregate as _;
+use domain::account::Role;
+use domain::disclosure::RecordDisclosure;
+use domain::{Disclosure, DisclosureCommand, RefusalKind};
+use uuid::Uuid;
+
+use super::append::Again;
+use super::attempts::Attempt;
+use super::command::counted;
+use super::prepare::Prepared;
+use super::receipt::Receipt;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::ledger::{Ledger, Loaded};
+use crate::policy::{Permission, authorise};
+use crate::random;
+
+/// One look at a record, to be recorded before it is answered.
+pub type DisclosureEntry = RecordDisclosure;
+
+/// The most looks one append may record.
+pub const DISCLOSURES_MAX: usize = 500;
+
+impl Ledger {
+    /// Records looks at records: one event for each entry, all in one append, under one command id.
+    ///
+    /// # Errors
+    /// See [`CommandError`]; [`CommandError::NotFound`] if one of the patients is not in the ledger.
+    pub async fn disclose(
+        &self,
+        entries: Vec<DisclosureEntry>,
+        context: &Context,
+    ) -> Result<Receipt, CommandError> {
+        let outcome = async {
+            let role = authorise(&context.actor, Permission::RecordDisclosure)?;
+            if entries.is_empty() || entries.len() > DISCLOSURES_MAX {
+                return Err(CommandError::Refused {
+                    kind: RefusalKind::Conflict,
+                    code: "disclosure-count",
+                    field: None,
+                    detail: format!("record 1 to {DISCLOSURES_MAX} looks at a time"),
+                });
+            }
+            let mac = self.request_mac(context, Disclosure::TYPE, None, &entries);
+            let decided = async {
+                let commands = self.looks(entries).await?;
+                let looks = Looks { ledger: self, context, commands, role, mac };
+                self.attempt(context, looks).await
+            };
+            self.once(context, Some(mac), pin!(decided)).await
+        }
+        .await;
+        counted(Disclosure::TYPE, outcome)
+    }
+
+    /// Each look as a command on a stream of its own.
+    async fn looks(
+        &self,
+        entries: Vec<DisclosureEntry>,
+    ) -> Result<Vec<(Uuid, DisclosureCommand)>, CommandError> {
+        let subjects: Vec<Uuid> = entries.iter().map(|entry| entry.patient_id.as_uuid()).collect();
+        self.inner.data_keys.prefetch(&subjects).await?;
+        let now = self.inner.clock.now();
+        let commands = entries
+            .into_iter()
+            .map(|entry| (random::uuid_v7(now), DisclosureCommand::Record(entry)));
+        Ok(commands.collect())
+    }
+}
+
+/// Looks that are recorded together.
+struct Looks<'a> {
+    ledger: &'a Ledger,
+    context: &'a Context,
+    commands: Vec<(Uuid, DisclosureCommand)>,
+    role: Role,
+    mac: [u8; 32],
+}
+
+impl Attempt for Looks<'_> {
+    type Stream = Disclosure;
+
+    async fn prepare(&mut self) -> Result<Option<Prepared<Disclosure>>, CommandError> {
+        let Looks { ledger, context, commands, role, mac } = self;
+        let empty = Loaded { aggregate: Disclosure::default(), version: 0 };
+        let prepared = ledger.prepare::<Disclosure>(commands, empty, context, *role, *mac).await;
+        let mut prepared = prepared?;
+        // A look is recorded once and never decided on again.
+        prepared.state.clear();
+        Ok(Some(prepared))
+    }
+
+    fn repeat(&mut self, _why: Again) -> Result<(), CommandError> {
+        Ok(())
+    }
+}

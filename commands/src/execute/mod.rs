@@ -1,0 +1,26 @@
+//! The way of a command, from the top down: what was done before is answered, everything else authorised, decided, sealed,
+//! handed to the sequencer, and answered with a receipt.
+//!
+//! * `command`: on one stream; `disclose`: looks at records, many at once; `signing_keys`: the log's own events;
+//! * `repeated`: the one rule of what a repetition is; `attempts`: the one retry loop;
+//! * `load`: the state to decide on; `prepare`: deciding and sealing; `append`: the wait for the sequencer;
+//! * `receipt`: a receipt is made; `receipts`: it is asked for later.
+
+mod append;
+mod attempts;
+mod command;
+mod disclose;
+mod load;
+mod prepare;
+mod receipt;
+mod receipts;
+mod repeated;
+#[cfg(feature = "bench")]
+mod sealed;
+mod signing_keys;
+
+pub use disclose::{DISCLOSURES_MAX, DisclosureEntry};
+pub use receipt::{Receipt, ReceiptEvent};
+#[cfg(feature = "bench")]
+pub use sealed::Sealed;
+pub use signing_keys::{RetirementReason, SigningKeyState};
