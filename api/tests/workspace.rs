@@ -152,6 +152,21 @@ fn every_dependency_is_used() {
 }
 
 #[test]
+fn every_permission_is_asked_for() {
+    let table = root().join("commands/src/policy/permission.rs");
+    let table = fs::read_to_string(table).expect("the matrix is UTF-8");
+    let rows = table.lines().filter_map(|line| line.trim().split_once(" = \""));
+    let permissions: Vec<&str> = rows.map(|(name, _)| name).collect();
+    assert!(permissions.len() > 10, "{permissions:?}");
+    let code: String = ["commands", "api"].map(|name| code_of(name, &["src"])).concat();
+    let asked = |name: &str| {
+        names(&code, &format!("Permission::{name}")) || names(&code, &format!("P::{name}"))
+    };
+    let idle: Vec<&str> = permissions.into_iter().filter(|name| !asked(name)).collect();
+    assert!(idle.is_empty(), "nothing asks for {idle:?}");
+}
+
+#[test]
 fn every_crate_takes_the_lints_of_the_workspace() {
     for (name, _) in DIRECTION {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml"))

@@ -2,7 +2,7 @@
 //!
 //! A cell's colour in CIE L\*a\*b\*, and how it differs from the skin around the wound, go into a
 //! logistic regression; a wound's share of slough is the mean of its cells' probabilities.
-//! [`fit`](fn@fit) makes the numbers from crops that people labelled (`dfutissue`: fibrin, granulation,
+//! `training::tissue` makes the numbers from crops that people labelled (`dfutissue`: fibrin, granulation,
 //! callus). Nothing there shows necrosis or epithelium, so nothing is said about them; and where the
 //! colours are not those of the crops, nothing is said at all.
 

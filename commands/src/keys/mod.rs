@@ -55,11 +55,9 @@ impl Secrets {
             };
             parse(&source.read(name)?).ok_or_else(malformed)
         };
-        let mut index = keys(SecretName::Index)?;
-        if index.len() > 1 {
+        let Ok([index]) = <[Seed; 1]>::try_from(keys(SecretName::Index)?) else {
             return Err(KeysError::IndexChanged);
-        }
-        let index = index.pop().unwrap_or_default();
+        };
         Ok(Secrets {
             event_signing: keys(SecretName::EventSigning)?,
             token_signing: keys(SecretName::TokenSigning)?,

@@ -68,10 +68,6 @@ permissions! {
     RecordDisclosure = "record-disclosure": Clinician | FrontDesk | Auditor | Compliance | Analyst | Admin | Service;
     /// Look at the signed log: statements, proofs, checkpoints. They hold no PHI.
     ReadLog = "read-log": Auditor | Compliance | Admin;
-    /// Export the log with its sealed payloads.
-    ExportLog = "export-log": Auditor | Compliance;
-    /// See who saw a patient's record.
-    AccountDisclosures = "account-disclosures": Auditor | Compliance;
     /// Place and release legal holds.
     ManageHolds = "manage-holds": Compliance;
     /// Erase a patient's record.
@@ -84,6 +80,4 @@ permissions! {
     ManageModels = "manage-models": Admin;
     /// See which models are registered, which one is active, and their cards.
     ReadModels = "read-models": Clinician | Auditor | Compliance | Admin;
-    /// See figures that identify nobody.
-    ReadFigures = "read-figures": Analyst | Auditor | Compliance | Admin;
 }

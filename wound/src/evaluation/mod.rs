@@ -1,4 +1,4 @@
-//! Judging weights by pictures that people outlined: [`evaluate`] scores them, [`reference`] counts what they see.
+//! Judging weights by pictures that people outlined: [`evaluate`] scores them, [`reference`](fn@reference) counts what they see.
 
 pub(crate) mod dataset;
 pub(crate) mod evaluate;

@@ -144,7 +144,7 @@ impl Segmenter {
         Self::load(store, Sha256::digest(&WEIGHTS.0).into())
     }
 
-    /// A network with weights from a file, as [`super::train`] writes them.
+    /// A network with weights from a file, as `training` writes them.
     ///
     /// # Errors
     ///
