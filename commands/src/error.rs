@@ -248,18 +248,6 @@ impl From<ReadError> for CommandError {
     }
 }
 
-/// The message of an error and those of its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 impl From<sqlx::Error> for CommandError {
     fn from(cause: sqlx::Error) -> Self {
         CommandError::Unavailable(Unavailable::Database(cause))

@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::error::{CommandError, chain};
+use crate::error::CommandError;
 use crate::keys::Keys;
 use crate::random;
+use audit::chain;
 
 /// How often the key source is read again, and the database told what this process holds.
 const TELL_EVERY: Duration = Duration::from_secs(3);

@@ -19,7 +19,6 @@ use crate::claims::{ClaimTags, ClaimsState, ClaimsWrite, damaged, rebuild};
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
 use crate::data_keys::{bind_wraps, destroy_again};
-use crate::error::chain;
 use crate::key_encryption::KeyEncryption;
 use crate::keys::Keys;
 use crate::log::{
@@ -31,6 +30,7 @@ use crate::seal::{Sealer, sign};
 use crate::sequencer::{Statements, Write};
 use crate::signing::{Signing, SigningKey};
 use crate::streams::{event_tags, log_policy};
+use audit::chain;
 
 pub use error::OpenError;
 

@@ -12,7 +12,6 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
 use crate::data_keys::DataKeys;
-use crate::error::chain;
 use crate::key_encryption::KeyEncryption;
 use crate::keys::Keys;
 use crate::ledger::{Inner, Ledger};
@@ -25,6 +24,7 @@ use crate::streams::log_policy;
 use crate::time::LogTime;
 use crate::watch::Waiters;
 use crate::{checkpoints, key_encryption, open, sequencer, time, watch};
+use audit::chain;
 
 /// Capacity of each of the two generations of the cache of aggregates (half the total).
 const AGGREGATES_HALF: usize = 4_096;

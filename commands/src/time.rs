@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::error::{Unavailable, chain};
+use crate::error::Unavailable;
+use audit::chain;
 
 /// How often the database is asked for the time. Between two questions the time it said is carried on by the monotonic
 /// clock, which nobody sets.

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::chain;
 use crate::memory::Memory;
+use audit::chain;
 
 /// How often the head is looked at, for what other processes append. What this one appends, the sequencer tells.
 const POLL: Duration = Duration::from_secs(1);
