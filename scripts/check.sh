@@ -69,6 +69,8 @@ circles() {
     # A program of the standard library alone, so that it needs nothing built before.
     local program=$local_dir/tools/circles
     mkdir -p "$local_dir/tools"
+    rustc --edition 2024 -D warnings --test -o "$program-tests" scripts/circles.rs || return 1
+    "$program-tests" --quiet || return 1
     rustc --edition 2024 -D warnings -o "$program" scripts/circles.rs || return 1
     "$program" domain audit wound commands projections api
 }

@@ -459,3 +459,52 @@ fn without_tests(words: &[String]) -> Vec<String> {
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The circles among files of a crate that is written for the test, as names of files.
+    fn found(name: &str, files: &[(&str, &str)]) -> Vec<Vec<String>> {
+        let folder = env::temp_dir().join(format!("circles-{}-{name}", std::process::id()));
+        for (path, text) in files {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder is made");
+            fs::write(path, text).expect("a file is written");
+        }
+        let mut modules = BTreeMap::new();
+        read(&folder.join("lib.rs"), &folder, &[], &mut modules);
+        let groups = circles(&imports(&modules));
+        fs::remove_dir_all(&folder).expect("the folder is removed");
+        groups.iter().map(|group| group.iter().map(|path| path.join("/")).collect()).collect()
+    }
+
+    #[test]
+    fn a_circle_is_found_through_use_through_paths_and_through_what_is_handed_on() {
+        let root = "mod a; mod b; mod c; pub use a::A;";
+        let files = [
+            ("lib.rs", root),
+            ("a.rs", "use crate::b::B; pub struct A(B);"),
+            ("b/mod.rs", "mod deep; pub struct B; fn f() { deep::g() }"),
+            ("b/deep.rs", "pub fn g() -> crate::c::C { todo() }"),
+            ("c.rs", "pub struct C(Option<Box<crate::A>>);"),
+        ];
+        assert_eq!(found("through", &files), [["a", "b", "b/deep", "c"]]);
+    }
+
+    #[test]
+    fn tests_comments_texts_and_modules_within_a_file_make_none() {
+        let files = [
+            ("lib.rs", "mod a; mod b; pub use b::B;"),
+            (
+                "a.rs",
+                "pub struct A; // crate::b::B\n const T: &str = \"crate::b::B\"; #[cfg(test)] mod tests { use crate::b::B; }",
+            ),
+            (
+                "b.rs",
+                "use super::a::A; pub struct B(A); mod within { fn f(_: super::B) {} fn r#use() {} }",
+            ),
+        ];
+        assert!(found("none", &files).is_empty());
+    }
+}

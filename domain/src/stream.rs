@@ -247,6 +247,11 @@ pub struct MediaRef {
 /// Implements [`cqrs_es::Aggregate`] over `decide` and `fold`, alike for every aggregate.
 macro_rules! aggregate {
     ($aggregate:ty, $type:literal, $command:ty, $event:ty, $error:ty) => {
+        impl $aggregate {
+            /// The type of its streams, for readers that know nothing of aggregates.
+            pub const STREAM_TYPE: &'static str = $type;
+        }
+
         impl cqrs_es::Aggregate for $aggregate {
             const TYPE: &'static str = $type;
             type Command = $command;

@@ -25,7 +25,7 @@ use crate::known::KnownPositions;
 use crate::tail::Tail;
 
 /// The type of the streams that say who was erased.
-pub(crate) const CUSTODY: &str = "custody";
+pub(crate) const CUSTODY: &str = Custody::STREAM_TYPE;
 
 /// How many events are opened at once; no more than a pool has connections to fetch keys over.
 const OPENED_AT_ONCE: usize = 8;

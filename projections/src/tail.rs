@@ -1,9 +1,8 @@
 //! The end of the log, read and proved once for all projectors and workers of this process.
 //!
-//! All of them are woken by the same append and ask for the same events. Whoever asks first reads them; the others wait
-//! for that, and are given the same. What is held is what was proved, sealed as it was signed: each reader opens what
-//! it may. It is little and soon forgotten, so whoever reads the log from its beginning, such as a rebuild, asks the
-//! database.
+//! All of them are woken by the same append and ask for the same events. The first to ask reads them; the others wait
+//! for that, and are given the same. What is held was proved, and is sealed as it was signed: each reader opens what it
+//! may. It is bounded, and a reader that begins, such as a rebuild, asks the database instead.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ struct Held {
 }
 
 impl Tail {
-    /// The size of the log, which `ask` finds out unless somebody else did since this was called.
+    /// The size of the log, which `ask` finds out unless another caller did since this was called.
     pub(crate) async fn head<E>(
         &self,
         ask: impl AsyncFnOnce() -> Result<u64, E>,
@@ -47,6 +46,10 @@ impl Tail {
         }
         let asked = Instant::now();
         let size = ask().await?;
+        if head.is_some_and(|(_, before)| size < before) {
+            // The database was put back: what is held may be of another history.
+            *self.events.lock().await = Held::default();
+        }
         *head = Some((asked, size));
         Ok(size)
     }
@@ -64,7 +67,7 @@ impl Tail {
             return Ok(found);
         }
         if held.events.front().is_some_and(|first| from < first.position()) {
-            // Somebody who is behind: not at the cost of those who are not.
+            // A reader that is behind does not keep the others waiting.
             drop(held);
             return Ok(read().await?.into_iter().map(Arc::new).collect());
         }

@@ -8,8 +8,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use commands::actor::{Actor, ActorKind};
 use commands::policy::{Permission, allowed};
+use domain::AccountId;
 use domain::account::{AccountKind, Role};
-use domain::{AccountId, Appointment, Patient, Stream, WoundEpisode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -20,6 +20,7 @@ use super::problem::Problem;
 use super::trace::{Account, Ids};
 use crate::edge::Line;
 use crate::identity::token::TokenError;
+use crate::records::RecordOf;
 use crate::state::AppState;
 
 /// Checks every request against the table of operations before anything else is read of it.
@@ -143,7 +144,8 @@ async fn deny(
     let call = Call::read(actor.clone(), ids.as_ref(), request.headers())
         .or_else(|_| Call::read(actor, ids.as_ref(), &HeaderMap::new()));
     let Ok(call) = call else { return answer };
-    match record(state, operation.concerns, id, &call).await {
+    let recorded = state.records.denied(&call.look(), record_of(operation.concerns, id)).await;
+    match recorded.map_err(Problem::from) {
         Ok(()) => answer,
         // An account without any role cannot even be recorded as having been denied; and of somebody who was
         // erased there is no accounting to record it in, which the caller may not learn either.
@@ -160,25 +162,12 @@ async fn id_in_path(request: &mut Request) -> Option<Uuid> {
     Uuid::try_parse(id).ok()
 }
 
-/// Records a denial in the accounting of the patient concerned, if there is such a patient.
-async fn record(
-    state: &AppState,
-    concerns: Concerns,
-    id: Uuid,
-    call: &Call,
-) -> Result<(), Problem> {
-    let (resource, patient) = match concerns {
-        Concerns::Nobody => return Ok(()),
-        Concerns::Patient => ("patient", subject::<Patient>(state, id).await?),
-        Concerns::Appointment => ("appointment", subject::<Appointment>(state, id).await?),
-        Concerns::Wound => ("wound", subject::<WoundEpisode>(state, id).await?),
-    };
-    let Some(patient) = patient else { return Ok(()) };
-    state.records.denied(&call.look(), resource, patient.into(), id).await?;
-    Ok(())
-}
-
-async fn subject<A: Stream + 'static>(state: &AppState, id: Uuid) -> Result<Option<Uuid>, Problem> {
-    let loaded = state.ledger.load::<A>(id).await?;
-    Ok(loaded.and_then(|loaded| loaded.aggregate.subject(id)))
+/// Whose record an operation is about, with the id in its path.
+fn record_of(concerns: Concerns, id: Uuid) -> RecordOf {
+    match concerns {
+        Concerns::Nobody => RecordOf::Nobody,
+        Concerns::Patient => RecordOf::Patient(id),
+        Concerns::Appointment => RecordOf::Appointment(id),
+        Concerns::Wound => RecordOf::Wound(id),
+    }
 }

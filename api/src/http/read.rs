@@ -41,8 +41,8 @@ impl From<RecordsError> for Problem {
                 tracing::error!(error = %audit::chain(&error), "the size of the log could not be read");
                 Self::unavailable("the log's database is not available; nothing was shown")
             }
-            RecordsError::CaptureDamaged => {
-                tracing::error!("a stored capture is missing or damaged");
+            RecordsError::CaptureDamaged { scan } => {
+                tracing::error!(scan.id = %scan, "the stored capture is missing or damaged");
                 Self::not_found("intact capture")
             }
             RecordsError::Captures(_) => {

@@ -1,13 +1,16 @@
 //! The store of captures: what of a shown wound is fetched from it, and what is handed in.
 
 use bytes::Bytes;
-use commands::{BlobError, CommandError, StoredBlob, SubjectKey};
+use commands::{BlobError, StoredBlob, SubjectKey};
 use domain::ScanId;
 use projections::read_models::{ReadError, ScanDocument, WoundDocument};
-use sha2::{Digest as _, Sha256};
+use projections::worker::{CaptureRequest, CaptureSource as _, FetchError};
 use uuid::Uuid;
 
-use super::{Records, RecordsError, Shown};
+use super::Records;
+use super::error::RecordsError;
+use super::shown::Shown;
+use crate::inference::BlobCaptures;
 
 impl Records {
     /// The capture of a scan of a wound that is shown.
@@ -19,29 +22,21 @@ impl Records {
         wound: &Shown<WoundDocument>,
         scan: ScanId,
     ) -> Result<(ScanDocument, Shown<Bytes>), RecordsError> {
-        let scan = wound.scans.iter().find(|found| found.id == scan);
-        let scan = scan.ok_or(RecordsError::NotFound { what: "scan" })?;
-        let key = match self.ledger.data_key(wound.patient_id.as_uuid()).await {
-            Err(CommandError::Erased) => return Err(RecordsError::Read(ReadError::Erased)),
-            key => key?,
+        let found = wound.scans.iter().find(|found| found.id == scan);
+        let found = found.ok_or(RecordsError::NotFound { what: "scan" })?;
+        let request = CaptureRequest {
+            blob_id: found.capture.blob_id,
+            subject: wound.patient_id.as_uuid(),
+            sha256: found.capture.sha256,
+            size: found.capture.size,
         };
-        let capture = &scan.capture;
-        let stored = StoredBlob {
-            blob_id: capture.blob_id,
-            sha256: *capture.sha256.as_bytes(),
-            size: capture.size,
-        };
-        let bytes = self.captures.get(&key, &stored).await.map_err(|error| match error {
-            BlobError::NotFound { .. }
-            | BlobError::Digest { .. }
-            | BlobError::Seal { .. }
-            | BlobError::TooLarge { .. } => RecordsError::CaptureDamaged,
-            other => RecordsError::Captures(other),
+        let captures = BlobCaptures::new(self.ledger.clone(), self.captures.clone());
+        let bytes = captures.fetch(&request).await.map_err(|error| match error {
+            FetchError::Erased => RecordsError::Read(ReadError::Erased),
+            FetchError::Missing | FetchError::Damaged => RecordsError::CaptureDamaged { scan },
+            unavailable @ FetchError::Unavailable { .. } => RecordsError::Captures(unavailable),
         })?;
-        if <[u8; 32]>::from(Sha256::digest(&bytes)) != stored.sha256 {
-            return Err(RecordsError::CaptureDamaged);
-        }
-        Ok((scan.clone(), Shown::recorded(Bytes::copy_from_slice(&bytes))))
+        Ok((found.clone(), wound.with(bytes)))
     }
 
     /// Stores a capture that is about to be recorded, sealed with its patient's key.

@@ -1,7 +1,9 @@
 //! Why nothing is shown.
 
-use commands::{BlobError, CommandError};
+use commands::CommandError;
+use domain::ScanId;
 use projections::read_models::ReadError;
+use projections::worker::FetchError;
 
 /// Why nothing is shown.
 #[derive(Debug, thiserror::Error)]
@@ -25,11 +27,14 @@ pub enum RecordsError {
     #[error("the size of the log could not be read")]
     Log(#[source] sqlx::Error),
     /// A capture is missing or damaged.
-    #[error("the stored capture is missing or damaged")]
-    CaptureDamaged,
+    #[error("the stored capture of scan {scan} is missing or damaged")]
+    CaptureDamaged {
+        /// The scan.
+        scan: ScanId,
+    },
     /// The store of captures did not answer.
     #[error("the store of captures did not answer")]
-    Captures(#[source] BlobError),
+    Captures(#[source] FetchError),
     /// What is to be recorded has no such form: a fault of ours.
     #[error("the look cannot be written down")]
     Form,

@@ -2,7 +2,8 @@
 //!
 //! A look goes one way: the permission is checked, the read model has seen the position that the caller names, the document is found,
 //! the look is recorded durably, and only then is there a [`Shown`]. The read models, the cache and the store of captures
-//! are private to this module, and nothing outside it makes a [`Shown`]: so no handler can forget to record.
+//! are private to this module, and a [`Shown`] is made in one place, `shown.rs`, after the look is recorded: so neither a
+//! handler nor whoever adds a way to look can forget it. A refused look is recorded, too.
 //!
 //! Nobody reaches past the door to the stores:
 //!
@@ -21,18 +22,17 @@
 //! ```
 
 mod captures;
+mod denied;
 mod error;
 mod look;
-mod recording;
 mod shown;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use commands::policy::{Permission, authorise};
+use commands::policy::Permission;
 use commands::{Blobs, Ledger};
-use domain::disclosure::DisclosureOutcome;
-use domain::{AppointmentId, PatientId, WoundId};
+use domain::{AppointmentId, Patient, PatientId, WoundId};
 use projections::cache::CacheError;
 use projections::read_models::{
     AppointmentDocument, AppointmentFilter, Listing, Page, PatientDocument, PatientSearch,
@@ -40,11 +40,17 @@ use projections::read_models::{
 };
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
+pub use denied::RecordOf;
 pub use error::RecordsError;
 pub use look::Look;
 pub use shown::Shown;
+
+/// Who may look into a read model, and which one that is.
+const PATIENTS: (Permission, ReadModel) = (Permission::ReadPatient, ReadModel::PATIENTS);
+const APPOINTMENTS: (Permission, ReadModel) =
+    (Permission::ReadAppointments, ReadModel::APPOINTMENTS);
+const WOUNDS: (Permission, ReadModel) = (Permission::ReadWounds, ReadModel::WOUNDS);
 
 /// The records of patients, for reading. Cheap to clone.
 #[derive(Clone)]
@@ -81,12 +87,10 @@ impl Records {
         look: &Look,
         id: PatientId,
     ) -> Result<Shown<PatientDocument>, RecordsError> {
-        authorise(&look.actor, Permission::ReadPatient)?;
-        let seen = self.reach(look, ReadModel::PATIENTS).await?;
-        let patient = self.models.patient(id, seen).await?;
-        let patient = patient.ok_or(RecordsError::NotFound { what: "patient" })?;
-        self.record(look, "patient", [(patient.id, vec![id.as_uuid()])]).await?;
-        Ok(Shown::recorded(patient))
+        let seen = self.enter(look, PATIENTS, RecordOf::Patient(id.as_uuid())).await?;
+        let found = self.models.patient(id, seen).await?;
+        let found = found.ok_or(RecordsError::NotFound { what: "patient" })?;
+        self.show(look, "patient", [(found.id, vec![id.as_uuid()])], found).await
     }
 
     /// One appointment.
@@ -98,12 +102,10 @@ impl Records {
         look: &Look,
         id: AppointmentId,
     ) -> Result<Shown<AppointmentDocument>, RecordsError> {
-        authorise(&look.actor, Permission::ReadAppointments)?;
-        let seen = self.reach(look, ReadModel::APPOINTMENTS).await?;
-        let appointment = self.models.appointment(id, seen).await?;
-        let appointment = appointment.ok_or(RecordsError::NotFound { what: "appointment" })?;
-        self.record(look, "appointment", [(appointment.patient_id, vec![id.as_uuid()])]).await?;
-        Ok(Shown::recorded(appointment))
+        let seen = self.enter(look, APPOINTMENTS, RecordOf::Appointment(id.as_uuid())).await?;
+        let found = self.models.appointment(id, seen).await?;
+        let found = found.ok_or(RecordsError::NotFound { what: "appointment" })?;
+        self.show(look, "appointment", [(found.patient_id, vec![id.as_uuid()])], found).await
     }
 
     /// One wound.
@@ -115,12 +117,10 @@ impl Records {
         look: &Look,
         id: WoundId,
     ) -> Result<Shown<WoundDocument>, RecordsError> {
-        authorise(&look.actor, Permission::ReadWounds)?;
-        let seen = self.reach(look, ReadModel::WOUNDS).await?;
-        let wound = self.models.wound(id, seen).await?;
-        let wound = wound.ok_or(RecordsError::NotFound { what: "wound" })?;
-        self.record(look, "wound", [(wound.patient_id, vec![id.as_uuid()])]).await?;
-        Ok(Shown::recorded(wound))
+        let seen = self.enter(look, WOUNDS, RecordOf::Wound(id.as_uuid())).await?;
+        let found = self.models.wound(id, seen).await?;
+        let found = found.ok_or(RecordsError::NotFound { what: "wound" })?;
+        self.show(look, "wound", [(found.patient_id, vec![id.as_uuid()])], found).await
     }
 
     /// The patients who match. Each who is found is recorded as having been looked at.
@@ -133,12 +133,11 @@ impl Records {
         search: &PatientSearch,
         page: &Page,
     ) -> Result<Shown<Listing<PatientDocument>>, RecordsError> {
-        authorise(&look.actor, Permission::ReadPatient)?;
-        self.reach(look, ReadModel::PATIENTS).await?;
-        let found = self.models.search_patients(search, page).await?;
+        self.enter(look, PATIENTS, RecordOf::Nobody).await?;
+        let Listing { items, next } = self.models.search_patients(search, page).await?;
         let about = |patient: &PatientDocument| (patient.id, patient.id.as_uuid());
-        let items = self.record_list(look, "patient-search", found.items, about).await?;
-        Ok(Shown::recorded(Listing { items, next: found.next }))
+        let shown = self.show_list(look, "patient-search", about, items).await?;
+        Ok(shown.map(|items| Listing { items, next }))
     }
 
     /// The appointments of a practitioner or a patient.
@@ -151,21 +150,21 @@ impl Records {
         filter: &AppointmentFilter,
         page: &Page,
     ) -> Result<Shown<Listing<AppointmentDocument>>, RecordsError> {
-        authorise(&look.actor, Permission::ReadAppointments)?;
-        self.reach(look, ReadModel::APPOINTMENTS).await?;
-        let found = self.models.appointments(filter, page).await?;
+        const LIST: &str = "appointment-list";
+        let patient = filter.patient_id;
+        let of = patient.map_or(RecordOf::Nobody, |id| RecordOf::Patient(id.as_uuid()));
+        self.enter(look, APPOINTMENTS, of).await?;
+        let Listing { items, next } = self.models.appointments(filter, page).await?;
         let about = |item: &AppointmentDocument| (item.patient_id, item.id.as_uuid());
-        let items = self.record_list(look, "appointment-list", found.items, about).await?;
-        if let Some(patient) = filter.patient_id.filter(|_| items.is_empty()) {
-            // That there is nothing is told of a patient, too.
-            if !self.ledger.erased_among(&[patient.as_uuid()]).await?.is_empty() {
-                return Err(RecordsError::Read(ReadError::Erased));
+        let shown = self.show_list(look, LIST, about, items).await?;
+        let shown = shown.map(|items| Listing { items, next });
+        match patient.filter(|_| shown.items.is_empty()) {
+            // That there is nothing is told of a patient, too; of a patient that was erased, nothing is.
+            Some(patient) if self.is_registered(patient).await? => {
+                self.show(look, LIST, [(patient, Vec::new())], Listing::clone(&shown)).await
             }
-            if self.models.patient(patient, None).await?.is_some() {
-                self.record(look, "appointment-list", [(patient, Vec::new())]).await?;
-            }
+            _ => Ok(shown),
         }
-        Ok(Shown::recorded(Listing { items, next: found.next }))
     }
 
     /// The wounds of a patient.
@@ -178,31 +177,14 @@ impl Records {
         patient: PatientId,
         page: &Page,
     ) -> Result<Shown<Listing<WoundDocument>>, RecordsError> {
-        authorise(&look.actor, Permission::ReadWounds)?;
-        self.reach(look, ReadModel::WOUNDS).await?;
+        self.enter(look, WOUNDS, RecordOf::Patient(patient.as_uuid())).await?;
         let found = self.models.wounds_of(patient, page).await?;
-        if found.items.is_empty() && self.models.patient(patient, None).await?.is_none() {
+        if found.items.is_empty() && !self.is_registered(patient).await? {
             // No wounds is an answer about a patient; no patient is another.
             return Err(RecordsError::NotFound { what: "patient" });
         }
         let wounds = found.items.iter().map(|wound| wound.id.as_uuid()).collect();
-        self.record(look, "wound-list", [(patient, wounds)]).await?;
-        Ok(Shown::recorded(found))
-    }
-
-    /// Records that the caller was not let, of a patient.
-    ///
-    /// # Errors
-    /// When that cannot be recorded.
-    pub async fn denied(
-        &self,
-        look: &Look,
-        resource: &'static str,
-        patient: PatientId,
-        document: Uuid,
-    ) -> Result<(), RecordsError> {
-        let about = [(patient, vec![document])];
-        self.write_down(look, resource, DisclosureOutcome::Denied, about).await
+        self.show(look, "wound-list", [(patient, wounds)], found).await
     }
 
     /// Asks the read models for a sign of life.
@@ -231,6 +213,22 @@ impl Records {
             next = next.min(self.models.position(model).await?);
         }
         Ok(next)
+    }
+
+    /// Refuses who may not look, and waits until what the caller names can be seen.
+    async fn enter(
+        &self,
+        look: &Look,
+        (permission, model): (Permission, ReadModel),
+        of: RecordOf,
+    ) -> Result<Option<u64>, RecordsError> {
+        self.authorise(look, permission, of).await?;
+        self.reach(look, model).await
+    }
+
+    /// Whether the log has such a patient, erased or not.
+    async fn is_registered(&self, patient: PatientId) -> Result<bool, RecordsError> {
+        Ok(self.ledger.exists::<Patient>(patient.as_uuid()).await?)
     }
 
     /// Waits until the read model has seen the position that the caller named, and answers that position.

@@ -1,21 +1,32 @@
-//! What may be shown: the look at it is on record.
+//! No look without a record: what is about to be shown, or was refused, is written down first. Only here is a [`Shown`]
+//! made, so whoever adds a way to look cannot forget to record it.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
-/// Something of a patient that may be shown, because the look at it is durably recorded. Only [`Records`](super::Records)
-/// makes one.
+use commands::{CommandError, DisclosureEntry};
+use domain::PatientId;
+use domain::disclosure::{DisclosureOutcome, MAX_DOCUMENTS};
+use domain::value::Code;
+use uuid::Uuid;
+
+use super::Records;
+use super::error::RecordsError;
+use super::look::Look;
+
+/// Something of a patient that may be shown, because the look at it is durably recorded. Only [`Records`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown<T>(T);
 
 impl<T> Shown<T> {
-    /// What a look was recorded at.
-    pub(super) fn recorded(what: T) -> Shown<T> {
-        Shown(what)
-    }
-
     /// Another view of the same, such as a chart of it.
     pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Shown<U> {
         Shown(view(self.0))
+    }
+
+    /// What belongs to the same look, such as the capture of a shown wound's scan.
+    pub(super) fn with<U>(&self, belonging: U) -> Shown<U> {
+        Shown(belonging)
     }
 }
 
@@ -24,5 +35,75 @@ impl<T> Deref for Shown<T> {
 
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+impl Records {
+    /// Records that something of patients is shown, in one append, and gives it to be shown.
+    pub(super) async fn show<T>(
+        &self,
+        look: &Look,
+        resource: &'static str,
+        about: impl IntoIterator<Item = (PatientId, Vec<Uuid>)>,
+        what: T,
+    ) -> Result<Shown<T>, RecordsError> {
+        self.record(look, resource, DisclosureOutcome::Disclosed, about).await?;
+        Ok(Shown(what))
+    }
+
+    /// As [`Records::show`], for the items of a list, each with its patient and its id. A read model that is behind may
+    /// still hold a record that was erased: that is left out, and what stays is shown.
+    pub(super) async fn show_list<T>(
+        &self,
+        look: &Look,
+        resource: &'static str,
+        about: impl Fn(&T) -> (PatientId, Uuid),
+        mut items: Vec<T>,
+    ) -> Result<Shown<Vec<T>>, RecordsError> {
+        let shown = |items: &[T]| -> Vec<(PatientId, Vec<Uuid>)> {
+            let each = items.iter().map(&about);
+            each.map(|(patient, document)| (patient, vec![document])).collect()
+        };
+        let outcome = DisclosureOutcome::Disclosed;
+        match self.record(look, resource, outcome, shown(&items)).await {
+            Err(RecordsError::Ledger(CommandError::Erased)) => {}
+            recorded => return recorded.map(|()| Shown(items)),
+        }
+        let patients: Vec<Uuid> = items.iter().map(|item| about(item).0.as_uuid()).collect();
+        let erased = self.ledger.erased_among(&patients).await?;
+        items.retain(|item| !erased.contains(&about(item).0.as_uuid()));
+        self.show(look, resource, shown(&items), items).await
+    }
+
+    /// Records looks, or that they were refused.
+    pub(super) async fn record(
+        &self,
+        look: &Look,
+        resource: &'static str,
+        outcome: DisclosureOutcome,
+        about: impl IntoIterator<Item = (PatientId, Vec<Uuid>)>,
+    ) -> Result<(), RecordsError> {
+        let mut by_patient: BTreeMap<PatientId, Vec<Uuid>> = BTreeMap::new();
+        for (patient, documents) in about {
+            by_patient.entry(patient).or_default().extend(documents);
+        }
+        if by_patient.is_empty() {
+            return Ok(());
+        }
+        let resource = Code::new(resource).map_err(|_| RecordsError::Form)?;
+        let mut entries = Vec::with_capacity(by_patient.len());
+        for (patient_id, documents) in by_patient {
+            // That there is nothing is told of a patient, too.
+            let none: &[Uuid] = &[];
+            let parts = documents.chunks(MAX_DOCUMENTS).chain(documents.is_empty().then_some(none));
+            for documents in parts {
+                let what = documents.iter().map(|id| Code::new(&id.to_string()));
+                let what = what.collect::<Result<_, _>>().map_err(|_| RecordsError::Form)?;
+                let resource = resource.clone();
+                entries.push(DisclosureEntry { patient_id, resource, what, outcome });
+            }
+        }
+        self.ledger.disclose(entries, &look.context()).await?;
+        Ok(())
     }
 }

@@ -3,8 +3,12 @@
 use std::fmt::Write as _;
 
 use api::http::operations::{Access, Concerns, OPERATIONS, Operation};
+use api::records::{Look, RecordsError};
 use commands::policy::allowed;
+use commands::{Actor, CommandError, PurposeOfUse};
+use domain::AccountId;
 use domain::account::Role;
+use projections::read_models::Page;
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::collections::BTreeSet;
@@ -199,6 +203,31 @@ async fn a_denial_is_recorded_where_it_concerns_a_patient(
     let nobody = format!("/v1/patients/{}", Uuid::now_v7());
     assert_eq!(app.role(Role::Analyst).get(&nobody).await.status, 403);
     assert_eq!(app.events("disclosure").await, 2, "nobody is concerned");
+
+    // Past the guard, as another face would ask: the door of the records refuses and records by itself.
+    let look = |roles: &[Role]| Look {
+        actor: Actor::user(AccountId::from_uuid(Uuid::now_v7()), roles.iter().copied()),
+        purpose: PurposeOfUse::Treat,
+        correlation_id: Uuid::now_v7(),
+        min_position: None,
+    };
+    let records = &app.state.records;
+    let refused = records.patient(&look(&[Role::Analyst]), patient).await;
+    let denied = |refused: RecordsError| {
+        assert!(
+            matches!(refused, RecordsError::Ledger(CommandError::Denied { .. })),
+            "{refused:?}"
+        );
+    };
+    denied(refused.expect_err("an analyst sees no patient"));
+    assert_eq!(app.events("disclosure").await, 3, "the denial is recorded");
+    let page = Page::default();
+    let refused = records.wounds_of(&look(&[Role::FrontDesk]), patient, &page).await;
+    denied(refused.expect_err("the front desk sees no wound"));
+    assert_eq!(app.events("disclosure").await, 4);
+    // Who has no role at all cannot be recorded, and is refused all the same.
+    denied(records.patient(&look(&[]), patient).await.expect_err("nobody"));
+    assert_eq!(app.events("disclosure").await, 4);
     app.stop().await;
 }
 

@@ -39,7 +39,7 @@ impl Ledger {
             let role = authorise(&context.actor, Permission::RecordDisclosure)?;
             if entries.is_empty() || entries.len() > DISCLOSURES_MAX {
                 return Err(CommandError::Refused {
-                    kind: RefusalKind::Conflict,
+                    kind: RefusalKind::Invalid,
                     code: "disclosure-count",
                     field: None,
                     detail: format!("record 1 to {DISCLOSURES_MAX} looks at a time"),

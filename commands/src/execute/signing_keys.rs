@@ -120,7 +120,7 @@ impl Ledger {
     ) -> Result<Receipt, CommandError> {
         let role = authorise(&context.actor, Permission::ManageKeys)?;
         let refused = |code, detail: &str| CommandError::Refused {
-            kind: RefusalKind::Invalid,
+            kind: RefusalKind::Conflict,
             code,
             field: Some("kid"),
             detail: detail.to_owned(),

@@ -37,13 +37,12 @@ impl Refusal for AccountError {
     fn kind(&self) -> RefusalKind {
         match self {
             Self::NotRegistered => RefusalKind::Missing("record"),
-            Self::AlreadyRegistered | Self::Disabled | Self::AlreadyGranted => {
+            Self::AlreadyRegistered | Self::Disabled | Self::AlreadyGranted | Self::NotGranted => {
                 RefusalKind::Conflict
             }
-            Self::PasswordRequired
-            | Self::PasswordNotAllowed
-            | Self::NotGranted
-            | Self::RoleUnsuitable => RefusalKind::Invalid,
+            Self::PasswordRequired | Self::PasswordNotAllowed | Self::RoleUnsuitable => {
+                RefusalKind::Invalid
+            }
         }
     }
 

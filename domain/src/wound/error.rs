@@ -91,6 +91,7 @@ impl Refusal for WoundError {
             | Self::TooManyScans { .. }
             | Self::TooManyResults { .. }
             | Self::AlreadyMeasured
+            | Self::ScanIsRejected
             | Self::MeasurementAlreadyRecorded
             | Self::AlreadyConfirmed
             | Self::MeasurementIsConfirmed
@@ -99,7 +100,6 @@ impl Refusal for WoundError {
             Self::OnsetInFuture
             | Self::LateralityRequired
             | Self::CaptureInFuture
-            | Self::ScanIsRejected
             | Self::NoteRequired
             | Self::DetailRequired => RefusalKind::Invalid,
         }

@@ -1,10 +1,10 @@
-//! Every refusal: its code, its field and its text are what programs and people go by, so they are reviewed.
+//! Every refusal: its code, its kind, its field and its text are what programs and people go by, so they are reviewed.
 
 use domain::appointment::AppointmentStatus::{Booked, Fulfilled};
 use domain::value::VisitTimeError;
 use domain::{
     Account, AccountError, AppointmentError, CustodyError, DisclosureError, ModelError,
-    PatientError, Refusal, Stream, WoundError,
+    PatientError, Refusal, RefusalKind, Stream, WoundError,
 };
 use insta::assert_snapshot;
 
@@ -13,8 +13,13 @@ use crate::events::in_snapshots;
 /// One line for each refusal of an aggregate.
 fn table<R: Refusal + std::fmt::Display>(aggregate: &str, refusals: &[R]) -> String {
     let line = |refusal: &R| {
+        let kind = match refusal.kind() {
+            RefusalKind::Missing(what) => format!("missing: {what}"),
+            RefusalKind::Conflict => "conflict".to_owned(),
+            RefusalKind::Invalid => "invalid".to_owned(),
+        };
         let (code, field) = (refusal.code(), refusal.field().unwrap_or("-"));
-        format!("{aggregate:<12} {code:<30} {field:<22} {refusal}\n")
+        format!("{aggregate:<12} {code:<30} {kind:<35} {field:<22} {refusal}\n")
     };
     refusals.iter().map(line).collect()
 }

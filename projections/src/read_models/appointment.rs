@@ -166,7 +166,7 @@ pub(crate) struct Appointments;
 impl View for Appointments {
     const NAME: &'static str = "appointments";
     const VERSION: u32 = 2;
-    const STREAM: &'static str = "appointment";
+    const STREAM: &'static str = domain::Appointment::STREAM_TYPE;
     const SUBJECT: &'static str = "patient_id";
     const CACHE: CacheKind = CacheKind::new("appointment");
     type Document = AppointmentDocument;

@@ -136,7 +136,7 @@ pub(crate) struct Patients;
 impl View for Patients {
     const NAME: &'static str = "patients";
     const VERSION: u32 = 2;
-    const STREAM: &'static str = "patient";
+    const STREAM: &'static str = domain::Patient::STREAM_TYPE;
     const SUBJECT: &'static str = "_id";
     const CACHE: CacheKind = CacheKind::new("patient");
     type Document = PatientDocument;

@@ -399,7 +399,7 @@ pub(crate) struct Wounds;
 impl View for Wounds {
     const NAME: &'static str = "wounds";
     const VERSION: u32 = 2;
-    const STREAM: &'static str = "wound";
+    const STREAM: &'static str = domain::WoundEpisode::STREAM_TYPE;
     const SUBJECT: &'static str = "patient_id";
     const CACHE: CacheKind = CacheKind::new("wound");
     type Document = WoundDocument;

@@ -321,8 +321,8 @@ impl Runtime {
                 () = late(shutdown, self.config.grace) => return Ok(Ended::Stopped),
             };
             if let Err(failure) = stepped {
-                // What came before it is done.
-                self.store(&id, &mut progress).await?;
+                // What came before it is done. If that cannot be stored either, it is done again; what is told is the cause.
+                let _stored = self.store(&id, &mut progress).await;
                 return match failure {
                     RunError::Apply { source: ApplyError::Stopped, .. } => Ok(Ended::Stopped),
                     failure => Err(failure),

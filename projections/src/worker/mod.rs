@@ -57,7 +57,7 @@ const ANALYSIS_MAX: Duration = Duration::from_secs(300);
 const WORKER: &str = "inference";
 
 /// The type of the streams it reads.
-const WOUND: &str = "wound";
+const WOUND: &str = WoundEpisode::STREAM_TYPE;
 
 /// The inference projector.
 pub struct InferenceWorker {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::value::Digest;
 use domain::wound::{Boundary, MeasurementRecorded, WithdrawMeasurement, WithdrawalReason};
-use domain::{Event, MeasurementId, WoundCommand, WoundEvent, WoundId};
+use domain::{Event, MeasurementId, WoundCommand, WoundEpisode, WoundEvent, WoundId};
 use sha2::{Digest as _, Sha256};
 use tracing::info;
 use uuid::Uuid;
@@ -52,7 +52,7 @@ impl WithdrawalWorker {
 
     /// The measurements of a wound that are confirmed or withdrawn, as its stream in the log tells it now.
     async fn settled(&self, wound: Uuid) -> Result<BTreeSet<MeasurementId>, ApplyError> {
-        let events = self.log.stream("wound", wound).await;
+        let events = self.log.stream(WoundEpisode::STREAM_TYPE, wound).await;
         let events = events.map_err(ApplyError::unavailable("read the wound's events"))?;
         let settled = events.into_iter().filter_map(|recorded| match recorded.event {
             Some(Event::Wound(WoundEvent::MeasurementConfirmed(event))) => {
@@ -123,7 +123,7 @@ impl Projector for WithdrawalWorker {
     }
 
     fn streams(&self) -> &[&'static str] {
-        &["wound"]
+        &[WoundEpisode::STREAM_TYPE]
     }
 
     async fn apply(&self, batch: &[RecordedEvent]) -> Result<(), ApplyError> {

@@ -1,5 +1,7 @@
 //! What holds for the workspace as a whole: which crate may know which, and what every source file looks like.
 
+mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -211,4 +213,40 @@ fn nothing_is_left_for_later() {
         marks.iter().find(|mark| text.contains(*mark)).map(|mark| format!("contains {mark}"))
     });
     assert!(left.is_empty(), "{left}");
+}
+
+/// Prose is wrapped here; tables, code and names that cannot be broken are not.
+const PROSE_COLUMNS: usize = 100;
+
+#[test]
+fn prose_is_wrapped() {
+    fn documents(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the folder can be read") {
+            let path = entry.expect("the entry can be read").path();
+            let is_document = path.extension().is_some_and(|extension| extension == "md");
+            if path.is_dir() && !path.ends_with("vectors") {
+                documents(&path, into);
+            } else if is_document {
+                into.push(path);
+            }
+        }
+    }
+    let mut found: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| root().join(name)).into();
+    documents(&root().join("docs"), &mut found);
+    assert!(found.len() > 30, "{found:?}");
+    let mut long = String::new();
+    for path in found {
+        let text = fs::read_to_string(&path).expect("a document is UTF-8");
+        let mut is_code = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            is_code ^= line.trim_start().starts_with("```");
+            // The names of mutants stand whole on a line: a script reads them.
+            let is_whole = is_code || line.starts_with(['|', '!']) || line.starts_with("- `");
+            if !is_whole && line.chars().count() > PROSE_COLUMNS {
+                long.push_str(&format!("{}:{number}\n", path.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "longer than {PROSE_COLUMNS} columns:\n{long}");
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::{names, root};
+
 const DOCUMENT: &str = "docs/settings.md";
 
 /// From this heading on, the document lists what scripts and tests read, and the program does not.
@@ -19,43 +21,29 @@ const READ_BY_LIBRARIES: [(&str, &str); 2] = [
 const SCRIPTS: [&str; 6] =
     ["scripts", ".ci", "Makefile", "Dockerfile", "compose.yml", "docs/examples"];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the crate lies in the workspace")
-        .to_owned()
-}
-
 fn text(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The text of every file below a path that may be a file, a folder or missing, line after line.
-fn texts(path: &Path, wanted: &dyn Fn(&Path) -> bool, into: &mut Vec<String>) {
-    if path.is_file() && wanted(path) {
+fn texts(path: &Path, into: &mut Vec<String>) {
+    if path.is_file() {
         into.push(text(path));
     } else if path.is_dir() {
         for entry in fs::read_dir(path).expect("the folder can be read") {
-            texts(&entry.expect("the entry can be read").path(), wanted, into);
+            texts(&entry.expect("the entry can be read").path(), into);
         }
     }
-}
-
-fn is_source(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "rs")
 }
 
 /// The sources in one folder of every crate: `src`, or `tests`.
 fn sources(folder: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(root()).expect("the workspace can be read") {
-        let path = entry.expect("the entry can be read").path();
-        if path.join("Cargo.toml").is_file() {
-            texts(&path.join(folder), &is_source, &mut found);
-        }
-    }
-    found
+    let within = |path: &&PathBuf| {
+        let path = path.strip_prefix(root()).expect("a source lies in the workspace");
+        path.components().nth(1).is_some_and(|part| part.as_os_str() == folder)
+    };
+    super::sources().iter().filter(within).map(|path| text(path)).collect()
 }
 
 /// Whether it is written as the names of variables are.
@@ -91,13 +79,6 @@ fn listed(document: &str) -> BTreeSet<String> {
     cells.flat_map(|cell| cell.split('`')).filter(|name| is_name(name)).map(str::to_owned).collect()
 }
 
-/// Whether a text has the name, and not only as a part of another.
-fn names(text: &str, name: &str) -> bool {
-    let parts = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.match_indices(name)
-        .any(|(at, _)| !text[..at].ends_with(parts) && !text[at + name.len()..].starts_with(parts))
-}
-
 #[test]
 fn every_setting_is_documented_and_every_documented_setting_is_read() {
     let document = text(&root().join(DOCUMENT));
@@ -112,7 +93,7 @@ fn every_setting_is_documented_and_every_documented_setting_is_read() {
     let mut rest = sources("tests");
     rest.extend(sources("benches"));
     for path in SCRIPTS {
-        texts(&root().join(path), &|_| true, &mut rest);
+        texts(&root().join(path), &mut rest);
     }
     let rest: Vec<String> = rest.into_iter().chain(sources_of_crates).collect();
     let is_read_somewhere = |name: &String| rest.iter().any(|text| names(text, name));
@@ -127,7 +108,7 @@ fn every_setting_is_documented_and_every_documented_setting_is_read() {
             others.into_iter().filter(|name| !is_read_somewhere(name)).collect::<Vec<_>>(),
         ),
     ];
-    for (what, names) in wrong {
-        assert!(names.is_empty(), "{DOCUMENT}: {what}: {}", names.join(", "));
+    for (what, found) in wrong {
+        assert!(found.is_empty(), "{DOCUMENT}: {what}: {}", found.join(", "));
     }
 }
