@@ -45,6 +45,7 @@ pub enum JwsError {
 
 /// An Ed25519 public key as a JWK.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Jwk {
     /// Always `OKP`.
     pub kty: String,
@@ -59,6 +60,7 @@ pub struct Jwk {
 
 /// A JWK Set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct JwkSet {
     /// The keys.
     pub keys: Vec<Jwk>,

@@ -168,6 +168,7 @@ impl TlogProof {
 
 /// One event of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptEvent {
     /// Its position in the log.
@@ -184,6 +185,7 @@ pub struct ReceiptEvent {
 
 /// What the writer of a command is given once it is durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
     /// The command.

@@ -7,6 +7,7 @@
 //! * [`value`]: the value types, which cannot hold nonsense;
 //! * [`ids`], [`clock`]: ids and the time a decision is made at;
 //! * [`stream`]: what every aggregate offers the write side: its subject, its claims, its media;
+//! * `schema`, a feature: what the types look like in JSON;
 //! * [`event`]: any event of the log, and how stored events of older versions are read.
 
 #![forbid(unsafe_code)]
@@ -21,6 +22,8 @@ pub mod event;
 pub mod ids;
 pub mod model;
 pub mod patient;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod stream;
 pub mod value;
 pub mod wound;

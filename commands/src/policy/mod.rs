@@ -1,26 +1,17 @@
 //! Who may do what: one matrix for commands, queries and exports.
 
+mod command;
 mod permission;
 
 use std::collections::BTreeSet;
 
 use domain::account::Role;
-use domain::wound::{WithdrawMeasurement, WithdrawalReason};
-use domain::{
-    AccountCommand, AppointmentCommand, CustodyCommand, DisclosureCommand, ModelCommand,
-    PatientCommand, WoundCommand,
-};
 
 use crate::actor::Actor;
 use crate::error::CommandError;
 
-pub use permission::Permission;
-
-/// A command that knows which permission it needs.
-pub trait Authorised {
-    /// What the actor must be allowed to do.
-    fn permission(&self) -> Permission;
-}
+pub use command::{Authorised, CommandBody};
+pub use permission::{Grant, Permission, may};
 
 /// Whether any of the roles grants the permission.
 pub fn allowed(roles: &BTreeSet<Role>, permission: Permission) -> bool {
@@ -34,79 +25,6 @@ pub fn allowed(roles: &BTreeSet<Role>, permission: Permission) -> bool {
 pub fn authorise(actor: &Actor, permission: Permission) -> Result<Role, CommandError> {
     let grants = permission.roles().iter().find(|role| actor.roles.contains(role));
     grants.copied().ok_or(CommandError::Denied { permission })
-}
-
-impl Authorised for PatientCommand {
-    fn permission(&self) -> Permission {
-        match self {
-            PatientCommand::Register { .. } => Permission::RegisterPatient,
-            PatientCommand::EditDemographics { .. }
-            | PatientCommand::EditContacts { .. }
-            | PatientCommand::EditIdentifiers { .. } => Permission::EditPatient,
-            PatientCommand::Deactivate { .. } => Permission::DeactivatePatient,
-        }
-    }
-}
-
-impl Authorised for AppointmentCommand {
-    fn permission(&self) -> Permission {
-        match self {
-            AppointmentCommand::Book { .. }
-            | AppointmentCommand::Reschedule { .. }
-            | AppointmentCommand::Cancel { .. }
-            | AppointmentCommand::CheckIn { .. }
-            | AppointmentCommand::Fulfil { .. }
-            | AppointmentCommand::MarkNoShow { .. } => Permission::ManageAppointments,
-            AppointmentCommand::EnteredInError { .. } => Permission::CorrectAppointment,
-            AppointmentCommand::RecordVisit { .. } => Permission::RecordVisit,
-        }
-    }
-}
-
-impl Authorised for WoundCommand {
-    fn permission(&self) -> Permission {
-        match self {
-            WoundCommand::Open { .. } | WoundCommand::Close { .. } => Permission::ManageWounds,
-            WoundCommand::RecordScan { .. } => Permission::RecordScan,
-            WoundCommand::RecordMeasurement { .. } => Permission::RecordMeasurement,
-            WoundCommand::RejectScan { .. } => Permission::RejectScan,
-            WoundCommand::ConfirmMeasurement { .. } => Permission::ConfirmMeasurement,
-            WoundCommand::WithdrawMeasurement(WithdrawMeasurement { reason, .. }) => match reason {
-                WithdrawalReason::ModelWithdrawn => Permission::RecordMeasurement,
-                WithdrawalReason::EnteredInError => Permission::WithdrawMeasurement,
-            },
-        }
-    }
-}
-
-impl Authorised for AccountCommand {
-    fn permission(&self) -> Permission {
-        Permission::ManageAccounts
-    }
-}
-
-impl Authorised for DisclosureCommand {
-    fn permission(&self) -> Permission {
-        Permission::RecordDisclosure
-    }
-}
-
-impl Authorised for CustodyCommand {
-    fn permission(&self) -> Permission {
-        match self {
-            CustodyCommand::PlaceHold { .. } | CustodyCommand::ReleaseHold { .. } => {
-                Permission::ManageHolds
-            }
-            CustodyCommand::Erase { .. } => Permission::ErasePatient,
-            CustodyCommand::RecordPurge { .. } => Permission::RecordPurge,
-        }
-    }
-}
-
-impl Authorised for ModelCommand {
-    fn permission(&self) -> Permission {
-        Permission::ManageModels
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,12 @@
 
 use domain::account::Role;
 
+/// A permission as a type: one of [`may`].
+pub trait Grant: Send + Sync + 'static {
+    /// The permission.
+    const PERMISSION: Permission;
+}
+
 macro_rules! permissions {
     ($($(#[$meta:meta])* $name:ident = $text:literal: $($role:ident)|*;)*) => {
         /// Something an actor may or may not do.
@@ -23,6 +29,19 @@ macro_rules! permissions {
             pub fn roles(self) -> &'static [Role] {
                 match self { $(Permission::$name => &[$(Role::$role),*],)* }
             }
+        }
+
+        /// Each permission as a type, so that what is asked for and what is asked of cannot be two.
+        pub mod may {
+            $(
+                $(#[$meta])*
+                #[derive(Clone, Copy, Debug)]
+                pub struct $name;
+
+                impl super::Grant for $name {
+                    const PERMISSION: super::Permission = super::Permission::$name;
+                }
+            )*
         }
     };
 }

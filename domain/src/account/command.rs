@@ -36,6 +36,7 @@ pub struct RegisterAccount {
 
 /// Grants a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GrantRole {
     /// The role.
@@ -44,6 +45,7 @@ pub struct GrantRole {
 
 /// Revokes a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RevokeRole {
     /// The role.
@@ -54,6 +56,7 @@ pub struct RevokeRole {
 
 /// Disables the account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DisableAccount {
     /// Why.

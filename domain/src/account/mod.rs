@@ -149,7 +149,13 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-serde_as_string!(LoginName, PasswordHash);
+serde_as_string!(LoginName, {
+    "minLength": 3,
+    "maxLength": 64,
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9._+@-]*$",
+    "examples": ["j.meyer"],
+});
+serde_as_string!(PasswordHash, { "maxLength": 512 });
 
 /// An account as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

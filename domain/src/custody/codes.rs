@@ -85,6 +85,7 @@ coded! {
 
 /// What is gone from one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StorePurge {
     /// The store.
@@ -142,4 +143,9 @@ impl fmt::Display for CaseReference {
     }
 }
 
-serde_as_string!(CaseReference);
+serde_as_string!(CaseReference, {
+    "minLength": 1,
+    "maxLength": CaseReference::MAX,
+    "pattern": "^[A-Za-z0-9._/-]+$",
+    "examples": ["2026/CV-0815"],
+});

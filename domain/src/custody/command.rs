@@ -47,6 +47,7 @@ pub struct ReleaseHold {
 
 /// Erases the record: its data key is destroyed, and nothing brings it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Erase {
     /// Why.

@@ -62,6 +62,7 @@ pub struct HoldReleased {
 
 /// The record was erased: its data key was destroyed together with this event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubjectErased {
     /// Why.
@@ -81,6 +82,7 @@ impl SubjectErased {
 
 /// What was derived from the erased record is gone too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PurgeRecorded {
     /// Each store, with what is gone from it.

@@ -45,29 +45,37 @@ pub enum CardError {
 
 /// How good a model was on pictures that it did not learn from. Whole numbers, as all figures of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CardMetrics {
     /// How many pictures.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub n: u32,
     /// Dice over the pixels of all of them together.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1000)))]
     pub dice_pooled_permille: u16,
     /// The mean of each picture's Dice.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1000)))]
     pub dice_mean_permille: u16,
 }
 
 /// How far the model's contour is from the true one, in thousandths of a cell of its grid, as standard deviations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ContourError {
     /// Of the whole contour, outwards or inwards.
+    #[cfg_attr(feature = "schema", schemars(range(max = 10_000)))]
     pub offset_millicells: u16,
     /// Of one place of it beside the next.
+    #[cfg_attr(feature = "schema", schemars(range(max = 10_000)))]
     pub ragged_millicells: u16,
 }
 
 /// How features of pictures are distributed where the model is known to work: how many pictures lie in each tenth
 /// of the feature's range, from 0 to 1. What a clinic hands in is compared with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
     /// The probability that the picture shows a wound.
@@ -83,6 +91,7 @@ pub struct ModelCard(CardParts);
 
 /// The parts of a [`ModelCard`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CardParts {
     /// What the model is called.
@@ -96,16 +105,21 @@ pub struct CardParts {
     /// What the licence of weights and training data allows.
     pub licence: Note,
     /// Where it must not be trusted.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 20)))]
     pub limits: Vec<Note>,
     /// How good it is.
     pub metrics: CardMetrics,
     /// From this probability on a picture is said to show a wound.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
     pub wound_threshold_permille: u16,
     /// How exact its contour is.
     pub contour_error: ContourError,
     /// What it saw when it was judged.
     pub reference: Reference,
 }
+
+#[cfg(feature = "schema")]
+crate::schema::made_of!(ModelCard(CardParts));
 
 impl ModelCard {
     /// The most limits a card may name.

@@ -23,6 +23,7 @@ pub enum PatientCommand {
 
 /// Registers a patient. A name or an identifier is required.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegisterPatient {
     /// The name.
@@ -53,6 +54,7 @@ pub struct RegisterPatient {
 
 /// Replaces name, gender, birth and death.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EditDemographics {
     /// The name.
@@ -75,6 +77,7 @@ pub struct EditDemographics {
 
 /// Replaces contacts and addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EditContacts {
     /// Telephone numbers, e-mail addresses and the like.
@@ -89,6 +92,7 @@ pub struct EditContacts {
 
 /// Replaces the identifiers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EditIdentifiers {
     /// Identifiers; each may belong to one patient only.
@@ -99,6 +103,7 @@ pub struct EditIdentifiers {
 
 /// Takes the record out of use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeactivatePatient {
     /// Why.

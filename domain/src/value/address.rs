@@ -43,10 +43,12 @@ pub struct Address(AddressParts);
 
 /// The parts of an [`Address`].
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AddressParts {
     /// Street, house number, post box and the like.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 6)))]
     pub lines: Vec<Line<200>>,
     /// The city, town or village.
     #[serde(default, skip_serializing_if = "Option::is_none")]

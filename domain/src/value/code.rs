@@ -19,11 +19,11 @@ pub struct UnknownCode {
 
 /// A closed list of codes: an enum that reads and writes its codes, quietly.
 macro_rules! coded {
-    ($(#[$meta:meta])* $name:ident {
+    ($(#[doc = $doc:literal])* $name:ident {
         $(#[$first_meta:meta])* $first:ident = $first_code:literal,
         $($(#[$variant_meta:meta])* $variant:ident = $code:literal,)*
     }) => {
-        $(#[$meta])*
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
             $(#[$first_meta])* $first,
@@ -74,6 +74,21 @@ macro_rules! coded {
                 $crate::value::string(deserializer)
             }
         }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "description": concat!($($doc),*).trim(),
+                    "type": "string",
+                    "enum": Self::ALL,
+                })
+            }
+        }
     };
 }
 pub(crate) use coded;
@@ -121,10 +136,11 @@ impl fmt::Display for Code {
     }
 }
 
-serde_as_string!(Code);
+serde_as_string!(Code, { "minLength": 1, "maxLength": Code::MAX, "pattern": "^[!-~]+$" });
 
 /// A code with the system it is from and what it says there, as in a FHIR `Coding`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Coding {
     /// The system the code is from.

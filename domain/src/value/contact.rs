@@ -60,6 +60,7 @@ pub struct ContactPoint(ContactParts);
 
 /// The parts of a [`ContactPoint`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ContactParts {
     /// The means of contact.

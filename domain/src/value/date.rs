@@ -128,4 +128,7 @@ impl fmt::Debug for PartialDate {
     }
 }
 
-serde_as_string!(PartialDate);
+serde_as_string!(PartialDate, {
+    "pattern": "^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$",
+    "examples": ["1958-04"],
+});

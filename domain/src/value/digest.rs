@@ -61,4 +61,4 @@ impl fmt::Debug for Digest {
     }
 }
 
-serde_as_string!(Digest);
+serde_as_string!(Digest, { "pattern": "^[0-9a-f]{64}$" });

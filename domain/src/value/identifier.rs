@@ -62,7 +62,11 @@ impl fmt::Display for SystemUri {
     }
 }
 
-serde_as_string!(SystemUri);
+serde_as_string!(SystemUri, {
+    "maxLength": SystemUri::MAX,
+    "pattern": r#"^[A-Za-z][A-Za-z0-9+.-]*:[!#-;=?-\[\]_a-z~]+$"#,
+    "examples": ["http://clinic.example/mrn"],
+});
 
 coded! {
     /// What an identifier is used for, as in FHIR.
@@ -87,6 +91,7 @@ pub struct Identifier(IdentifierParts);
 
 /// The parts of an [`Identifier`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IdentifierParts {
     /// The system that issued it.

@@ -70,6 +70,7 @@ pub struct HumanName(HumanNameParts);
 
 /// The parts of a [`HumanName`].
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HumanNameParts {
     /// The family name.
@@ -77,12 +78,15 @@ pub struct HumanNameParts {
     pub family: Option<Line<100>>,
     /// The given names, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 10)))]
     pub given: Vec<Line<100>>,
     /// Titles and the like before the name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 10)))]
     pub prefix: Vec<Line<50>>,
     /// Degrees and the like after the name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 10)))]
     pub suffix: Vec<Line<50>>,
     /// What the name is used for.
     #[serde(default, rename = "use", skip_serializing_if = "Option::is_none")]

@@ -100,9 +100,10 @@ pub(crate) fn local_time<'de, D: Deserializer<'de>>(de: D) -> Result<DateTime, D
     string(de).map(|local: Local| local.0)
 }
 
-/// Serialises a type as its `Display` text and deserialises it by `FromStr`, quietly.
+/// Serialises a type as its `Display` text and deserialises it by `FromStr`, quietly. What is known of the text besides is
+/// for the API document.
 macro_rules! serde_as_string {
-    ($($type:ty),*) => {$(
+    ($type:ident, $known:tt) => {
         impl serde::Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -114,7 +115,22 @@ macro_rules! serde_as_string {
                 $crate::value::string(deserializer)
             }
         }
-    )*};
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $crate::schema::text(serde_json::json!($known))
+            }
+        }
+    };
 }
 pub(crate) use serde_as_string;
 
@@ -156,6 +172,9 @@ macro_rules! validated {
                 f.write_str(concat!(stringify!($parts), "(…)"))
             }
         }
+
+        #[cfg(feature = "schema")]
+        $crate::schema::made_of!($value($parts));
     };
 }
 pub(crate) use validated;

@@ -96,6 +96,21 @@ macro_rules! text {
                 serializer.serialize_str(&self.0)
             }
         }
+
+        #[cfg(feature = "schema")]
+        impl $($generic)* schemars::JsonSchema for $type $($argument)* {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $crate::schema::text(serde_json::json!({ "minLength": 1, "maxLength": $max }))
+            }
+        }
     };
 }
 

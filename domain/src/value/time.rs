@@ -84,14 +84,17 @@ impl VisitTimeError {
 
 /// A time as somebody asks for it: what the clock on the wall shall show, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequestedTime {
     /// The local start, without offset: `2025-03-09T15:00`.
     #[serde(deserialize_with = "super::quiet::local_time")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::local_time"))]
     pub start: DateTime,
     /// The IANA zone.
     pub zone: Line<64>,
     /// How long it takes, in minutes.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1440)))]
     pub duration_minutes: u32,
     /// Which of two equal local times is meant, where that is a question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -199,15 +202,26 @@ fn find_zone(name: &str) -> Option<TimeZone> {
 
 /// How a [`VisitTime`] is written down.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Stored {
+    /// The local start.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::local_time"))]
     start: DateTime,
+    /// The IANA zone.
     zone: Line<64>,
+    /// How long it takes.
     duration_minutes: u32,
+    /// The zone's offset from UTC at the start.
     offset_seconds: i32,
+    /// The instant it starts.
     starts_at: Timestamp,
+    /// The first instant that is free again.
     ends_at: Timestamp,
 }
+
+#[cfg(feature = "schema")]
+crate::schema::made_of!(VisitTime(Stored));
 
 impl TryFrom<Stored> for VisitTime {
     type Error = VisitTimeError;

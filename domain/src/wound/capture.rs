@@ -61,7 +61,7 @@ impl std::fmt::Display for MediaType {
     }
 }
 
-serde_as_string!(MediaType);
+serde_as_string!(MediaType, { "maxLength": 100, "examples": ["application/ply"] });
 
 /// Where a capture lies, and what it must be: made by [`CaptureRef::new`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -33,6 +33,7 @@ pub enum WoundCommand {
 
 /// Opens an episode of a wound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpenWound {
     /// Whose wound.
@@ -115,6 +116,7 @@ pub struct WithdrawMeasurement {
 
 /// Closes an episode of a wound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CloseWound {
     /// Why.

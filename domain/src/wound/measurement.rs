@@ -51,6 +51,7 @@ pub enum MeasurementError {
 
 /// The shares of a wound's tissue, in permille of its area. Those that are told apart sum to 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TissuePermille {
     /// Granulation tissue.
@@ -82,6 +83,7 @@ pub struct Measurement(MeasurementParts);
 
 /// The parts of a [`Measurement`]. `_sd` is one standard deviation of the field before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MeasurementParts {
     /// Area of the surface inside the boundary, in square micrometres.
@@ -122,6 +124,9 @@ pub struct MeasurementParts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outline: Vec<[u16; 2]>,
 }
+
+#[cfg(feature = "schema")]
+crate::schema::made_of!(Measurement(MeasurementParts));
 
 impl Measurement {
     /// The most points of an outline.

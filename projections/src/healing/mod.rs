@@ -3,6 +3,7 @@
 mod chart;
 
 use domain::wound::outlook::{Estimate, FourWeekOutlook, MeasuredArea, Outlook};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::read_models::{HealingPoint, WoundDocument};
@@ -10,7 +11,7 @@ use crate::read_models::{HealingPoint, WoundDocument};
 pub use chart::svg;
 
 /// A wound's course so far and what it says of the weeks to come.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct HealingCourse {
     /// One point for each measured scan, by the time of capture.
     pub points: Vec<HealingPoint>,
@@ -22,7 +23,7 @@ pub struct HealingCourse {
 }
 
 /// An outlook, in whole numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct OutlookDocument {
     /// By how much the area has shrunk, or will have, four weeks after the first scan, in permille.
     pub four_week_reduction_permille: Bounds,
@@ -34,7 +35,7 @@ pub struct OutlookDocument {
 }
 
 /// A figure and the bounds that hold it nine times in ten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Bounds {
     /// The best guess.
     pub value: i64,

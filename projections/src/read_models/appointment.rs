@@ -6,6 +6,7 @@ use domain::value::{Code, Coding, Line, Note, VisitTime};
 use domain::{AppointmentEvent, AppointmentId, Event, PatientId, PractitionerId, RoomId};
 use jiff::Timestamp;
 use mongodb::IndexModel;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -18,10 +19,11 @@ use crate::event::RecordedEvent;
 const HISTORY_MAX: usize = 100;
 
 /// A booked appointment, or a visit recorded afterwards. `Debug` shows no more than the id.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AppointmentDocument {
     /// The appointment.
     #[serde(rename = "_id", with = "plain")]
+    #[schemars(rename = "id", with = "AppointmentId")]
     pub id: AppointmentId,
     /// The number of its last event, for `If-Match`.
     pub version: u64,
@@ -29,20 +31,25 @@ pub struct AppointmentDocument {
     pub position: u64,
     /// Whose it is.
     #[serde(with = "plain")]
+    #[schemars(with = "PatientId")]
     pub patient_id: PatientId,
     /// With whom, if known.
     #[serde(default, with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<PractitionerId>")]
     pub practitioner_id: Option<PractitionerId>,
     /// Where, if known.
     #[serde(default, with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<RoomId>")]
     pub room_id: Option<RoomId>,
     /// How it stands.
     pub status: AppointmentStatus,
     /// When it starts.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub starts_at: Timestamp,
     /// When it ends, if known.
     #[serde(default, with = "optional_instant", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
     pub ends_at: Option<Timestamp>,
     /// The local time and zone it was agreed in; a visit recorded afterwards has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +59,7 @@ pub struct AppointmentDocument {
     pub reason: Option<Line<200>>,
     /// When it was asked for, if that was earlier.
     #[serde(default, with = "optional_instant", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
     pub requested_at: Option<Timestamp>,
     /// Why it was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +73,7 @@ pub struct AppointmentDocument {
     /// How it came to stand as it does, oldest first; the newest hundred.
     pub history: Vec<StatusChange>,
     /// Start and id: what lists are sorted by.
+    #[schemars(skip)]
     pub sort_key: String,
 }
 
@@ -79,7 +88,7 @@ impl std::fmt::Debug for AppointmentDocument {
 }
 
 /// Why an appointment was cancelled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancellation {
     /// The reason.
     pub reason: CancellationReason,
@@ -89,7 +98,7 @@ pub struct Cancellation {
 }
 
 /// What is known of a visit recorded afterwards. `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VisitDetails {
     /// The class of encounter, such as `AMB`.
     pub class: Code,
@@ -110,20 +119,23 @@ impl std::fmt::Debug for VisitDetails {
 }
 
 /// One step in an appointment's history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusChange {
     /// How it stood from then on.
     pub status: AppointmentStatus,
     /// When that was recorded.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub at: Timestamp,
     /// By whom.
     #[serde(with = "plain")]
+    #[schemars(with = "Uuid")]
     pub actor_id: Uuid,
     /// In which event.
     pub position: u64,
     /// The time it was moved away from, if it was moved.
     #[serde(default, with = "optional_instant", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
     pub moved_from: Option<Timestamp>,
 }
 

@@ -8,6 +8,7 @@ use domain::value::{
 use domain::{Event, PatientEvent, PatientId};
 use jiff::Timestamp;
 use mongodb::IndexModel;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,10 +18,11 @@ use crate::cache::CacheKind;
 use crate::event::RecordedEvent;
 
 /// A patient's record. Its value types show no content in `Debug`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PatientDocument {
     /// The patient.
     #[serde(rename = "_id", with = "plain")]
+    #[schemars(rename = "id", with = "PatientId")]
     pub id: PatientId,
     /// The version of the record: the number of its last event, for `If-Match`.
     pub version: u64,
@@ -52,16 +54,19 @@ pub struct PatientDocument {
     pub addresses: Vec<Address>,
     /// When the patient was registered.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub registered_at: Timestamp,
     /// When the record last changed.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub updated_at: Timestamp,
     /// What the record is found by.
+    #[schemars(skip)]
     pub matching: Matching,
 }
 
 /// Why a record is not in use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deactivation {
     /// The reason.
     pub reason: DeactivationReason,

@@ -10,6 +10,7 @@ use domain::wound::{
 use domain::{Event, MeasurementId, PatientId, ScanId, WoundEvent, WoundId};
 use jiff::Timestamp;
 use mongodb::IndexModel;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,10 +27,11 @@ const MEASUREMENTS_PER_SCAN: usize = 8;
 const SCANS_WITH_OUTLINES: usize = 100;
 
 /// A wound episode. `Debug` shows no more than the id.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WoundDocument {
     /// The episode.
     #[serde(rename = "_id", with = "plain")]
+    #[schemars(rename = "id", with = "WoundId")]
     pub id: WoundId,
     /// The number of its last event, for `If-Match`.
     pub version: u64,
@@ -37,6 +39,7 @@ pub struct WoundDocument {
     pub position: u64,
     /// Whose wound.
     #[serde(with = "plain")]
+    #[schemars(with = "PatientId")]
     pub patient_id: PatientId,
     /// Where on the body.
     pub site: AnatomicalSite,
@@ -53,6 +56,7 @@ pub struct WoundDocument {
     pub note: Option<Note>,
     /// When the episode was opened.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub opened_at: Timestamp,
     /// When and why it was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,10 +78,11 @@ impl std::fmt::Debug for WoundDocument {
 }
 
 /// When and why an episode was closed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClosingDocument {
     /// When.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub at: Timestamp,
     /// Why.
     pub reason: CloseReason,
@@ -87,7 +92,7 @@ pub struct ClosingDocument {
 }
 
 /// How a scan stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScanStatus {
     /// Nobody has answered it yet.
@@ -101,18 +106,21 @@ pub enum ScanStatus {
 }
 
 /// One scan of the wound.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScanDocument {
     /// The scan.
     #[serde(with = "plain")]
+    #[schemars(with = "ScanId")]
     pub id: ScanId,
     /// How it stands.
     pub status: ScanStatus,
     /// When it was taken, by the device's clock.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub captured_at: Timestamp,
     /// When it was taken in.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub recorded_at: Timestamp,
     /// The capture.
     pub capture: CaptureDocument,
@@ -123,10 +131,11 @@ pub struct ScanDocument {
 }
 
 /// Where a capture lies, and what it must be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CaptureDocument {
     /// The encrypted object that holds it.
     #[serde(with = "plain")]
+    #[schemars(with = "Uuid")]
     pub blob_id: Uuid,
     /// The SHA-256 of the capture before encryption.
     pub sha256: Digest,
@@ -137,29 +146,35 @@ pub struct CaptureDocument {
 }
 
 /// One measurement of a scan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MeasurementDocument {
     /// The measurement.
     #[serde(with = "plain")]
+    #[schemars(with = "MeasurementId")]
     pub id: MeasurementId,
     /// The model that made it.
     pub model_digest: Digest,
     /// When it was recorded.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub recorded_at: Timestamp,
     /// The figures, each with its standard deviation.
     pub figures: Measurement,
     /// When a clinician confirmed it.
     #[serde(default, with = "optional_instant", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
     pub confirmed_at: Option<Timestamp>,
     /// Who.
     #[serde(default, with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Uuid>")]
     pub confirmed_by: Option<Uuid>,
     /// When it was withdrawn: from then on it counts no more.
     #[serde(default, with = "optional_instant", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
     pub withdrawn_at: Option<Timestamp>,
     /// Who.
     #[serde(default, with = "optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Uuid>")]
     pub withdrawn_by: Option<Uuid>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,7 +182,7 @@ pub struct MeasurementDocument {
 }
 
 /// Why a scan was not measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RejectionDocument {
     /// The model that rejected it; none if a person did, which is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,21 +194,25 @@ pub struct RejectionDocument {
     pub detail: Option<Note>,
     /// When.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub recorded_at: Timestamp,
 }
 
 /// One point of the healing course. Changes are against the first point; whole numbers, so that they are the same
 /// in every store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HealingPoint {
     /// The scan.
     #[serde(with = "plain")]
+    #[schemars(with = "ScanId")]
     pub scan_id: ScanId,
     /// The measurement that counts: of those not withdrawn the last confirmed one, or else the last one.
     #[serde(with = "plain")]
+    #[schemars(with = "MeasurementId")]
     pub measurement_id: MeasurementId,
     /// When the scan was taken.
     #[serde(with = "instant")]
+    #[schemars(with = "Timestamp")]
     pub captured_at: Timestamp,
     /// Whether a clinician confirmed the measurement.
     pub confirmed: bool,
