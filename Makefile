@@ -1,7 +1,7 @@
 # Everything a developer or an operator of one machine needs. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test attack torture drain drills slow-clients mutations clock bench mutants check fmt stop clean-local
+.PHONY: help run test attack torture drain drills slow-clients mutations clock bench mutants openapi check fmt stop clean-local
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ clock: ## servers a quarter of an hour, a day and a year ahead and behind, besid
 
 drills: ## ten rotations of the key-encryption key under load, as documented; then every record is read (ARGS=ROTATIONS)
 	@scripts/drills.sh $(ARGS)
+
+openapi: ## the API document by a linter, then 5,000 requests made of it, good ones and bad ones (ARGS="CALLS [SEED]")
+	@scripts/openapi.sh $(ARGS)
 
 bench: ## the append path beside stock postgres-es and bare inserts; writes target/bench/summary.json
 	@scripts/bench.sh $(ARGS)

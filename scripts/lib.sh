@@ -116,3 +116,24 @@ wait_for() {
         sleep 0.1
     done
 }
+
+# make_venv FOLDER LIST WHAT WHY: a Python environment that holds exactly the packages of a list.
+make_venv() {
+    local folder=$1 wanted=$2 what=$3 why=$4 python=
+    cmp -s "$wanted" "$folder/complete" && return
+    for candidate in /usr/bin/python3 python3; do
+        if "$candidate" -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 10)' 2>/dev/null; then
+            python=$candidate
+            break
+        fi
+    done
+    if [[ -z $python ]]; then
+        debian_packages "$why" python3-venv
+        python=/usr/bin/python3
+    fi
+    rm -rf "$folder"
+    mkdir -p "${folder%/*}"
+    slow "Making a Python environment for $what" "$python" -m venv "$folder"
+    slow "Installing $what" "$folder/bin/pip" install --disable-pip-version-check -q -r "$wanted"
+    cp "$wanted" "$folder/complete"
+}

@@ -4,8 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::header;
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
@@ -22,6 +21,9 @@ const TENTHS: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
 /// How often what was recorded is added up while nobody asks for it.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Prometheus's text format.
+pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -52,17 +54,17 @@ pub fn install() -> PrometheusHandle {
 
 /// What was counted, for Prometheus.
 #[must_use]
-pub fn figures(recorder: &PrometheusHandle) -> Response {
-    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+pub fn figures(recorder: &PrometheusHandle) -> String {
     recorder.run_upkeep();
-    ([(header::CONTENT_TYPE, TEXT)], recorder.render()).into_response()
+    recorder.render()
 }
 
 /// Serves `/metrics` and nothing else, for a process that answers no requests, until `shutdown` is cancelled.
 pub async fn serve(listener: TcpListener, connections: Connections, shutdown: CancellationToken) {
     let recorder = install();
     let asked = recorder.clone();
-    let router = Router::new().route("/metrics", get(move || async move { figures(&asked) }));
+    let answer = move || async move { ([(header::CONTENT_TYPE, MEDIA_TYPE)], figures(&asked)) };
+    let router = Router::new().route("/metrics", get(answer));
     let served = edge::serve(listener, router, connections, shutdown, Duration::ZERO);
     tokio::pin!(served);
     loop {

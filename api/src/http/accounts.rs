@@ -1,77 +1,95 @@
 //! Accounts and their roles.
 
 use axum::extract::State;
-use axum::response::Response;
-use commands::Receipt;
+use commands::policy::{CommandBody, may};
 use domain::account::{
     AccountKind, DisableAccount, GrantRole, LoginName, PasswordHash, RegisterAccount, RevokeRole,
     Role,
 };
 use domain::value::Line;
-use domain::{Account, AccountCommand, AccountId};
+use domain::{Account, AccountId};
+use schemars::JsonSchema;
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::answer;
-use super::body::Fields;
-use super::call::Call;
+use super::answer::{Created, Document, Done};
+use super::body::{Body, New};
+use super::caller::{Allowed, Command};
 use super::path::Id;
 use super::problem::Problem;
-use super::schema;
+use super::routes::Routes;
 use crate::identity::password::{PasswordError, Passwords};
 use crate::state::AppState;
 
-#[derive(Deserialize)]
+pub(super) fn add(routes: &mut Routes) {
+    routes
+        .tag("accounts")
+        .post("/v1/accounts", "register", register, "Registers an account. It has no role yet.")
+        .get("/v1/accounts/{id}", "show", show, "One account.")
+        .post(
+            "/v1/accounts/{id}/roles",
+            "grant_role",
+            change::<GrantRole>,
+            "Grants a role. It counts from the next log-in.",
+        )
+        .delete(
+            "/v1/accounts/{id}/roles",
+            "revoke_role",
+            change::<RevokeRole>,
+            "Revokes a role. It is gone with the next request, at the latest 20 seconds later.",
+        )
+        .post(
+            "/v1/accounts/{id}/disable",
+            "disable",
+            change::<DisableAccount>,
+            "Disables an account. Its tokens are refused from the next request on, at the latest 20 seconds later.",
+        );
+}
+
+/// A new account. A user needs a password; a service must not have one.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewAccount {
+struct NewAccount {
+    /// The name to log in with; case does not matter.
     login: LoginName,
+    /// The name shown to people.
     display_name: Line<100>,
+    /// The password: at least 12 characters, at most 256 bytes.
     #[serde(default)]
+    #[schemars(with = "Option<String>", length(min = 12, max = 256))]
     password: Option<SecretString>,
+    /// A person or a service; a person without it.
     #[serde(default)]
     kind: Option<AccountKind>,
 }
 
-/// Registers an account. It has no role yet.
-#[utoipa::path(
-    post, path = "/v1/accounts", tag = "accounts",
-    params(schema::IdempotencyKey),
-    request_body = schema::NewAccount,
-    responses(
-        (status = 201, description = "Registered", body = schema::Receipt,
-         headers(("Location" = String, description = "The account"))),
-    )
-)]
-pub(super) async fn register(
+async fn register(
+    by: Command<RegisterAccount>,
     State(state): State<AppState>,
-    call: Call,
-    mut fields: Fields,
-) -> Result<Response, Problem> {
-    let chosen = fields.take_id()?;
-    let new: NewAccount = fields.read()?;
-    let context = call.context();
-    let id = call.new_id(&state, "account", chosen);
+    New { id, body: new }: New<NewAccount>,
+) -> Result<Created, Problem> {
+    let id = by.new_id("account", id);
     let password_hash = match new.password {
         None => None,
         Some(password) => {
             Passwords::check_policy(&password).map_err(|error| password_problem(&error))?;
             // Of the command id, so that a repeated command is the same command to the ledger.
-            let source = context.command_id.to_string();
+            let source = by.context().command_id.to_string();
             let salt = state.ledger.derived_id("password-salt", &source).into_bytes();
             let hash = state.passwords.hash(password, salt).await;
             let hash = hash.map_err(|error| password_problem(&error))?;
             Some(PasswordHash::new(&hash).map_err(|_| Problem::internal())?)
         }
     };
-    let command = AccountCommand::Register(RegisterAccount {
+    let command = RegisterAccount {
         login: new.login,
         display_name: new.display_name,
         password_hash,
         kind: new.kind.unwrap_or(AccountKind::User),
-    });
-    let receipt = state.ledger.execute::<Account>(id, command, &context).await?;
-    Ok(answer::created(&receipt, &format!("/v1/accounts/{id}")))
+    };
+    let receipt = by.execute(id, command).await?;
+    Ok(Created { receipt, at: format!("/v1/accounts/{id}") })
 }
 
 fn password_problem(error: &PasswordError) -> Problem {
@@ -86,114 +104,56 @@ fn password_problem(error: &PasswordError) -> Problem {
     }
 }
 
-#[derive(Serialize)]
+/// An account.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AccountDocument")]
 struct AccountView {
-    id: Uuid,
-    login: String,
-    display_name: String,
+    /// The account.
+    id: AccountId,
+    /// The name to log in with.
+    login: LoginName,
+    /// The name shown to people.
+    display_name: Line<100>,
+    /// A person or a service.
     kind: AccountKind,
+    /// The roles it holds.
     roles: Vec<Role>,
+    /// Whether it may be used.
     active: bool,
+    /// Its version, for `If-Match`.
     version: u64,
 }
 
-/// One account.
-#[utoipa::path(
-    get, path = "/v1/accounts/{id}", tag = "accounts",
-    params(schema::AccountPath),
-    responses(
-        (status = 200, description = "The account", body = schema::AccountDocument,
-         headers(("ETag" = String, description = "Its version"))),
-    )
-)]
-pub(super) async fn show(
+async fn show(
+    _: Allowed<may::ReadAccounts>,
     State(state): State<AppState>,
-    _call: Call,
-    Id(id): Id,
-) -> Result<Response, Problem> {
-    let loaded = state.ledger.load::<Account>(id).await?;
-    let loaded = loaded.ok_or_else(|| Problem::not_found("account"))?;
-    let account = &loaded.aggregate;
+    Id(id): Id<AccountId>,
+) -> Result<Document<AccountView>, Problem> {
+    let loaded = state.ledger.load::<Account>(id.as_uuid()).await?;
     let missing = || Problem::not_found("account");
+    let loaded = loaded.ok_or_else(missing)?;
+    let account = &loaded.aggregate;
     let registration = account.registration().ok_or_else(missing)?;
-    let view = AccountView {
+    let document = AccountView {
         id,
-        login: registration.login.to_string(),
-        display_name: registration.display_name.to_string(),
+        login: registration.login.clone(),
+        display_name: registration.display_name.clone(),
         kind: registration.kind,
         roles: account.roles().iter().copied().collect(),
         active: account.is_active(),
         version: loaded.version,
     };
-    answer::document(&view, loaded.version)
+    Ok(Document { document, version: loaded.version })
 }
 
-/// Grants a role. It counts from the next log-in.
-#[utoipa::path(
-    post, path = "/v1/accounts/{id}/roles", tag = "accounts",
-    params(schema::AccountPath, schema::IdempotencyKey, schema::IfMatch),
-    request_body = schema::GrantRole,
-    responses(
-        (status = 200, description = "Granted", body = schema::Receipt),
-    )
-)]
-pub(super) async fn grant_role(
+async fn change<C: CommandBody + DeserializeOwned + JsonSchema>(
+    by: Command<C>,
     State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let command = AccountCommand::GrantRole(fields.read::<GrantRole>()?);
-    change(&state, &call, id, command).await
-}
-
-/// Revokes a role. It is gone with the next request, at the latest 20 seconds later.
-#[utoipa::path(
-    delete, path = "/v1/accounts/{id}/roles", tag = "accounts",
-    params(schema::AccountPath, schema::IdempotencyKey, schema::IfMatch),
-    request_body = schema::RevokeRole,
-    responses(
-        (status = 200, description = "Revoked", body = schema::Receipt),
-    )
-)]
-pub(super) async fn revoke_role(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let command = AccountCommand::RevokeRole(fields.read::<RevokeRole>()?);
-    change(&state, &call, id, command).await
-}
-
-/// Disables an account. Its tokens are refused from the next request on, at the latest 20 seconds later.
-#[utoipa::path(
-    post, path = "/v1/accounts/{id}/disable", tag = "accounts",
-    params(schema::AccountPath, schema::IdempotencyKey, schema::IfMatch),
-    request_body = schema::DisableAccount,
-    responses(
-        (status = 200, description = "Disabled", body = schema::Receipt),
-    )
-)]
-pub(super) async fn disable(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let command = AccountCommand::Disable(fields.read::<DisableAccount>()?);
-    change(&state, &call, id, command).await
-}
-
-async fn change(
-    state: &AppState,
-    call: &Call,
-    id: Uuid,
-    command: AccountCommand,
-) -> Result<Response, Problem> {
-    let done: Result<Receipt, _> =
-        state.ledger.execute::<Account>(id, command, &call.context()).await;
+    Id(id): Id<AccountId>,
+    Body(body): Body<C>,
+) -> Result<Done, Problem> {
+    let done = by.execute(id.as_uuid(), body).await;
     // Whatever came of it: what is remembered of the account may be old now.
-    state.accounts.forget(AccountId::from_uuid(id));
-    Ok(answer::done(&done?))
+    state.accounts.forget(id);
+    Ok(Done(done?))
 }

@@ -1,194 +1,119 @@
 //! Appointments: booking, moving, cancelling, and what became of them.
 
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::extract::State;
+use commands::policy::may;
 use domain::appointment::{
     BookAppointment, CancelAppointment, CheckIn, EnteredInError, Fulfil, MarkNoShow,
     RescheduleAppointment,
 };
-use domain::{Appointment, AppointmentCommand};
-use projections::read_models::AppointmentFilter;
-use serde::de::DeserializeOwned;
-use uuid::Uuid;
+use domain::{AppointmentId, PatientId, PractitionerId};
+use projections::read_models::{AppointmentDocument, AppointmentFilter};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::body::Fields;
-use super::call::Call;
-use super::path::{Id, Query};
+use super::answer::{PageOf, Record};
+use super::command::{change, create};
+use super::path::Id;
 use super::problem::Problem;
-use super::{answer, read, schema};
+use super::query::{Instant, Query};
+use super::read;
+use super::routes::Routes;
+use crate::records::Look;
 use crate::state::AppState;
 
-/// Books a visit. It takes the time of practitioner, room and patient, or of none of them.
-#[utoipa::path(
-    post, path = "/v1/appointments", tag = "appointments",
-    params(schema::IdempotencyKey, schema::PurposeOfUse),
-    request_body = schema::BookAppointment,
-    responses(
-        (status = 201, description = "Booked", body = schema::Receipt,
-         headers(("Location" = String, description = "The appointment"))),
-    )
-)]
-pub(super) async fn book(
-    State(state): State<AppState>,
-    call: Call,
-    mut fields: Fields,
-) -> Result<Response, Problem> {
-    let chosen = fields.take_id()?;
-    let command = AppointmentCommand::Book(fields.read::<BookAppointment>()?);
-    let id = call.new_id(&state, "appointment", chosen);
-    let receipt = state.ledger.execute::<Appointment>(id, command, &call.context()).await;
-    let receipt = receipt.map_err(Problem::of_creation)?;
-    Ok(answer::created(&receipt, &format!("/v1/appointments/{id}")))
+pub(super) fn add(routes: &mut Routes) {
+    routes
+        .tag("appointments")
+        .post(
+            "/v1/appointments",
+            "book",
+            create::<BookAppointment>,
+            "Books a visit. It takes the time of practitioner, room and patient, or of none of them.",
+        )
+        .get(
+            "/v1/appointments",
+            "list",
+            list,
+            "The appointments of a practitioner or a patient, by start.",
+        )
+        .get("/v1/appointments/{id}", "show", show, "One appointment.")
+        .post(
+            "/v1/appointments/{id}/reschedule",
+            "reschedule",
+            change::<AppointmentId, RescheduleAppointment>,
+            "Moves an appointment. It takes the new time and gives the old one back, or keeps the old one.",
+        )
+        .post(
+            "/v1/appointments/{id}/cancel",
+            "cancel",
+            change::<AppointmentId, CancelAppointment>,
+            "Cancels an appointment and gives its time back.",
+        )
+        .post(
+            "/v1/appointments/{id}/check-in",
+            "check_in",
+            change::<AppointmentId, CheckIn>,
+            "Records that the patient arrived.",
+        )
+        .post(
+            "/v1/appointments/{id}/fulfil",
+            "fulfil",
+            change::<AppointmentId, Fulfil>,
+            "Records that the visit took place.",
+        )
+        .post(
+            "/v1/appointments/{id}/no-show",
+            "no_show",
+            change::<AppointmentId, MarkNoShow>,
+            "Records that the patient did not come. Not before the start.",
+        )
+        .post(
+            "/v1/appointments/{id}/entered-in-error",
+            "entered_in_error",
+            change::<AppointmentId, EnteredInError>,
+            "Takes back what should never have been entered. It stays readable as such.",
+        );
 }
 
-/// One appointment.
-#[utoipa::path(
-    get, path = "/v1/appointments/{id}", tag = "appointments",
-    params(schema::AppointmentPath, schema::PurposeOfUse, schema::LedgerMinPosition),
-    responses(
-        (status = 200, description = "The appointment", body = schema::AppointmentDocument,
-         headers(("ETag" = String, description = "The version, for If-Match"))),
-    )
-)]
-pub(super) async fn show(
+async fn show(
+    look: Look<may::ReadAppointments>,
     State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-) -> Result<Response, Problem> {
-    let appointment = state.records.appointment(&call.look(), id.into()).await?;
-    answer::record(&appointment, appointment.version)
+    Id(id): Id<AppointmentId>,
+) -> Result<Record<AppointmentDocument>, Problem> {
+    let record = state.records.appointment(&look, id).await?;
+    Ok(Record { version: record.version, record })
 }
 
-/// The appointments of a practitioner or a patient, by start.
-#[utoipa::path(
-    get, path = "/v1/appointments", tag = "appointments",
-    params(schema::AppointmentQuery, schema::PurposeOfUse, schema::LedgerMinPosition),
-    responses(
-        (status = 200, description = "A page of them", body = schema::AppointmentPage),
-    )
-)]
-pub(super) async fn list(
+/// Whose appointments, and when.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    /// Of this practitioner. Give this or `patient`, or both.
+    practitioner: Option<PractitionerId>,
+    /// Of this patient.
+    patient: Option<PatientId>,
+    /// Beginning at this instant or later.
+    from: Option<Instant>,
+    /// Beginning before this instant.
+    to: Option<Instant>,
+    /// How many; 50 without it.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+async fn list(
+    look: Look<may::ReadAppointments>,
     State(state): State<AppState>,
-    call: Call,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    const KNOWN: &[&str] = &["practitioner", "patient", "from", "to", "limit", "after"];
-    let query = Query::parse(query.as_deref(), KNOWN)?;
+    Query(filter): Query<Filter>,
+) -> Result<PageOf<AppointmentDocument>, Problem> {
+    let page = read::page(filter.limit, filter.after.as_deref())?;
     let filter = AppointmentFilter {
-        practitioner_id: query.get("practitioner")?,
-        patient_id: query.get("patient")?,
-        from: query.get("from")?,
-        to: query.get("to")?,
+        practitioner_id: filter.practitioner,
+        patient_id: filter.patient,
+        from: filter.from.map(|from| from.0),
+        to: filter.to.map(|to| to.0),
     };
-    let after: Option<String> = query.get("after")?;
-    let page = read::page(query.get("limit")?, after.as_deref())?;
-    answer::page(&state.records.appointments(&call.look(), &filter, &page).await?)
-}
-
-/// Moves an appointment: it takes the new time and gives the old one back, or keeps the old one.
-#[utoipa::path(
-    post, path = "/v1/appointments/{id}/reschedule", tag = "appointments",
-    params(schema::AppointmentPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
-    request_body = schema::RescheduleAppointment,
-    responses((status = 200, description = "Moved", body = schema::Receipt))
-)]
-pub(super) async fn reschedule(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let make = |body: RescheduleAppointment| AppointmentCommand::Reschedule(body);
-    change(&state, &call, id, fields, make).await
-}
-
-/// Cancels an appointment and gives its time back.
-#[utoipa::path(
-    post, path = "/v1/appointments/{id}/cancel", tag = "appointments",
-    params(schema::AppointmentPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
-    request_body = schema::CancelAppointment,
-    responses((status = 200, description = "Cancelled", body = schema::Receipt))
-)]
-pub(super) async fn cancel(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let make = |body: CancelAppointment| AppointmentCommand::Cancel(body);
-    change(&state, &call, id, fields, make).await
-}
-
-/// Records that the patient arrived.
-#[utoipa::path(
-    post, path = "/v1/appointments/{id}/check-in", tag = "appointments",
-    params(schema::AppointmentPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
-    responses((status = 200, description = "Checked in", body = schema::Receipt))
-)]
-pub(super) async fn check_in(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    change(&state, &call, id, fields, |body: CheckIn| AppointmentCommand::CheckIn(body)).await
-}
-
-/// Records that the visit took place.
-#[utoipa::path(
-    post, path = "/v1/appointments/{id}/fulfil", tag = "appointments",
-    params(schema::AppointmentPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
-    responses((status = 200, description = "Fulfilled", body = schema::Receipt))
-)]
-pub(super) async fn fulfil(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    change(&state, &call, id, fields, |body: Fulfil| AppointmentCommand::Fulfil(body)).await
-}
-
-/// Records that the patient did not come. Not before the start.
-#[utoipa::path(
-    post, path = "/v1/appointments/{id}/no-show", tag = "appointments",
-    params(schema::AppointmentPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
-    responses((status = 200, description = "Noted", body = schema::Receipt))
-)]
-pub(super) async fn no_show(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    change(&state, &call, id, fields, |body: MarkNoShow| AppointmentCommand::MarkNoShow(body)).await
-}
-
-/// Takes back what should never have been entered. It stays readable as such.
-#[utoipa::path(
-    post, path = "/v1/appointments/{id}/entered-in-error", tag = "appointments",
-    params(schema::AppointmentPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
-    request_body = schema::EnteredInError,
-    responses((status = 200, description = "Taken back", body = schema::Receipt))
-)]
-pub(super) async fn entered_in_error(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let make = |body: EnteredInError| AppointmentCommand::EnteredInError(body);
-    change(&state, &call, id, fields, make).await
-}
-
-async fn change<T: DeserializeOwned>(
-    state: &AppState,
-    call: &Call,
-    id: Uuid,
-    fields: Fields,
-    make: impl FnOnce(T) -> AppointmentCommand,
-) -> Result<Response, Problem> {
-    let command = make(fields.read()?);
-    let receipt = state.ledger.execute::<Appointment>(id, command, &call.context()).await?;
-    Ok(answer::done(&receipt))
+    Ok(PageOf(state.records.appointments(&look, &filter, &page).await?))
 }

@@ -1,42 +1,118 @@
-//! Request bodies: JSON read strictly, with the field and the reason named when it is wrong.
+//! Request bodies: JSON read strictly, straight into its type, with the field and the reason named when it is wrong.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde::de::value::StringDeserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use serde::forward_to_deserialize_any;
+use serde_json::Value;
 
-use super::ids::{GivenId, RESERVED, RESERVED_REASON, reserved_in};
+use super::describe::{Draft, Reads, Refusal};
+use super::ids::{GivenId, RESERVED, RESERVED_REASON, reserved_in, safe_name};
 use super::problem::Problem;
+use super::schemas::uuid;
+use crate::state::AppState;
 
 /// Largest JSON body.
 pub const MAX_JSON_BYTES: usize = 1024 * 1024;
 /// Largest body of a request without an access token: a name and a password.
 pub const MAX_PUBLIC_BYTES: usize = 4096;
 
-/// A JSON object out of a request, not yet understood.
-pub struct Fields(Map<String, Value>);
+/// A body.
+pub(super) struct Body<T>(pub(super) T);
 
-impl<S: Send + Sync> FromRequest<S> for Fields {
+/// A body that may name the id of what is to be created.
+pub(super) struct New<T> {
+    /// The id, if the client chose one.
+    pub(super) id: Option<GivenId>,
+    /// The rest.
+    pub(super) body: T,
+}
+
+/// No body, or one without fields.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Why a body may be refused.
+const REFUSALS: [Refusal; 4] =
+    [Refusal::BodyTooSlow, Refusal::TooLarge, Refusal::UnsupportedMediaType, Refusal::Refused];
+
+impl<T: JsonSchema> Reads for Body<T> {
+    fn describe(draft: &mut Draft<'_>) {
+        draft.body::<T>();
+        draft.refuses(&REFUSALS);
+    }
+}
+
+impl<T: JsonSchema> Reads for New<T> {
+    fn describe(draft: &mut Draft<'_>) {
+        draft.body::<Self>();
+        draft.refuses(&REFUSALS);
+    }
+}
+
+/// What `T` looks like, and the id.
+impl<T: JsonSchema> JsonSchema for New<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        let mut id = uuid();
+        id["description"] = "The id to take; without it the server chooses one".into();
+        if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            fields.insert("id".to_owned(), id);
+        }
+        schema
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let headers = request.headers().clone();
-        // It is in memory already, and no larger than it may be (`limits::admit`).
-        let bytes = Bytes::from_request(request, state).await.map_err(|_| {
-            Problem::bad_request("body-unreadable", "the body ended early or could not be read")
-        })?;
-        // A command without fields may be sent without a body at all.
-        if bytes.is_empty() {
-            return Ok(Self(Map::new()));
-        }
-        if !is_json(&headers) {
-            return Err(unsupported(&["application/json"]));
-        }
-        Self::parse(&bytes)
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        understand(&taken(request, state).await?, |body| T::deserialize(body)).map(Self)
     }
+}
+
+impl<T: DeserializeOwned> FromRequest<AppState> for New<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        new(&taken(request, state).await?)
+    }
+}
+
+fn new<T: DeserializeOwned>(bytes: &[u8]) -> Result<New<T>, Problem> {
+    let id = RefCell::new(None);
+    let body = understand(bytes, |body| T::deserialize(WithId { body, id: &id }))?;
+    Ok(New { id: id.into_inner(), body })
+}
+
+/// The bytes of a body of JSON.
+async fn taken(request: Request, state: &AppState) -> Result<Bytes, Problem> {
+    let headers = request.headers().clone();
+    // It is in memory already, and no larger than it may be (`limits::admit`).
+    let bytes = Bytes::from_request(request, state).await.map_err(|_| {
+        Problem::bad_request("body-unreadable", "the body ended early or could not be read")
+    })?;
+    // A command without fields may be sent without a body at all.
+    if bytes.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    if media_type(&headers).is_none_or(|kind| kind != "application/json") {
+        return Err(unsupported(&["application/json"]));
+    }
+    Ok(bytes)
 }
 
 /// 415, naming the media types that would be taken.
@@ -55,99 +131,113 @@ pub fn unsupported(accepted: &[&'static str]) -> Problem {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    media_type(headers).is_some_and(|kind| kind == "application/json")
-}
-
 /// The media type of a request in lower case, without its parameters.
 pub fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-impl Fields {
-    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let parsed = Strict::deserialize(&mut reader).and_then(|value| {
-            reader.end()?;
-            Ok(value)
-        });
-        match parsed {
-            Ok(Strict(Value::Object(map))) => {
-                let body = Value::Object(map);
-                if let Some(field) = reserved_in(&body) {
-                    let refused = Problem::unprocessable(RESERVED, RESERVED_REASON);
-                    return Err(refused.at(field));
-                }
-                let Value::Object(map) = body else { return Ok(Self(Map::new())) };
-                Ok(Self(map))
-            }
-            Ok(_) => Err(Problem::unprocessable("invalid-body", "the body must be a JSON object")),
-            Err(error) if error.is_data() => {
-                // The only thing `Strict` itself refuses.
-                Err(Problem::unprocessable(
-                    "duplicate-field",
-                    format!(
-                        "an object gives the same field twice, before line {} column {}",
-                        error.line(),
-                        error.column()
-                    ),
-                ))
-            }
-            Err(error) => Err(Problem::bad_request(
-                "malformed-json",
-                format!("the body is not JSON: {error}"),
-            )),
-        }
+/// The reader of a body, which keeps track of where it is.
+type Reader<'a, 'b> = serde_path_to_error::Deserializer<
+    'a,
+    'b,
+    &'a mut serde_json::Deserializer<serde_json::de::SliceRead<'a>>,
+>;
+
+/// Reads a body of JSON: an object, whole, without an id that nobody may choose.
+fn understand<T>(
+    bytes: &[u8],
+    read: impl FnOnce(Reader<'_, '_>) -> Result<T, serde_json::Error>,
+) -> Result<T, Problem> {
+    let reserved = reserved_in(bytes).map_err(|error| {
+        Problem::bad_request("malformed-json", format!("the body is not JSON: {error}"))
+    })?;
+    if let Some(field) = reserved {
+        return Err(Problem::unprocessable(RESERVED, RESERVED_REASON).at(field));
+    }
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::unprocessable("invalid-body", "the body must be a JSON object"));
+    }
+    let mut track = serde_path_to_error::Track::new();
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let body = read(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
+    body.map_err(|error| refused(&path_of(&track.path()), &error, bytes))
+}
+
+/// 422 naming the field and the reason.
+fn refused(path: &str, error: &serde_json::Error, bytes: &[u8]) -> Problem {
+    // Line and column say nothing to whoever is told the field.
+    let message = error.to_string();
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+    if let Some(name) = message.strip_prefix("duplicate field `") {
+        let name = safe_name(name.trim_end_matches('`'));
+        let field = if path.is_empty() || path == name || path.ends_with(&format!(".{name}")) {
+            if path.is_empty() { name } else { path.to_owned() }
+        } else {
+            format!("{path}.{name}")
+        };
+        let reason = "the field is given twice";
+        return Problem::unprocessable("duplicate-field", reason).at(field);
+    }
+    let value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let (field, reason) = explain(path, message, &value);
+    invalid(field, &reason)
+}
+
+/// Reads an object and takes the field `id` out of it on the way.
+struct WithId<'a, D> {
+    body: D,
+    id: &'a RefCell<Option<GivenId>>,
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for WithId<'_, D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.body.deserialize_map(WithId { body: visitor, id: self.id })
     }
 
-    /// Takes the optional client-chosen id of what is to be created out of the body.
-    ///
-    /// # Errors
-    ///
-    /// When `id` is there and is no UUID.
-    pub fn take_id(&mut self) -> Result<Option<GivenId>, Problem> {
-        match self.0.remove("id") {
-            None => Ok(None),
-            Some(Value::String(text)) => GivenId::parse(&text).map(Some).map_err(|_| bad_id()),
-            Some(_) => Err(bad_id()),
-        }
-    }
-
-    /// The body as `T`.
-    ///
-    /// # Errors
-    ///
-    /// 422 naming the field and the reason.
-    pub fn read<T: DeserializeOwned>(self) -> Result<T, Problem> {
-        understand(&Value::Object(self.0))
-    }
-
-    /// Refuses a body where none has a meaning.
-    ///
-    /// # Errors
-    ///
-    /// 422 naming the first field.
-    pub fn nothing(self) -> Result<(), Problem> {
-        match self.0.into_iter().next() {
-            None => Ok(()),
-            Some((name, _)) => Err(invalid(safe_name(&name), "this operation takes no fields")),
-        }
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
-fn bad_id() -> Problem {
-    invalid("id".to_owned(), "expected a UUID")
+impl<'de, V: Visitor<'de>> Visitor<'de> for WithId<'_, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.body.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
+        self.body.visit_map(WithId { body: entries, id: self.id })
+    }
 }
 
-/// `value` as `T`.
-fn understand<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = path_of(error.path());
-        let message = error.inner().to_string();
-        let (field, reason) = explain(&path, &message, value);
-        invalid(field, &reason)
-    })
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithId<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        while let Some(name) = self.body.next_key::<String>()? {
+            if name != "id" {
+                let name: StringDeserializer<A::Error> = StringDeserializer::new(name);
+                return seed.deserialize(name).map(Some);
+            }
+            let id: GivenId = self.body.next_value()?;
+            if self.id.replace(Some(id)).is_some() {
+                return Err(A::Error::duplicate_field("id"));
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.body.next_value_seed(seed)
+    }
 }
 
 fn invalid(field: String, reason: &str) -> Problem {
@@ -180,16 +270,6 @@ fn path_of(path: &serde_path_to_error::Path) -> String {
         }
     }
     text
-}
-
-/// A field's name as it may be repeated: a caller could have put anything there.
-pub(super) fn safe_name(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !name.is_empty() && name.len() <= 40 && name.chars().all(plain) {
-        name.to_owned()
-    } else {
-        "(unnamed)".to_owned()
-    }
 }
 
 /// Makes a field and a reason of serde's message without repeating any of the caller's values.
@@ -240,6 +320,10 @@ fn explain(path: &str, message: &str, value: &Value) -> (String, String) {
     if message.starts_with("invalid length ") {
         return (here, message.to_owned());
     }
+    // What it lists are our own codes, one of which may be a part of what was sent or the reverse.
+    if message.starts_with("unknown code: use one of ") {
+        return (here, message.to_owned());
+    }
     // The message of a value type of ours. They repeat nothing; those of a library may, be it a letter.
     if message.starts_with("failed to parse") || repeats(message, value) {
         return (here, "is not a valid value".to_owned());
@@ -258,67 +342,6 @@ fn repeats(message: &str, value: &Value) -> bool {
         Value::Array(items) => items.iter().any(|item| repeats(message, item)),
         Value::Object(map) => map.values().any(|item| repeats(message, item)),
         Value::Null | Value::Bool(_) => false,
-    }
-}
-
-/// A JSON value that gives no field twice: which of the two was meant nobody could say later.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
-            if map.insert(name, value).is_some() {
-                return Err(A::Error::custom("a field is given twice"));
-            }
-        }
-        Ok(Value::Object(map))
     }
 }
 
@@ -350,7 +373,7 @@ mod tests {
     }
 
     fn put(body: &str) -> Result<Put, Problem> {
-        Fields::parse(body.as_bytes())?.read()
+        understand(body.as_bytes(), |body| Put::deserialize(body))
     }
 
     #[test]
@@ -380,6 +403,34 @@ mod tests {
             assert!(problem.detail.contains(reason), "{body}: {text}");
             assert!(!text.contains("Jane") && !text.contains("71"), "{text}");
         }
+    }
+
+    #[test]
+    fn an_id_is_taken_out_of_the_body() {
+        let read = |body: &str| new::<Put>(body.as_bytes());
+        let id = "018f2a7e-0000-7000-8000-000000000001";
+        let chosen = read(&format!(r#"{{"items":[{{"count":1}}],"id":"{id}"}}"#)).expect("good");
+        assert_eq!(chosen.id.map(|id| id.as_uuid().to_string()).as_deref(), Some(id));
+        assert_eq!(chosen.body.items.len(), 1);
+        assert!(read(r#"{"items":[]}"#).expect("good").id.is_none());
+        for (body, field, code) in [
+            (r#"{"id":"Jane Doe","items":[]}"#, "id", "invalid-body"),
+            (r#"{"id":71,"items":[]}"#, "id", "invalid-body"),
+            (r#"{"id":"00000000-0000-0000-0000-000000000000","items":[]}"#, "id", RESERVED),
+            (r#"{"items":[],"extra":1}"#, "extra", "invalid-body"),
+            (r#"{"items":[{"count":"Jane Doe"}]}"#, "items[0].count", "invalid-body"),
+            (r#"{}"#, "items", "invalid-body"),
+        ] {
+            let problem = read(body).err().expect(body);
+            assert_eq!(
+                (problem.field.as_deref(), problem.code.as_ref()),
+                (Some(field), code),
+                "{body}"
+            );
+            assert!(!problem.detail.contains("Jane"), "{}", problem.detail);
+        }
+        let twice = format!(r#"{{"id":"{id}","items":[],"id":"{id}"}}"#);
+        assert_eq!(read(&twice).err().expect("twice").code, "duplicate-field");
     }
 
     #[test]

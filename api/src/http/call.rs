@@ -1,8 +1,6 @@
 //! What the headers of an authenticated request say, besides who is calling.
 
-use axum::extract::FromRequestParts;
 use axum::http::header::IF_MATCH;
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use commands::actor::Actor;
 use commands::context::{Context, PurposeOfUse};
@@ -11,8 +9,7 @@ use uuid::Uuid;
 use super::ids::{BadId, GivenId, RESERVED, RESERVED_REASON};
 use super::problem::Problem;
 use super::trace::Ids;
-use crate::records::Look;
-use crate::state::AppState;
+use crate::records::Asking;
 
 /// The command id of a request, chosen by the client so that a repetition is recognised.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -35,16 +32,6 @@ pub struct Call {
     pub expected_version: Option<u64>,
     /// The position a read must see (`Ledger-Min-Position`).
     pub min_position: Option<u64>,
-}
-
-impl FromRequestParts<AppState> for Call {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
-        let actor = parts.extensions.get::<Actor>().cloned();
-        let actor = actor.ok_or_else(|| Problem::unauthenticated("no access token was sent"))?;
-        Self::read(actor, parts.extensions.get::<Ids>(), &parts.headers)
-    }
 }
 
 impl Call {
@@ -110,28 +97,14 @@ impl Call {
         }
     }
 
-    /// The look that this request is.
+    /// Who asks for a look, and why.
     #[must_use]
-    pub fn look(&self) -> Look {
-        Look {
+    pub fn asking(&self) -> Asking {
+        Asking {
             actor: self.actor.clone(),
             purpose: self.purpose,
             correlation_id: self.correlation_id,
             min_position: self.min_position,
-        }
-    }
-
-    /// The id of what this request creates: the client's choice, or derived from the command id so
-    /// that a repetition means the same thing, or fresh.
-    #[must_use]
-    pub fn new_id(&self, state: &AppState, kind: &str, chosen: Option<GivenId>) -> Uuid {
-        match (chosen, self.command_id) {
-            (Some(id), _) => id.as_uuid(),
-            (None, Some(command)) => {
-                let source = format!("{}|{}", self.actor.id, command.as_uuid());
-                state.ledger.derived_id(kind, &source)
-            }
-            (None, None) => state.ledger.new_id(),
         }
     }
 }
@@ -141,7 +114,7 @@ fn bad(name: &HeaderName, code: &'static str, detail: &str) -> Problem {
 }
 
 /// `if-match` as people write it: `If-Match`.
-fn title_case(name: &HeaderName) -> String {
+pub(super) fn title_case(name: &HeaderName) -> String {
     let words = name.as_str().split('-').map(|word| {
         let (first, rest) = word.split_at(word.len().min(1));
         format!("{}{rest}", first.to_ascii_uppercase())
@@ -204,7 +177,7 @@ mod tests {
         let chosen = call.command_id.map(GivenId::as_uuid);
         assert_eq!(Some(call.context().command_id), chosen);
         assert_eq!(
-            (call.look().min_position, call.look().purpose),
+            (call.asking().min_position, call.asking().purpose),
             (Some(0), PurposeOfUse::Hpaymt)
         );
     }

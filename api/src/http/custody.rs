@@ -2,120 +2,137 @@
 //!
 //! Nothing here is PHI, so a look at it is no look at the record.
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use commands::policy::may;
 use commands::{CommandError, Loaded};
 use domain::custody::{
     Authority, CaseReference, Erase, Hold, HoldReason, PlaceHold, PurgeRecorded, ReleaseHold,
     ReleaseReason, SubjectErased,
 };
-use domain::{Custody, CustodyCommand, Patient};
+use domain::{Custody, HoldId, Patient, PatientId};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::body::Fields;
-use super::call::Call;
+use super::answer::{Created, Document, Done, Plain};
+use super::body::{Body, New};
+use super::caller::{Allowed, Command};
+use super::command::change;
 use super::path::{Id, Ids};
 use super::problem::Problem;
-use super::{answer, schema};
+use super::routes::Routes;
 use crate::state::AppState;
 
-#[derive(Deserialize)]
+pub(super) fn add(routes: &mut Routes) {
+    routes
+        .tag("custody")
+        .post(
+            "/v1/patients/{id}/holds",
+            "place_hold",
+            place_hold,
+            "Places a legal hold. Until every hold is released, the record cannot be erased.",
+        )
+        .get(
+            "/v1/patients/{id}/holds",
+            "holds",
+            holds,
+            "The holds on a record, released ones included.",
+        )
+        .post(
+            "/v1/patients/{id}/holds/{hold_id}/release",
+            "release_hold",
+            release_hold,
+            "Releases a legal hold.",
+        )
+        .post(
+            "/v1/patients/{id}/erase",
+            "erase",
+            change::<PatientId, Erase>,
+            "Erases the record for good. Its data key is destroyed: what can be proved stays provable; what it said cannot \
+             be read any more. A legal hold refuses it.",
+        )
+        .get(
+            "/v1/patients/{id}/custody",
+            "show",
+            show,
+            "The custody of a record. Its holds, and whether it was erased and purged.",
+        );
+}
+
+/// Places a legal hold.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewHold {
+#[schemars(rename = "PlaceHold")]
+struct NewHold {
+    /// Why.
     reason: HoldReason,
+    /// On whose authority.
     authority: Authority,
+    /// The number of the case. It is kept in the clear and outlives the record: it must not name the person.
     case_reference: CaseReference,
 }
 
-/// Places a legal hold. Until every hold is released, the record cannot be erased.
-#[utoipa::path(
-    post, path = "/v1/patients/{id}/holds", tag = "custody",
-    params(schema::PatientPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
-    request_body = schema::PlaceHold,
-    responses(
-        (status = 201, description = "Placed", body = schema::Receipt,
-         headers(("Location" = String, description = "The hold"))),
-    )
-)]
-pub(super) async fn place_hold(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    mut fields: Fields,
-) -> Result<Response, Problem> {
-    let chosen = fields.take_id()?;
-    let NewHold { reason, authority, case_reference } = fields.read()?;
-    let hold = call.new_id(&state, "hold", chosen);
+async fn place_hold(
+    by: Command<PlaceHold>,
+    Id(id): Id<PatientId>,
+    New { id: chosen, body }: New<NewHold>,
+) -> Result<Created, Problem> {
+    let NewHold { reason, authority, case_reference } = body;
+    let hold = by.new_id("hold", chosen);
     let command = PlaceHold { hold_id: hold.into(), reason, authority, case_reference };
-    let command = CustodyCommand::PlaceHold(command);
-    let receipt = state.ledger.execute::<Custody>(id, command, &call.context()).await?;
-    Ok(answer::created(&receipt, &format!("/v1/patients/{id}/holds/{hold}")))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Release {
-    reason: ReleaseReason,
-    authority: Authority,
+    let receipt = by.execute(id.as_uuid(), command).await?;
+    Ok(Created { receipt, at: format!("/v1/patients/{id}/holds/{hold}") })
 }
 
 /// Releases a legal hold.
-#[utoipa::path(
-    post, path = "/v1/patients/{id}/holds/{hold_id}/release", tag = "custody",
-    params(schema::HoldPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
-    request_body = schema::ReleaseHold,
-    responses((status = 200, description = "Released", body = schema::Receipt))
-)]
-pub(super) async fn release_hold(
-    State(state): State<AppState>,
-    call: Call,
-    Ids(id, hold_id): Ids,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let Release { reason, authority } = fields.read()?;
-    let command = ReleaseHold { hold_id: hold_id.into(), reason, authority };
-    let command = CustodyCommand::ReleaseHold(command);
-    let receipt = state.ledger.execute::<Custody>(id, command, &call.context()).await?;
-    Ok(answer::done(&receipt))
-}
-
-/// Erases the record for good: its data key is destroyed. What can be proved stays provable; what it said cannot be
-/// read any more. A legal hold refuses it.
-#[utoipa::path(
-    post, path = "/v1/patients/{id}/erase", tag = "custody",
-    params(schema::PatientPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse),
-    request_body = schema::Erase,
-    responses((status = 200, description = "Erased", body = schema::Receipt))
-)]
-pub(super) async fn erase(
-    State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let command = CustodyCommand::Erase(fields.read::<Erase>()?);
-    let receipt = state.ledger.execute::<Custody>(id, command, &call.context()).await?;
-    Ok(answer::done(&receipt))
-}
-
-#[derive(Serialize)]
-struct HoldView {
-    id: Uuid,
-    reason: HoldReason,
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ReleaseHold")]
+struct Release {
+    /// Why.
+    reason: ReleaseReason,
+    /// On whose authority.
     authority: Authority,
+}
+
+async fn release_hold(
+    by: Command<ReleaseHold>,
+    Ids(id, hold_id): Ids<PatientId, HoldId>,
+    Body(Release { reason, authority }): Body<Release>,
+) -> Result<Done, Problem> {
+    let command = ReleaseHold { hold_id, reason, authority };
+    Ok(Done(by.execute(id.as_uuid(), command).await?))
+}
+
+/// A legal hold.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HoldDocument")]
+struct HoldView {
+    /// The hold.
+    id: HoldId,
+    /// Why.
+    reason: HoldReason,
+    /// On whose authority.
+    authority: Authority,
+    /// The number of the case.
     case_reference: CaseReference,
+    /// When it was placed.
     placed_at: Timestamp,
+    /// How it was released; until then it is in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     released: Option<ReleaseView>,
 }
 
-#[derive(Serialize)]
+/// How a hold was released.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HoldRelease")]
 struct ReleaseView {
+    /// Why.
     reason: ReleaseReason,
+    /// On whose authority.
     authority: Authority,
+    /// When.
     at: Timestamp,
 }
 
@@ -123,7 +140,7 @@ impl HoldView {
     fn of(hold: &Hold) -> HoldView {
         let placed = &hold.placed;
         HoldView {
-            id: placed.hold_id.as_uuid(),
+            id: placed.hold_id,
             reason: placed.reason,
             authority: placed.authority,
             case_reference: placed.case_reference.clone(),
@@ -137,60 +154,54 @@ impl HoldView {
     }
 }
 
-#[derive(Serialize)]
+/// Holds on a record.
+#[derive(Serialize, JsonSchema)]
 struct HoldList {
+    /// All of them, released ones included.
     items: Vec<HoldView>,
 }
 
-#[derive(Serialize)]
+/// The custody of a record.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CustodyDocument")]
 struct CustodyView {
-    id: Uuid,
+    /// The patient.
+    id: PatientId,
+    /// Every hold there ever was.
     holds: Vec<HoldView>,
+    /// How the record was erased, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     erasure: Option<SubjectErased>,
+    /// What was purged after the erasure, once that is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     purge: Option<PurgeRecorded>,
+    /// The number of the last event of custody.
     version: u64,
 }
 
-/// The holds on a record, released ones included.
-#[utoipa::path(
-    get, path = "/v1/patients/{id}/holds", tag = "custody",
-    params(schema::PatientPath),
-    responses((status = 200, description = "All of them", body = schema::HoldList))
-)]
-pub(super) async fn holds(
+async fn holds(
+    _: Allowed<may::ReadCustody>,
     State(state): State<AppState>,
-    _call: Call,
-    Id(id): Id,
-) -> Result<Response, Problem> {
-    let custody = custody(&state, id).await?.aggregate;
-    Ok(Json(HoldList { items: custody.holds().map(HoldView::of).collect() }).into_response())
+    Id(id): Id<PatientId>,
+) -> Result<Plain<HoldList>, Problem> {
+    let custody = custody(&state, id.as_uuid()).await?.aggregate;
+    Ok(Plain(HoldList { items: custody.holds().map(HoldView::of).collect() }))
 }
 
-/// The custody of a record: its holds, and whether it was erased and purged.
-#[utoipa::path(
-    get, path = "/v1/patients/{id}/custody", tag = "custody",
-    params(schema::PatientPath),
-    responses(
-        (status = 200, description = "The custody", body = schema::CustodyDocument,
-         headers(("ETag" = String, description = "The version, for If-Match"))),
-    )
-)]
-pub(super) async fn show(
+async fn show(
+    _: Allowed<may::ReadCustody>,
     State(state): State<AppState>,
-    _call: Call,
-    Id(id): Id,
-) -> Result<Response, Problem> {
-    let Loaded { aggregate: custody, version } = custody(&state, id).await?;
-    let view = CustodyView {
+    Id(id): Id<PatientId>,
+) -> Result<Document<CustodyView>, Problem> {
+    let Loaded { aggregate: custody, version } = custody(&state, id.as_uuid()).await?;
+    let document = CustodyView {
         id,
         holds: custody.holds().map(HoldView::of).collect(),
         erasure: custody.erasure().cloned(),
         purge: custody.purge().cloned(),
         version,
     };
-    answer::document(&view, version)
+    Ok(Document { document, version })
 }
 
 /// The custody of a patient's record as the log tells it; that of a record nothing happened to is empty.

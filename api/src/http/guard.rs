@@ -1,7 +1,7 @@
 //! The door: who is calling, and may they. Default is no.
 
 use axum::RequestExt as _;
-use axum::extract::{MatchedPath, RawPathParams, Request, State};
+use axum::extract::{RawPathParams, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::call::Call;
-use super::operations::{self, Access, Concerns, Operation};
+use super::operations::{Access, Concerns, Operation};
 use super::problem::Problem;
 use super::trace::{Account, Ids};
 use crate::edge::Line;
@@ -23,17 +23,19 @@ use crate::identity::token::TokenError;
 use crate::records::RecordOf;
 use crate::state::AppState;
 
-/// Checks every request against the table of operations before anything else is read of it.
+/// An operation behind the guard.
+#[derive(Clone)]
+pub(super) struct Guarded {
+    pub(super) state: AppState,
+    pub(super) operation: Arc<Operation>,
+}
+
+/// Checks every request to an operation before anything else is read of it.
 pub(super) async fn guard(
-    State(state): State<AppState>,
+    State(Guarded { state, operation }): State<Guarded>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let Some(path) = path else { return no_such_path().into_response() };
-    let Some(operation) = operations::find(request.method(), &path) else {
-        return method_not_allowed(&path).into_response();
-    };
     let permission = match operation.access {
         Access::Public => return next.run(request).await,
         Access::Authenticated => None,
@@ -50,7 +52,7 @@ pub(super) async fn guard(
     let account = Account(actor.id.as_uuid());
     let mut response = match permission {
         Some(permission) if !allowed(&actor.roles, permission) => {
-            deny(&state, operation, permission, actor, &mut request).await.into_response()
+            deny(&state, &operation, permission, actor, &mut request).await.into_response()
         }
         _ => {
             request.extensions_mut().insert(actor);
@@ -62,33 +64,8 @@ pub(super) async fn guard(
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     response.extensions_mut().insert(account);
-    state.experience.note(operation, &response);
+    state.experience.note(&operation, &response);
     response
-}
-
-/// 404 for a path that is none of ours.
-pub(super) fn no_such_path() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "no-such-path",
-        "Not found",
-        "there is no such path; /openapi.json lists them all",
-    )
-}
-
-/// 405, with the methods there are.
-pub(super) fn method_not_allowed(path: &str) -> Problem {
-    let allow = operations::methods_of(path);
-    let problem = Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        "Method not allowed",
-        "this path takes other methods; they are in the header Allow",
-    );
-    match HeaderValue::from_str(&allow) {
-        Ok(allow) => problem.with_header(header::ALLOW, allow),
-        Err(_) => problem,
-    }
 }
 
 async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Actor, Problem> {
@@ -144,7 +121,7 @@ async fn deny(
     let call = Call::read(actor.clone(), ids.as_ref(), request.headers())
         .or_else(|_| Call::read(actor, ids.as_ref(), &HeaderMap::new()));
     let Ok(call) = call else { return answer };
-    let recorded = state.records.denied(&call.look(), record_of(operation.concerns, id)).await;
+    let recorded = state.records.denied(&call.asking(), record_of(operation.concerns, id)).await;
     match recorded.map_err(Problem::from) {
         Ok(()) => answer,
         // An account without any role cannot even be recorded as having been denied; and of somebody who was

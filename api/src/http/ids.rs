@@ -4,10 +4,12 @@
 //! takes any other. A path names what is there already, and nothing begins under an id in a path; so a record that an
 //! earlier version took in under such an id can still be read, and erased.
 
-use serde_json::Value;
-use uuid::Uuid;
+use std::borrow::Cow;
+use std::fmt;
 
-use super::body::safe_name;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use uuid::Uuid;
 
 /// An id that a client chose, and may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,24 @@ impl GivenId {
     }
 }
 
+impl<'de> Deserialize<'de> for GivenId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = GivenId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a UUID")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<GivenId, E> {
+                GivenId::parse(text).map_err(|_| E::custom("expected a UUID"))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
 /// The code of the refusal of an id that nobody may choose.
 pub const RESERVED: &str = "reserved-id";
 
@@ -47,29 +67,99 @@ pub const RESERVED: &str = "reserved-id";
 pub const RESERVED_REASON: &str =
     "this id is kept for the system, or means none or all: take another";
 
-/// Where a body names an id that nobody may choose: the first such field, as in `entries[0].patient_id`.
+/// A field's name as it may be repeated: a caller could have put anything there.
 #[must_use]
-pub fn reserved_in(body: &Value) -> Option<String> {
-    find(body, String::new())
+pub fn safe_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.len() <= 40 && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        "(unnamed)".to_owned()
+    }
 }
 
-fn find(value: &Value, path: String) -> Option<String> {
-    match value {
-        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
-            let shown = safe_name(name);
-            let path = if path.is_empty() { shown } else { format!("{path}.{shown}") };
+/// Where a body names an id that nobody may choose: the first such field, as in `entries[0].patient_id`.
+///
+/// # Errors
+///
+/// When the body is not JSON.
+pub fn reserved_in(body: &[u8]) -> Result<Option<String>, serde_json::Error> {
+    let mut place = None;
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    Search { path: String::new(), is_id: false, place: &mut place }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(place)
+}
+
+/// Goes through a body to its leaves and keeps nothing of it.
+struct Search<'a> {
+    path: String,
+    is_id: bool,
+    place: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Search<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Search<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if self.is_id && GivenId::parse(text) == Err(BadId::Reserved) {
+            self.place.get_or_insert(self.path);
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(name) = entries.next_key::<Cow<'de, str>>()? {
+            let shown = safe_name(&name);
+            let path = if self.path.is_empty() { shown } else { format!("{}.{shown}", self.path) };
             let is_id = name == "id" || name.ends_with("_id");
-            let reserved = |text: &str| GivenId::parse(text) == Err(BadId::Reserved);
-            if is_id && value.as_str().is_some_and(reserved) {
-                return Some(path);
+            entries.next_value_seed(Search { path, is_id, place: self.place })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let mut index = 0;
+        loop {
+            let path = format!("{}[{index}]", self.path);
+            let item = Search { path, is_id: false, place: self.place };
+            if items.next_element_seed(item)?.is_none() {
+                return Ok(());
             }
-            find(value, path)
-        }),
-        Value::Array(values) => values
-            .iter()
-            .enumerate()
-            .find_map(|(index, value)| find(value, format!("{path}[{index}]"))),
-        _ => None,
+            index += 1;
+        }
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }
 
@@ -106,7 +196,8 @@ mod tests {
             (json!({ "note": KEPT[0], "identifiers": [{ "value": KEPT[1] }] }), None),
             (json!({ "id": "018f2a7e-0000-7000-8000-000000000001", "room_id": null }), None),
         ] {
-            assert_eq!(reserved_in(&body).as_deref(), place, "{body}");
+            let found = reserved_in(body.to_string().as_bytes()).expect("JSON");
+            assert_eq!(found.as_deref(), place, "{body}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Taking bodies in: as they come, within their limits, before anything else is held for the request.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,6 +11,8 @@ use commands::actor::Actor;
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::body::{media_type, unsupported};
+use super::describe::{Draft, Reads, Refusal};
 use super::gate::{full, rejected};
 use super::problem::Problem;
 use super::spool::Spool;
@@ -77,12 +80,39 @@ pub(super) async fn read(
     Ok(InMemory { bytes, memory })
 }
 
+/// What a large body is.
+pub(super) trait Upload: Send + 'static {
+    /// Of one of these media types.
+    const MEDIA_TYPES: &'static [&'static str];
+    /// The most bytes.
+    const BYTES_MAX: usize;
+    /// What it is.
+    const DESCRIPTION: &'static str;
+}
+
 /// A large body that has not been read yet, so that what is wrong with its headers is said before.
-pub(super) struct Upload {
+pub(super) struct Uploaded<U> {
+    /// What it says it is.
+    pub(super) media_type: &'static str,
     body: Body,
     holder: Holder,
     arrived: Arrived,
     state: AppState,
+    kind: PhantomData<U>,
+}
+
+impl<U: Upload> Reads for Uploaded<U> {
+    fn describe(draft: &mut Draft<'_>) {
+        let size = U::BYTES_MAX / (1024 * 1024);
+        let description = format!("{}, at most {size} MiB", U::DESCRIPTION);
+        draft.upload(U::MEDIA_TYPES, description);
+        draft.refuses(&[
+            Refusal::BodyTooSlow,
+            Refusal::TooLarge,
+            Refusal::UnsupportedMediaType,
+            Refusal::Refused,
+        ]);
+    }
 }
 
 /// A large body, and the right to work on it.
@@ -92,19 +122,24 @@ pub(super) struct Received {
     pub(super) permit: OwnedSemaphorePermit,
 }
 
-impl FromRequest<AppState> for Upload {
+impl<U: Upload> FromRequest<AppState> for Uploaded<U> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let said = media_type(request.headers());
+        let known = U::MEDIA_TYPES.iter().find(|known| said.as_deref() == Some(known));
+        let media_type = known.copied().ok_or_else(|| unsupported(U::MEDIA_TYPES))?;
         let holder = holder(&request);
         let arrived = request.extensions().get::<Arrived>().cloned().unwrap_or_default();
-        Ok(Self { body: request.into_body(), holder, arrived, state: state.clone() })
+        let (body, state) = (request.into_body(), state.clone());
+        Ok(Self { media_type, body, holder, arrived, state, kind: PhantomData })
     }
 }
 
-impl Upload {
+impl<U: Upload> Uploaded<U> {
     /// Takes the body in, onto the disk if it is large, and then waits for a permit to work on it.
-    pub(super) async fn receive(mut self, limit: usize) -> Result<Received, Problem> {
+    pub(super) async fn receive(mut self) -> Result<Received, Problem> {
+        let limit = U::BYTES_MAX;
         use http_body::Body as _;
         declared(self.body.size_hint().lower(), limit)?;
         let gate = &self.state.gate;

@@ -103,7 +103,7 @@ impl http_body::Body for Held {
 /// Ends a request that takes too long.
 ///
 /// What it had already handed to the log may still be done: that is what the command id is for.
-pub async fn hurry(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {
+pub async fn time_out(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {
     let arrived = Arrived::default();
     if request.body().is_end_stream() {
         arrived.mark();

@@ -1,73 +1,138 @@
 //! The signed log itself: its newest checkpoint and its keys for everybody, proofs and C2SP tlog-tiles for
 //! whoever may read the log.
 
+use audit::jws::JwkSet;
 use audit::postgres::{DatabaseError, ReadError};
 use audit::proof::TlogProof;
 use audit::tiles::{MAX_LEVELS, TILE_WIDTH, parse_tile_index};
 use axum::Json;
-use axum::extract::{RawPathParams, RawQuery, State};
+use axum::extract::{FromRequestParts, RawPathParams, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use commands::CommandError;
-use serde::Serialize;
-use utoipa::ToSchema;
+use commands::policy::may;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::path::Query;
+use super::answer::{File, Kind, Plain};
+use super::caller::{Allowed, Public};
+use super::describe::{Answers, Draft, Reads, Refusal};
 use super::problem::Problem;
-use super::schema;
+use super::query::Query;
+use super::routes::Routes;
 use crate::state::AppState;
 
-/// What never changes again may be kept for good, by the caller alone.
-const FOR_GOOD: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 /// What everybody may see, and what is soon out of date.
-const FOR_A_MOMENT: HeaderValue = HeaderValue::from_static("public, max-age=2");
-const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
-const JWKS: HeaderValue = HeaderValue::from_static("application/jwk-set+json");
+const FOR_A_MOMENT: &str = "public, max-age=2";
+const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// The log's newest checkpoint: a C2SP signed note, with the cosignatures of witnesses there are for it.
-#[utoipa::path(
-    get, path = "/v1/log/checkpoint", tag = "log", security(()),
-    responses(
-        (status = 200, description = "Origin, size, root and signatures", body = String,
-         content_type = "text/plain"),
-    )
-)]
-pub(super) async fn checkpoint(State(state): State<AppState>) -> Result<Response, Problem> {
-    let note = state.witnesses.cosigned(state.ledger.checkpoint().await?);
-    let headers = [(header::CONTENT_TYPE, PLAIN), (header::CACHE_CONTROL, FOR_A_MOMENT)];
-    Ok((headers, note).into_response())
+pub(super) fn add(routes: &mut Routes) {
+    routes
+        .tag("log")
+        .get(
+            "/v1/log/checkpoint",
+            "checkpoint",
+            checkpoint,
+            "The log's newest checkpoint. A C2SP signed note, with the cosignatures of witnesses there are for it.",
+        )
+        .get(
+            "/v1/log/keys",
+            "keys",
+            keys,
+            "All public keys the log ever had, in the order of their activation, as a JWK Set. Each has its RFC 7638 \
+             thumbprint as `kid`.",
+        )
+        .get(
+            "/v1/log/inclusion",
+            "inclusion",
+            inclusion,
+            "Proves that a position is in the log. A C2SP tlog-proof file, whose leaf is the event's compact JWS.",
+        )
+        .get(
+            "/v1/log/consistency",
+            "consistency",
+            consistency,
+            "Proves that the log of one size is the beginning of the log of another. To be checked with the two checkpoints.",
+        )
+        .get(
+            "/v1/log/tile/{level}/{*index}",
+            "tile",
+            tile,
+            "A hash tile (`0`, `1`, …) or a bundle of entries (`entries`) of C2SP tlog-tiles, below the prefix `/v1/log`. The \
+             index is written in groups of three digits, as in `x001/x234/067`; `.p/<width>` asks for the first `width` \
+             hashes or entries only.",
+        );
 }
 
-/// All public keys the log ever had, in the order of their activation, as a JWK Set.
-#[utoipa::path(
-    get, path = "/v1/log/keys", tag = "log", security(()),
-    responses(
-        (status = 200, description = "Each with its RFC 7638 thumbprint as `kid`", body = schema::JwkSet,
-         content_type = "application/jwk-set+json"),
-    )
-)]
-pub(super) async fn keys(State(state): State<AppState>) -> Result<Response, Problem> {
+/// A checkpoint.
+struct Checkpoint;
+
+impl Kind for Checkpoint {
+    const MEDIA_TYPE: &'static str = PLAIN;
+    const CACHE_CONTROL: Option<&'static str> = Some(FOR_A_MOMENT);
+    const IS_TEXT: bool = true;
+    const DESCRIPTION: &'static str = "Origin, size, root and signatures";
+}
+
+async fn checkpoint(_: Public, State(state): State<AppState>) -> Result<File<Checkpoint>, Problem> {
+    Ok(File::of(state.witnesses.cosigned(state.ledger.checkpoint().await?)))
+}
+
+/// The keys of the log.
+struct Keys(JwkSet);
+
+impl Keys {
+    const MEDIA_TYPE: &str = "application/jwk-set+json";
+}
+
+impl Answers for Keys {
+    fn describe(draft: &mut Draft<'_>) {
+        draft.answer::<JwkSet>(StatusCode::OK, Self::MEDIA_TYPE, "The keys", &[]);
+    }
+}
+
+impl IntoResponse for Keys {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.0).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(Self::MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOR_A_MOMENT));
+        response
+    }
+}
+
+async fn keys(_: Public, State(state): State<AppState>) -> Result<Keys, Problem> {
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
     let stored = state.ledger.watch().reader().keys(&mut connection).await?;
-    let headers = [(header::CONTENT_TYPE, JWKS), (header::CACHE_CONTROL, FOR_A_MOMENT)];
-    Ok((headers, Json(stored.keyring.to_jwks()).into_response().into_body()).into_response())
+    Ok(Keys(stored.keyring.to_jwks()))
 }
 
-/// Proves that a position is in the log: a C2SP tlog-proof file, whose leaf is the event's compact JWS.
-#[utoipa::path(
-    get, path = "/v1/log/inclusion", tag = "log", params(schema::InclusionQuery),
-    responses(
-        (status = 200, description = "A C2SP tlog-proof", body = String, content_type = "text/plain"),
-    )
-)]
-pub(super) async fn inclusion(
+/// Which position, in the log of which size.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct InclusionQuery {
+    /// The position.
+    position: u64,
+    /// The size of a checkpoint the log has signed; the newest without it.
+    size: Option<u64>,
+}
+
+/// A C2SP tlog-proof.
+struct Proof;
+
+impl Kind for Proof {
+    const MEDIA_TYPE: &'static str = PLAIN;
+    const IS_TEXT: bool = true;
+    const DESCRIPTION: &'static str = "A C2SP tlog-proof";
+}
+
+async fn inclusion(
+    _: Allowed<may::ReadLog>,
     State(state): State<AppState>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &["position", "size"])?;
-    let position: u64 = required(&query, "position")?;
-    let size: Option<u64> = query.get("size")?;
+    Query(InclusionQuery { position, size }): Query<InclusionQuery>,
+) -> Result<File<Proof>, Problem> {
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
     let reader = state.ledger.watch().reader();
     let head = reader.head(&mut connection).await?;
@@ -88,33 +153,36 @@ pub(super) async fn inclusion(
     let proved = reader.inclusion(&mut connection, &head, position, size).await?;
     let (hashes, checkpoint) = proved.ok_or_else(no_checkpoint)?;
     let proof = TlogProof { extra: None, index: position, hashes, checkpoint };
-    Ok(([(header::CONTENT_TYPE, PLAIN)], proof.to_text()).into_response())
+    Ok(File::of(proof.to_text()))
+}
+
+/// Between which sizes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ConsistencyQuery {
+    /// The older size.
+    #[schemars(range(min = 1))]
+    old: u64,
+    /// The newer size; that of the newest checkpoint without it.
+    new: Option<u64>,
 }
 
 /// A proof that the log of one size is the beginning of the log of another.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ConsistencyProof {
+#[derive(Serialize, JsonSchema)]
+struct ConsistencyProof {
     /// The older size.
     old: u64,
     /// The newer size.
     new: u64,
     /// RFC 9162 consistency proof: hashes in base64; none where the sizes are equal.
-    #[schema(value_type = Vec<String>)]
     proof: Vec<audit::merkle::Hash>,
 }
 
-/// Proves that the log of one size is the beginning of the log of another: to be checked with the two checkpoints.
-#[utoipa::path(
-    get, path = "/v1/log/consistency", tag = "log", params(schema::ConsistencyQuery),
-    responses((status = 200, description = "The proof", body = ConsistencyProof))
-)]
-pub(super) async fn consistency(
+async fn consistency(
+    _: Allowed<may::ReadLog>,
     State(state): State<AppState>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &["old", "new"])?;
-    let old: u64 = required(&query, "old")?;
-    let new: Option<u64> = query.get("new")?;
+    Query(ConsistencyQuery { old, new }): Query<ConsistencyQuery>,
+) -> Result<Plain<ConsistencyProof>, Problem> {
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
     let reader = state.ledger.watch().reader();
     let head = reader.head(&mut connection).await?;
@@ -127,32 +195,60 @@ pub(super) async fn consistency(
         return Err(Problem::unprocessable("invalid-parameter", detail).at("old"));
     }
     let proof = reader.consistency(&mut connection, &head, old, new).await?;
-    Ok(Json(ConsistencyProof { old, new, proof }).into_response())
+    Ok(Plain(ConsistencyProof { old, new, proof }))
 }
 
-/// A hash tile (`0`, `1`, …) or a bundle of entries (`entries`) of C2SP tlog-tiles, below the prefix `/v1/log`.
-///
-/// The index is written in groups of three digits, as in `x001/x234/067`; `.p/<width>` asks for the first
-/// `width` hashes or entries only.
-#[utoipa::path(
-    get, path = "/v1/log/tile/{level}/{*index}", tag = "log", params(schema::TilePath),
-    responses(
-        (status = 200, description = "Hashes of 32 bytes, or entries with 16-bit lengths", body = Vec<u8>,
-         content_type = "application/octet-stream"),
-    )
-)]
-pub(super) async fn tile(
+/// The name of a tile: its level, and its index with the width of a part.
+struct TileName {
+    level: String,
+    index: String,
+}
+
+impl Reads for TileName {
+    fn describe(draft: &mut Draft<'_>) {
+        let level = json!({ "type": "string", "examples": ["0"] });
+        draft.in_path("The level of a hash tile, or `entries`", level);
+        let index = json!({ "type": "string", "examples": ["000.p/17"] });
+        draft.in_path(
+            "The index, in groups of three digits, and for a part of a tile its width",
+            index,
+        );
+        draft.refuses(&[Refusal::NotFound]);
+    }
+}
+
+impl FromRequestParts<AppState> for TileName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| no_such_tile())?;
+        let mut values = params.iter().map(|(_, value)| value.to_owned());
+        let (Some(level), Some(index)) = (values.next(), values.next()) else {
+            return Err(no_such_tile());
+        };
+        Ok(Self { level, index })
+    }
+}
+
+/// A tile. What a path names never changes: a partial tile of a width has the same hashes for ever.
+struct Tile;
+
+impl Kind for Tile {
+    const MEDIA_TYPE: &'static str = "application/octet-stream";
+    const CACHE_CONTROL: Option<&'static str> = Some("private, max-age=31536000, immutable");
+    const DESCRIPTION: &'static str = "Hashes of 32 bytes, or entries with 16-bit lengths";
+}
+
+async fn tile(
+    _: Allowed<may::ReadLog>,
     State(state): State<AppState>,
-    params: RawPathParams,
-) -> Result<Response, Problem> {
-    let mut values = params.iter().map(|(_, value)| value);
-    let (Some(level), Some(index)) = (values.next(), values.next()) else {
-        return Err(no_such_tile());
-    };
-    let (index, width) = parse_tile_index(index).ok_or_else(no_such_tile)?;
+    TileName { level, index }: TileName,
+) -> Result<File<Tile>, Problem> {
+    let (index, width) = parse_tile_index(&index).ok_or_else(no_such_tile)?;
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
     let reader = state.ledger.watch().reader();
-    let bytes = match level {
+    let bytes = match level.as_str() {
         "entries" => reader.entry_bundle(&mut connection, index, width).await?,
         level => {
             let known = (0..MAX_LEVELS).find(|known| known.to_string() == level);
@@ -168,9 +264,7 @@ pub(super) async fn tile(
         };
         Problem::new(StatusCode::NOT_FOUND, "no-such-tile", "Not found", whole)
     })?;
-    // What a path names never changes: a partial tile of a width has the same hashes for ever.
-    let headers = [(header::CONTENT_TYPE, BYTES), (header::CACHE_CONTROL, FOR_GOOD)];
-    Ok((headers, bytes).into_response())
+    Ok(File::of(bytes))
 }
 
 fn no_such_tile() -> Problem {
@@ -180,12 +274,6 @@ fn no_such_tile() -> Problem {
         "Not found",
         "a tile is named as in tile/0/x001/234 or tile/entries/000.p/17 (C2SP tlog-tiles)",
     )
-}
-
-fn required<T: std::str::FromStr>(query: &Query, name: &str) -> Result<T, Problem> {
-    let missing =
-        || Problem::unprocessable("missing-parameter", "the parameter is needed").at(name);
-    query.get(name)?.ok_or_else(missing)
 }
 
 fn beyond(name: &'static str) -> Problem {

@@ -9,7 +9,10 @@ mod answer;
 mod appointments;
 pub mod body;
 pub mod call;
+mod caller;
+mod command;
 mod custody;
+mod describe;
 pub mod gate;
 mod guard;
 mod health;
@@ -24,71 +27,76 @@ mod overlays;
 mod path;
 mod patients;
 pub mod problem;
+mod query;
 mod read;
 mod receipts;
 mod refusal;
+mod routes;
 pub mod scans;
-pub mod schema;
+mod schemas;
 mod sessions;
 mod spool;
 pub mod trace;
 mod wounds;
 
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::extract::MatchedPath;
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use utoipa::OpenApi as _;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::edge;
 use crate::state::AppState;
+use operations::{Access, Concerns, Operation};
 use problem::Problem;
+use routes::Routes;
+
+/// All routes.
+fn routes() -> Routes {
+    let mut routes = Routes::new();
+    for add in [
+        sessions::add,
+        accounts::add,
+        patients::add,
+        custody::add,
+        appointments::add,
+        wounds::add,
+        scans::add,
+        overlays::add,
+        models::add,
+        receipts::add,
+        log::add,
+        health::add,
+    ] {
+        add(&mut routes);
+    }
+    routes
+}
 
 /// All endpoints, ready to be served.
 pub fn router(state: AppState) -> Router {
-    let (request_time, upload_time) = (state.http.request_time(), state.http.upload_time());
-    let (json, document) = described().split_for_parts();
-    let uploads = uploads().split_for_parts().0;
-    let packages = packages().split_for_parts().0;
-
-    // From the inside out: the body and a permit, who is calling, how long it may take. Uploads take their body in
-    // themselves, once their headers are in order.
-    let guard = middleware::from_fn_with_state(state.clone(), guard::guard);
-    let json = json
-        .route_layer(middleware::from_fn_with_state(state.clone(), limits::admit))
-        .route_layer(guard.clone())
-        .layer(DefaultBodyLimit::max(body::MAX_JSON_BYTES))
-        .layer(middleware::from_fn_with_state(request_time, limits::hurry));
-    let uploads = uploads
-        .merge(packages)
-        .route_layer(guard)
-        .layer(middleware::from_fn_with_state(upload_time, limits::hurry));
-    let of_health = middleware::from_fn_with_state(state.gate.health.clone(), limits::admit_public);
-    let of_pages = middleware::from_fn_with_state(state.gate.public.clone(), limits::admit_public);
-    let endpoints = json
-        .merge(uploads)
-        .merge(operation().split_for_parts().0.route_layer(of_health))
-        // Held by nothing: it says that the process runs.
-        .merge(alive().split_for_parts().0);
-
-    let document = openapi::complete(document);
+    let document = document();
+    let known = operations();
     let ui = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    let of_pages = middleware::from_fn_with_state(state.gate.public.clone(), limits::admit_public);
     let pages = Router::new()
-        .route("/openapi.json", get(move || async move { Json(document) }))
+        .route(DOCUMENT, get(move || async move { Json(document) }))
         .merge(ui)
         .route_layer(of_pages);
+    let wrong_method = move |path: Option<MatchedPath>| async move {
+        let path = path.as_ref().map_or("", MatchedPath::as_str);
+        Problem::method_not_allowed(&operations::methods_of(&known, path))
+    };
     Router::new()
-        .merge(endpoints)
+        .merge(routes().router(&state))
         .merge(pages)
-        .fallback(|| async { guard::no_such_path() })
+        .fallback(|| async { Problem::no_such_path() })
         .method_not_allowed_fallback(wrong_method)
         .layer(
             ServiceBuilder::new()
@@ -99,87 +107,26 @@ pub fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// The endpoints that take JSON or nothing, and all descriptions.
-fn described() -> OpenApiRouter<AppState> {
-    let mut api = OpenApiRouter::with_openapi(openapi::Base::openapi())
-        .routes(routes!(sessions::log_in))
-        .routes(routes!(accounts::register))
-        .routes(routes!(accounts::show))
-        .routes(routes!(accounts::grant_role, accounts::revoke_role))
-        .routes(routes!(accounts::disable))
-        .routes(routes!(patients::register))
-        .routes(routes!(patients::search))
-        .routes(routes!(patients::show))
-        .routes(routes!(patients::edit_demographics))
-        .routes(routes!(patients::edit_contacts))
-        .routes(routes!(patients::edit_identifiers))
-        .routes(routes!(patients::deactivate))
-        .routes(routes!(custody::place_hold, custody::holds))
-        .routes(routes!(custody::release_hold))
-        .routes(routes!(custody::erase))
-        .routes(routes!(custody::show))
-        .routes(routes!(wounds::of_patient))
-        .routes(routes!(appointments::book, appointments::list))
-        .routes(routes!(appointments::show))
-        .routes(routes!(appointments::reschedule))
-        .routes(routes!(appointments::cancel))
-        .routes(routes!(appointments::check_in))
-        .routes(routes!(appointments::fulfil))
-        .routes(routes!(appointments::no_show))
-        .routes(routes!(appointments::entered_in_error))
-        .routes(routes!(wounds::open))
-        .routes(routes!(wounds::show))
-        .routes(routes!(wounds::healing))
-        .routes(routes!(wounds::healing_chart))
-        .routes(routes!(overlays::overlay))
-        .routes(routes!(wounds::reject_scan))
-        .routes(routes!(wounds::confirm_measurement))
-        .routes(routes!(wounds::withdraw_measurement))
-        .routes(routes!(wounds::close))
-        .routes(routes!(models::list))
-        .routes(routes!(models::show))
-        .routes(routes!(models::activate))
-        .routes(routes!(models::roll_back))
-        .routes(routes!(receipts::receipt))
-        .routes(routes!(log::checkpoint))
-        .routes(routes!(log::keys))
-        .routes(routes!(log::inclusion))
-        .routes(routes!(log::consistency))
-        .routes(routes!(log::tile));
-    for part in [uploads(), packages(), alive(), operation()] {
-        api.get_openapi_mut().merge(part.into_openapi());
-    }
-    api
-}
-
-/// The endpoints with large bodies and more time.
-fn uploads() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(scans::hand_in))
-}
-
-/// The endpoint that takes models, which are larger still.
-fn packages() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(models::register))
-}
-
-/// The endpoint that always answers.
-fn alive() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(health::live))
-}
-
-/// What keeps answering when there is too much to do.
-fn operation() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(health::ready)).routes(routes!(health::figures))
-}
+/// Where the API document is.
+const DOCUMENT: &str = "/openapi.json";
 
 /// The OpenAPI document.
 #[must_use]
-pub fn document() -> utoipa::openapi::OpenApi {
-    openapi::complete(described().into_openapi())
+pub fn document() -> Value {
+    openapi::document(routes())
 }
 
-async fn wrong_method(path: Option<axum::extract::MatchedPath>) -> Problem {
-    guard::method_not_allowed(path.as_ref().map_or("", axum::extract::MatchedPath::as_str))
+/// Every operation, and who may use it.
+#[must_use]
+pub fn operations() -> Vec<Operation> {
+    let mut operations = routes().operations();
+    operations.push(Operation {
+        method: Method::GET,
+        path: DOCUMENT,
+        access: Access::Public,
+        concerns: Concerns::Nobody,
+    });
+    operations
 }
 
 fn no_sniffing() -> SetResponseHeaderLayer<HeaderValue> {

@@ -1,77 +1,98 @@
 //! The models that measure wounds: handing one in, activating it, going back. Nothing here is PHI.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use commands::policy::{CommandBody as _, may};
 use commands::{CommandError, Loaded};
 use domain::model::{ActivateModel, Model, ModelStatus, RegisterModel, RollBackModel};
 use domain::value::{Digest, Note};
-use domain::{ModelCard, ModelCommand, ModelRegistry, Now, Stream as _};
+use domain::{ModelCard, ModelRegistry, Now, Stream as _};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wound::network::{
     MAX_PACKAGE_BYTES, ModelPackage, PACKAGE_MEDIA_TYPE, PackageError, Segmenter,
 };
 use wound::pipeline;
 
-use super::body::{Fields, media_type, unsupported};
-use super::call::Call;
-use super::intake::{Received, Upload};
+use super::answer::{Created, Document, Done, Plain};
+use super::body::Body;
+use super::caller::{Allowed, Command};
+use super::intake::{Received, Upload, Uploaded};
 use super::path::Sha256;
 use super::problem::Problem;
-use super::{answer, schema};
+use super::routes::Routes;
 use crate::state::AppState;
 
-/// Hands in a model: a package of its card and its weights (`ledger model pack`).
-///
-/// The network must load from the weights before they are stored; they are stored before the event is recorded. A
-/// registered model measures nothing until it is activated. Handing in the package of a registered model again is refused,
-/// and puts its weights back where the store has lost them.
-#[utoipa::path(
-    post, path = "/v1/models", tag = "models",
-    params(schema::IdempotencyKey, schema::IfMatch),
-    request_body(
-        content((schema::PackageBytes = "application/vnd.coherency.model+tar")),
-        description = "The package, at most 64 MiB",
-    ),
-    responses(
-        (status = 201, description = "Registered", body = schema::Receipt,
-         headers(("Location" = String, description = "The model"))),
-    )
-)]
-pub(super) async fn register(
+pub(super) fn add(routes: &mut Routes) {
+    routes
+        .tag("models")
+        .post(
+            "/v1/models",
+            "register",
+            register,
+            "Hands in a model. A package of its card and its weights (`ledger model pack`). The network must load from the \
+             weights before they are stored; they are stored before the event is recorded. A registered model measures \
+             nothing until it is activated. Handing in the package of a registered model again is refused, and puts its \
+             weights back where the store has lost them.",
+        )
+        .get(
+            "/v1/models",
+            "list",
+            list,
+            "The registered models, in the order in which they were registered.",
+        )
+        .get("/v1/models/{sha256}", "show", show, "One model, with its card.")
+        .post(
+            "/v1/models/{sha256}/activate",
+            "activate",
+            activate,
+            "Activates a model. From now on it answers scans. The worker has it answer the earlier ones too; what other \
+             models have measured stays beside it.",
+        )
+        .post(
+            "/v1/models/roll-back",
+            "roll_back",
+            roll_back,
+            "Withdraws the active model for good and goes back to the one that was active before. The worker withdraws \
+             every measurement that the withdrawn model made and that no clinician confirmed.",
+        );
+}
+
+/// The package of a model.
+struct Package;
+
+impl Upload for Package {
+    const MEDIA_TYPES: &'static [&'static str] = &[PACKAGE_MEDIA_TYPE];
+    const BYTES_MAX: usize = MAX_PACKAGE_BYTES;
+    const DESCRIPTION: &'static str = "The package";
+}
+
+async fn register(
+    by: Command<RegisterModel>,
     State(state): State<AppState>,
-    call: Call,
-    headers: HeaderMap,
-    upload: Upload,
-) -> Result<Response, Problem> {
-    if media_type(&headers).is_none_or(|kind| kind != PACKAGE_MEDIA_TYPE) {
-        return Err(unsupported(&[PACKAGE_MEDIA_TYPE]));
-    }
-    let Received { bytes, permit: _permit } = upload.receive(MAX_PACKAGE_BYTES).await?;
+    upload: Uploaded<Package>,
+) -> Result<Created, Problem> {
+    let Received { bytes, permit: _permit } = upload.receive().await?;
     let taken = tokio::task::spawn_blocking(move || take(&bytes)).await.map_err(|_| {
         tracing::error!("a package could not be checked: its task ended");
         Problem::internal()
     })?;
     let (digest, package) = taken?;
     let weights = Bytes::from(package.weights);
-    let command = ModelCommand::Register(Box::new(RegisterModel {
-        weights_sha256: digest,
-        size: weights.len() as u64,
-        card: package.card,
-    }));
+    let command =
+        RegisterModel { weights_sha256: digest, size: weights.len() as u64, card: package.card };
     let registry = registry(&state).await?.aggregate;
     let registered = registry.model(&digest).is_some();
-    if registered || registry.decide(command.clone(), &Now(state.clock.now())).is_ok() {
+    let decided = registry.decide(command.clone().command(), &Now(state.clock.now()));
+    if registered || decided.is_ok() {
         state.weights.put(weights).await.map_err(|error| {
             tracing::error!(error = %audit::chain(&error), "weights could not be stored");
             Problem::unavailable("the store of weights is not available; nothing was recorded")
         })?;
     }
-    let receipt = execute(&state, command, &call).await?;
-    Ok(answer::created(&receipt, &format!("/v1/models/{digest}")))
+    let receipt = by.execute(ModelRegistry::ID, command).await?;
+    Ok(Created { receipt, at: format!("/v1/models/{digest}") })
 }
 
 /// Reads a package, and loads the network from it to see that it does.
@@ -87,67 +108,57 @@ fn refused(error: &PackageError) -> Problem {
     Problem::unprocessable(error.code(), audit::chain(error)).at(error.field())
 }
 
-#[derive(Deserialize)]
+/// Why a model is activated or withdrawn.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Reason {
+#[schemars(rename = "ModelReason")]
+struct Reason {
+    /// Why. It is kept in the clear and for good: it must not name a person.
     reason: Note,
 }
 
-/// Activates a model: from now on it answers scans. The worker has it answer the earlier ones too; what other models
-/// have measured stays beside it.
-#[utoipa::path(
-    post, path = "/v1/models/{sha256}/activate", tag = "models",
-    params(schema::ModelPath, schema::IdempotencyKey, schema::IfMatch),
-    request_body = schema::ModelReason,
-    responses((status = 200, description = "Activated", body = schema::Receipt))
-)]
-pub(super) async fn activate(
-    State(state): State<AppState>,
-    call: Call,
+async fn activate(
+    by: Command<ActivateModel>,
     Sha256(weights_sha256): Sha256,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let Reason { reason } = fields.read()?;
-    let command = ModelCommand::Activate(ActivateModel { weights_sha256, reason });
-    Ok(answer::done(&execute(&state, command, &call).await?))
+    Body(Reason { reason }): Body<Reason>,
+) -> Result<Done, Problem> {
+    let command = ActivateModel { weights_sha256, reason };
+    Ok(Done(by.execute(ModelRegistry::ID, command).await?))
 }
 
-/// Withdraws the active model for good and goes back to the one that was active before.
-///
-/// The worker withdraws every measurement that the withdrawn model made and that no clinician confirmed.
-#[utoipa::path(
-    post, path = "/v1/models/roll-back", tag = "models",
-    params(schema::IdempotencyKey, schema::IfMatch),
-    request_body = schema::ModelReason,
-    responses((status = 200, description = "Rolled back", body = schema::Receipt))
-)]
-pub(super) async fn roll_back(
-    State(state): State<AppState>,
-    call: Call,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let Reason { reason } = fields.read()?;
-    let command = ModelCommand::RollBack(RollBackModel { reason });
-    Ok(answer::done(&execute(&state, command, &call).await?))
+async fn roll_back(
+    by: Command<RollBackModel>,
+    Body(Reason { reason }): Body<Reason>,
+) -> Result<Done, Problem> {
+    Ok(Done(by.execute(ModelRegistry::ID, RollBackModel { reason }).await?))
 }
 
-#[derive(Serialize)]
-struct ModelView<'a> {
+/// A registered model.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ModelDocument")]
+struct ModelView {
+    /// The SHA-256 of its weights: the name it goes by.
     weights_sha256: Digest,
+    /// How it stands.
     status: ModelStatus,
+    /// The size of its weights in bytes.
     size: u64,
     /// What its measurements are marked with, as long as the geometry stays as it is.
     model_digest: Digest,
+    /// When it was registered.
     registered_at: Timestamp,
+    /// When it was activated last.
     #[serde(skip_serializing_if = "Option::is_none")]
     activated_at: Option<Timestamp>,
+    /// When it was withdrawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn_at: Option<Timestamp>,
-    card: &'a ModelCard,
+    /// Its card.
+    card: ModelCard,
 }
 
-impl<'a> ModelView<'a> {
-    fn of(registry: &ModelRegistry, weights: &Digest, model: &'a Model) -> ModelView<'a> {
+impl ModelView {
+    fn of(registry: &ModelRegistry, weights: &Digest, model: &Model) -> ModelView {
         ModelView {
             weights_sha256: *weights,
             status: registry.status(weights).unwrap_or(ModelStatus::Registered),
@@ -156,54 +167,37 @@ impl<'a> ModelView<'a> {
             registered_at: model.registered_at,
             activated_at: model.activated_at,
             withdrawn_at: model.withdrawn_at,
-            card: &model.card,
+            card: model.card.clone(),
         }
     }
 }
 
-#[derive(Serialize)]
-struct ModelList<'a> {
-    items: Vec<ModelView<'a>>,
+/// The registered models.
+#[derive(Serialize, JsonSchema)]
+struct ModelList {
+    /// All of them, withdrawn ones included, in the order in which they were registered.
+    items: Vec<ModelView>,
 }
 
-/// The registered models, in the order in which they were registered.
-#[utoipa::path(
-    get, path = "/v1/models", tag = "models",
-    responses((status = 200, description = "All of them", body = schema::ModelList))
-)]
-pub(super) async fn list(State(state): State<AppState>, _call: Call) -> Result<Response, Problem> {
+async fn list(
+    _: Allowed<may::ReadModels>,
+    State(state): State<AppState>,
+) -> Result<Plain<ModelList>, Problem> {
     let registry = registry(&state).await?.aggregate;
     let models = registry.models().map(|(weights, model)| ModelView::of(&registry, weights, model));
     let mut items: Vec<_> = models.collect();
     items.sort_by_key(|model| (model.registered_at, model.weights_sha256));
-    Ok(Json(ModelList { items }).into_response())
+    Ok(Plain(ModelList { items }))
 }
 
-/// One model, with its card.
-#[utoipa::path(
-    get, path = "/v1/models/{sha256}", tag = "models",
-    params(schema::ModelPath),
-    responses(
-        (status = 200, description = "The model", body = schema::ModelDocument,
-         headers(("ETag" = String, description = "The registry's version, for If-Match"))),
-    )
-)]
-pub(super) async fn show(
+async fn show(
+    _: Allowed<may::ReadModels>,
     State(state): State<AppState>,
-    _call: Call,
     Sha256(weights): Sha256,
-) -> Result<Response, Problem> {
+) -> Result<Document<ModelView>, Problem> {
     let Loaded { aggregate, version } = registry(&state).await?;
     let model = aggregate.model(&weights).ok_or_else(|| Problem::not_found("model"))?;
-    answer::document(&ModelView::of(&aggregate, &weights, model), version)
-}
-
-async fn execute(
-    state: &AppState,
-    command: ModelCommand,
-    call: &Call,
-) -> Result<commands::Receipt, CommandError> {
-    state.ledger.execute::<ModelRegistry>(ModelRegistry::ID, command, &call.context()).await
+    Ok(Document { document: ModelView::of(&aggregate, &weights, model), version })
 }
 
 /// The registry as the log tells it; one that nothing happened to is empty.

@@ -6,11 +6,14 @@ use std::time::Duration;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::trace;
+
+/// The media type of a problem (RFC 9457).
+pub(super) const PROBLEM: &str = "application/problem+json";
 
 /// A refusal or a failure on its way to the caller. Boxed, because every answer may be one.
 #[derive(Debug, Clone)]
@@ -31,20 +34,20 @@ impl std::ops::DerefMut for Problem {
 }
 
 /// What went wrong, as a program and a person can read it (RFC 9457, `application/problem+json`).
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Problem)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 pub struct ProblemDetails {
     /// Identifies the kind of problem: `urn:coherency:problem:` and the code.
     #[serde(rename = "type")]
-    #[schema(example = "urn:coherency:problem:claim-conflict")]
+    #[schemars(example = &"urn:coherency:problem:claim-conflict")]
     pub kind: String,
     /// The kind of problem in a few words.
     pub title: &'static str,
     /// The HTTP status.
-    #[schema(example = 409)]
+    #[schemars(example = 409_u16)]
     pub status: u16,
     /// The stable code, in kebab-case. Programs decide by this.
-    #[schema(example = "claim-conflict")]
+    #[schemars(example = &"claim-conflict")]
     pub code: Cow<'static, str>,
     /// What is wrong with this request and what to do about it. It quotes none of the request's values.
     pub detail: String,
@@ -64,6 +67,7 @@ pub struct ProblemDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     #[serde(skip)]
+    #[schemars(skip)]
     headers: HeaderMap,
 }
 
@@ -72,7 +76,7 @@ pub struct ProblemDetails {
 pub struct Code(pub Cow<'static, str>);
 
 /// One thing that is wrong with a request.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FieldError {
     /// Where, as in `identifiers[0].system`.
     pub field: String,
@@ -81,21 +85,19 @@ pub struct FieldError {
 }
 
 /// A claim somebody else holds.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ConflictView {
     /// `practitioner`, `room`, `patient` for time; the kind of key for what must be unique.
-    #[schema(example = "practitioner")]
+    #[schemars(example = &"practitioner")]
     pub kind: String,
     /// The resource that is taken, when time is claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_id: Option<Uuid>,
     /// From when it is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
     pub from: Option<jiff::Timestamp>,
     /// Until when it is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<jiff::Timestamp>,
 }
 
@@ -180,6 +182,30 @@ impl Problem {
         )
     }
 
+    /// 404 for a path that is none of ours.
+    pub fn no_such_path() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-such-path",
+            "Not found",
+            "there is no such path; /openapi.json lists them all",
+        )
+    }
+
+    /// 405, with the methods there are.
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let problem = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "Method not allowed",
+            "this path takes other methods; they are in the header Allow",
+        );
+        match HeaderValue::from_str(allow) {
+            Ok(allow) => problem.with_header(axum::http::header::ALLOW, allow),
+            Err(_) => problem,
+        }
+    }
+
     /// 410: it was there.
     pub fn erased() -> Self {
         Self::new(
@@ -259,8 +285,7 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         response.extensions_mut().insert(Code(self.0.code.clone()));
         response.headers_mut().extend(self.0.headers);
-        const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(CONTENT_TYPE, PROBLEM);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         response
     }
 }

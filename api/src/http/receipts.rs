@@ -1,35 +1,47 @@
 //! Receipts.
 
-use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::State;
+use commands::Receipt;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use uuid::Uuid;
 
-use super::call::Call;
-use super::path;
+use super::answer::Plain;
+use super::caller::Anybody;
+use super::path::{CommandId, Id};
 use super::problem::Problem;
-use super::schema;
+use super::query::Query;
+use super::routes::Routes;
 use crate::state::AppState;
 
-/// The receipt of a command you have sent: to fetch it again, or to learn whether it was done.
-#[utoipa::path(
-    get, path = "/v1/receipts/{command_id}", tag = "log",
-    params(schema::CommandPath, schema::ReceiptQuery),
-    responses(
-        (status = 200, description = "It was done, and this is the proof", body = schema::Receipt),
-    )
-)]
-pub(super) async fn receipt(
+pub(super) fn add(routes: &mut Routes) {
+    routes.tag("log").get(
+        "/v1/receipts/{command_id}",
+        "receipt",
+        receipt,
+        "The receipt of a command you have sent. To fetch it again, or to learn whether it was done.",
+    );
+}
+
+/// Whose command, for those who may read the log: several actors may have given a command the same id.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Of {
+    /// The actor; without it, you, or else the one actor who gave a command this id.
+    actor: Option<domain::AccountId>,
+}
+
+async fn receipt(
+    by: Anybody,
     State(state): State<AppState>,
-    call: Call,
-    path::Id(command_id): path::Id,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+    Id(command_id): Id<CommandId>,
+    Query(Of { actor }): Query<Of>,
+) -> Result<Plain<Receipt>, Problem> {
     // Somebody else's command is not found: whether it exists is not for this caller to know.
-    let query = path::Query::parse(query.as_deref(), &["actor"])?;
-    let receipt = match query.get("actor")? {
-        Some(of) => state.ledger.receipt_of(command_id, of, &call.actor).await?,
-        None => state.ledger.receipt(command_id, &call.actor).await?,
+    let id: Uuid = command_id.into();
+    let receipt = match actor {
+        Some(of) => state.ledger.receipt_of(id, of.as_uuid(), &by.actor).await?,
+        None => state.ledger.receipt(id, &by.actor).await?,
     };
-    let receipt = receipt.ok_or_else(|| Problem::not_found("command of yours"))?;
-    Ok(Json(receipt).into_response())
+    Ok(Plain(receipt.ok_or_else(|| Problem::not_found("command of yours"))?))
 }

@@ -1,28 +1,30 @@
 //! Handing in a scan: checked before it is kept, kept before it is recorded, removed if it is refused.
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
-use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use commands::blobs::StoredBlob;
 use commands::{CommandError, Receipt};
 use domain::wound::{CaptureRef, MediaType, RecordScan};
-use domain::{ScanId, Stream as _, WoundCommand, WoundEpisode};
+use domain::{ScanId, Stream as _, WoundEpisode, WoundId};
 use jiff::Timestamp;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use wound::error::CaptureError;
 use wound::limits::UPLOAD_BYTES_MAX;
 use wound::upload::{Accepted, MEDIA_TYPES, accept};
 
-use super::body::{media_type, unsupported};
-use super::call::Call;
-use super::intake::{Received, Upload};
+use super::answer::Created;
+use super::caller::Command;
+use super::describe::{Draft, Reads};
+use super::intake::{Received, Upload, Uploaded};
 use super::path::Id;
 use super::problem::Problem;
-use super::{answer, schema};
+use super::routes::Routes;
 use crate::state::AppState;
 
 /// RFC 9530: the digest of the content as it was sent.
@@ -32,46 +34,83 @@ const DIGEST: HeaderName = HeaderName::from_static("digest");
 /// When the capture was taken, where the capture does not say so itself (PLY).
 const CAPTURED_AT: HeaderName = HeaderName::from_static("captured-at");
 
-/// Hands in a scan of a wound: a capture bundle, or a surface as PLY.
-///
-/// The capture is decoded and checked first; then it is encrypted and stored; then the event that
-/// names it is recorded. The measurement follows as an event of its own, seen in the wound's document.
-/// A bundle is stored as it was sent, or refused where it says more than a capture may (EXIF, a
-/// comment, an owner). A PLY is stored written anew, with vertices, faces and colours and nothing else;
-/// the recorded digest and size are of that.
-#[utoipa::path(
-    post, path = "/v1/wounds/{id}/scans", tag = "wounds",
-    params(
-        schema::WoundPath, schema::IdempotencyKey, schema::IfMatch, schema::PurposeOfUse,
-        ("Content-Digest" = Option<String>, Header,
-         description = "RFC 9530: `sha-256=:…:`; when given, it is checked"),
-        ("Captured-At" = Option<String>, Header,
-         description = "RFC 3339: when the capture was taken, where it does not say so itself"),
-    ),
-    request_body(
-        content(
-            (schema::CaptureBytes = "application/vnd.coherency.capture+tar"),
-            (schema::CaptureBytes = "application/ply"),
-        ),
-        description = "The capture, at most 32 MiB",
-    ),
-    responses(
-        (status = 201, description = "Recorded", body = schema::Receipt,
-         headers(("Location" = String, description = "The scan, within its wound"))),
-    )
-)]
-pub(super) async fn hand_in(
+pub(super) fn add(routes: &mut Routes) {
+    routes.tag("wounds").post(
+        "/v1/wounds/{id}/scans",
+        "hand_in",
+        hand_in,
+        "Hands in a scan of a wound. A capture bundle, or a surface as PLY. The capture is decoded and checked first; then it \
+         is encrypted and stored; then the event that names it is recorded. The measurement follows as an event of its own, \
+         seen in the wound's document. A bundle is stored as it was sent, or refused where it says more than a capture may \
+         (EXIF, a comment, an owner). A PLY is stored written anew, with vertices, faces and colours and nothing else; the \
+         recorded digest and size are of that.",
+    );
+}
+
+/// A capture.
+struct Handed;
+
+impl Upload for Handed {
+    const MEDIA_TYPES: &'static [&'static str] = &MEDIA_TYPES;
+    const BYTES_MAX: usize = UPLOAD_BYTES_MAX;
+    const DESCRIPTION: &'static str = "The capture";
+}
+
+/// The SHA-256 digests that came with the body, each with the header that said so.
+struct Declared(Vec<(&'static str, [u8; 32])>);
+
+impl Reads for Declared {
+    fn describe(draft: &mut Draft<'_>) {
+        let text = || json!({ "type": "string", "format": "http-digest" });
+        draft.header(
+            "Content-Digest",
+            "RFC 9530: `sha-256=:…:`; when given, it is checked",
+            text(),
+        );
+        draft.header("Digest", "RFC 3230, which it replaces: `sha-256=…`; checked, too", text());
+    }
+}
+
+impl FromRequestParts<AppState> for Declared {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        declared_digests(&parts.headers).map(Self)
+    }
+}
+
+/// When the capture was taken, as a header says it: read where the capture does not say so itself.
+struct CapturedAt(HeaderMap);
+
+impl Reads for CapturedAt {
+    fn describe(draft: &mut Draft<'_>) {
+        draft.header(
+            "Captured-At",
+            "When the capture was taken, where it does not say so itself",
+            json!({ "type": "string", "format": "date-time" }),
+        );
+    }
+}
+
+impl FromRequestParts<AppState> for CapturedAt {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        Ok(Self(parts.headers.clone()))
+    }
+}
+
+async fn hand_in(
+    by: Command<RecordScan>,
     State(state): State<AppState>,
-    call: Call,
-    Id(id): Id,
-    headers: HeaderMap,
-    upload: Upload,
-) -> Result<Response, Problem> {
-    let accepted = || unsupported(&MEDIA_TYPES);
-    let kind = media_type(&headers).ok_or_else(accepted)?;
-    let kind = *MEDIA_TYPES.iter().find(|taken| **taken == kind).ok_or_else(accepted)?;
-    let declared = declared_digests(&headers)?;
-    let Received { bytes, permit: _permit } = upload.receive(UPLOAD_BYTES_MAX).await?;
+    Id(wound): Id<WoundId>,
+    Declared(declared): Declared,
+    captured: CapturedAt,
+    upload: Uploaded<Handed>,
+) -> Result<Created, Problem> {
+    let id = wound.as_uuid();
+    let kind = upload.media_type;
+    let Received { bytes, permit: _permit } = upload.receive().await?;
     if bytes.is_empty() {
         return Err(Problem::unprocessable("capture-empty", "the body is empty"));
     }
@@ -86,18 +125,15 @@ pub(super) async fn hand_in(
     }
     metrics::histogram!("ledger_scan_bytes").record(bytes_as_f64(bytes.len()));
 
-    let scan_id = ScanId::from_uuid(call.new_id(&state, "scan", None));
-    let context = call.context();
+    let scan_id = ScanId::from_uuid(by.new_id("scan", None));
     let Taken { bytes, captured_at, digest } = take(kind, bytes, sent).await?;
-    if call.command_id.is_some()
-        && let Some(receipt) = repeated(&state, &call, id, scan_id, digest).await?
-    {
-        return Ok(created(&receipt, id, scan_id));
+    if let Some(receipt) = repeated(&state, &by, id, scan_id, digest).await? {
+        return Ok(created(receipt, id, scan_id));
     }
 
     let captured_at = match captured_at {
         Some(at) => at,
-        None => header_time(&headers)?.unwrap_or_else(|| state.clock.now()),
+        None => header_time(&captured.0)?.unwrap_or_else(|| state.clock.now()),
     };
 
     let episode = state.ledger.load::<WoundEpisode>(id).await?;
@@ -109,31 +145,31 @@ pub(super) async fn hand_in(
         Problem::unavailable("the store of captures is not available; nothing was recorded")
     })?;
     let recorded = match command(scan_id, kind, &stored, captured_at) {
-        Ok(command) => state.ledger.execute::<WoundEpisode>(id, command, &context).await,
+        Ok(command) => by.execute(id, command).await,
         Err(problem) => {
             remove(&state, key.id, stored.blob_id).await;
             return Err(problem);
         }
     };
     match recorded {
-        Ok(receipt) => Ok(created(&receipt, id, scan_id)),
+        Ok(receipt) => Ok(created(receipt, id, scan_id)),
         // It may have been recorded: the capture stays, and is swept later if nothing names it.
         Err(error @ CommandError::Unavailable(_)) => Err(error.into()),
         Err(error) => {
             remove(&state, key.id, stored.blob_id).await;
             // The same request, sent twice at once: the other one was first.
             if matches!(error, CommandError::CommandIdReused)
-                && let Some(receipt) = repeated(&state, &call, id, scan_id, digest).await?
+                && let Some(receipt) = repeated(&state, &by, id, scan_id, digest).await?
             {
-                return Ok(created(&receipt, id, scan_id));
+                return Ok(created(receipt, id, scan_id));
             }
             Err(error.into())
         }
     }
 }
 
-fn created(receipt: &Receipt, wound: Uuid, scan: ScanId) -> Response {
-    answer::created(receipt, &format!("/v1/wounds/{wound}/scans/{scan}"))
+fn created(receipt: Receipt, wound: Uuid, scan: ScanId) -> Created {
+    Created { receipt, at: format!("/v1/wounds/{wound}/scans/{scan}") }
 }
 
 fn command(
@@ -141,14 +177,14 @@ fn command(
     kind: &str,
     stored: &StoredBlob,
     captured_at: Timestamp,
-) -> Result<WoundCommand, Problem> {
+) -> Result<RecordScan, Problem> {
     let refused = |error: domain::wound::CaptureError| {
         Problem::unprocessable("capture-refused", error.to_string())
     };
     let kind = MediaType::new(kind).map_err(refused)?;
     let capture = CaptureRef::new(stored.blob_id, stored.sha256.into(), stored.size, kind);
     let capture = capture.map_err(refused)?;
-    Ok(WoundCommand::RecordScan(RecordScan { scan_id, capture, captured_at }))
+    Ok(RecordScan { scan_id, capture, captured_at })
 }
 
 /// The first answer, when this very scan was recorded under this command id before.
@@ -157,15 +193,16 @@ fn command(
 /// command differs from the first one.
 async fn repeated(
     state: &AppState,
-    call: &Call,
+    by: &Command<RecordScan>,
     wound: Uuid,
     scan_id: ScanId,
     digest: [u8; 32],
 ) -> Result<Option<Receipt>, Problem> {
-    let Some(command_id) = call.command_id else { return Ok(None) };
+    let Some(command_id) = by.chosen_id() else { return Ok(None) };
     // One's own, whatever else one may read.
-    let (command_id, own) = (command_id.as_uuid(), call.actor.id.as_uuid());
-    let Some(mut receipt) = state.ledger.receipt_of(command_id, own, &call.actor).await? else {
+    let actor = &by.context().actor;
+    let own = actor.id.as_uuid();
+    let Some(mut receipt) = state.ledger.receipt_of(command_id, own, actor).await? else {
         return Ok(None);
     };
     let episode = state.ledger.load::<WoundEpisode>(wound).await?;

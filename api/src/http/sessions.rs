@@ -2,75 +2,104 @@
 
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Json};
+use axum::response::{IntoResponse, Response};
 use domain::Account;
 use domain::account::{LOGIN_CLAIM, LoginName};
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use utoipa::ToSchema;
 
-use super::body::Fields;
-use super::problem::{Problem, ProblemDetails};
+use super::body::Body;
+use super::caller::Public;
+use super::describe::{Answers, Draft, Reads, Refusal};
+use super::problem::Problem;
+use super::routes::Routes;
 use crate::edge::address::{ClientAddress, origin};
 use crate::identity::accounts::standing_of;
 use crate::identity::queue::{Applicant, Crowded};
 use crate::state::AppState;
 
+pub(super) fn add(routes: &mut Routes) {
+    routes.tag("sessions").post(
+        "/v1/sessions",
+        "log_in",
+        log_in,
+        "Logs in. The answer to a wrong password and to an unknown name is the same, and takes the same time. Log-ins queue \
+         for their turn; the turns are shared between addresses and names.",
+    );
+}
+
 /// A log-in name and its password.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Credentials {
+struct Credentials {
     /// The log-in name; case does not matter.
-    #[schema(example = "j.meyer")]
+    #[schemars(example = &"j.meyer")]
     login: String,
     /// The password.
-    #[schema(value_type = String, format = Password)]
+    #[schemars(with = "String")]
     password: SecretString,
 }
 
 /// An access token.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Session {
+#[derive(Serialize, JsonSchema)]
+struct Session {
     /// Send it as `Authorization: Bearer …`.
     access_token: String,
     /// Always `Bearer`.
-    #[schema(example = "Bearer")]
+    #[schemars(example = &"Bearer")]
     token_type: &'static str,
     /// Seconds until it expires.
-    #[schema(example = 900)]
+    #[schemars(example = 900_u64)]
     expires_in: u64,
 }
 
-/// Logs in.
-///
-/// The answer to a wrong password and to an unknown name is the same, and takes the same time. Log-ins queue for their
-/// turn; the turns are shared between addresses and names.
-#[utoipa::path(
-    post, path = "/v1/sessions", tag = "sessions",
-    request_body = Credentials,
-    security(()),
-    responses(
-        (status = 200, description = "An access token", body = Session),
-        (status = 401, description = "Name or password are wrong", body = ProblemDetails,
-         content_type = "application/problem+json"),
-        (status = 429, description = "Too many tries; see Retry-After", body = ProblemDetails,
-         content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn log_in(
+/// The address that a request comes from.
+struct From(Option<ClientAddress>);
+
+impl Reads for From {
+    fn describe(_: &mut Draft<'_>) {}
+}
+
+impl FromRequestParts<AppState> for From {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        Ok(Self(parts.extensions.get::<ClientAddress>().copied()))
+    }
+}
+
+impl Answers for Session {
+    fn describe(draft: &mut Draft<'_>) {
+        draft.answer::<Self>(StatusCode::OK, "application/json", "An access token", &[]);
+        draft.refuses(&[Refusal::Unauthenticated, Refusal::TooMany]);
+    }
+}
+
+impl IntoResponse for Session {
+    fn into_response(self) -> Response {
+        let mut response = Json(self).into_response();
+        const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+        response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+        response
+    }
+}
+
+async fn log_in(
+    _: Public,
     State(state): State<AppState>,
-    client: Option<Extension<ClientAddress>>,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let credentials: Credentials = fields.read()?;
+    From(client): From,
+    Body(credentials): Body<Credentials>,
+) -> Result<Session, Problem> {
     let now = Instant::now();
     let login = LoginName::new(&credentials.login).ok();
     let name = login.as_ref().map_or(credentials.login.as_str(), LoginName::as_str);
-    let address = client.map_or(String::new(), |Extension(client)| origin(client.0).to_string());
+    let address = client.map_or(String::new(), |client| origin(client.0).to_string());
     let brakes = Brakes::of(&state, name, &address, now);
     brakes.attempt(&state, now).map_err(too_many)?;
     // Everything that takes a while is done within a turn.
@@ -111,15 +140,11 @@ pub(super) async fn log_in(
         tracing::error!(%error, "no access token could be issued");
         Problem::internal()
     })?;
-    let session = Session {
+    Ok(Session {
         access_token: issued.token,
         token_type: "Bearer",
         expires_in: issued.expires_in.as_secs(),
-    };
-    let mut response = Json(session).into_response();
-    const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
-    Ok(response)
+    })
 }
 
 /// What a try is counted against.

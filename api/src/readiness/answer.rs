@@ -3,24 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
 /// Whether requests can be served, and what stands in the way.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Readiness {
     /// Whether both commands and reads are served.
     pub ready: bool,
     /// `ready`, or why no command could be done now.
-    #[schema(example = "ready")]
+    #[schemars(example = &"ready")]
     pub commands: &'static str,
     /// `ready`, or why no read could be answered now.
-    #[schema(example = "ready")]
+    #[schemars(example = &"ready")]
     pub reads: &'static str,
     /// Each check, `ok` or why it failed.
-    #[schema(value_type = std::collections::HashMap<String, String>)]
     pub checks: BTreeMap<&'static str, &'static str>,
     /// The size of the log.
     pub position: u64,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Records;
 use super::error::RecordsError;
-use super::look::Look;
+use super::look::Asking;
 
 /// Whose record a look is about, by what it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Records {
     /// Refuses who may not look, after the refusal is recorded.
     pub(super) async fn authorise(
         &self,
-        look: &Look,
+        look: &Asking,
         permission: Permission,
         of: RecordOf,
     ) -> Result<(), RecordsError> {
@@ -49,7 +49,7 @@ impl Records {
     ///
     /// # Errors
     /// When that cannot be recorded.
-    pub async fn denied(&self, look: &Look, of: RecordOf) -> Result<(), RecordsError> {
+    pub async fn denied(&self, look: &Asking, of: RecordOf) -> Result<(), RecordsError> {
         let (resource, id, patient) = match of {
             RecordOf::Nobody => return Ok(()),
             RecordOf::Patient(id) => ("patient", id, self.subject::<Patient>(id).await?),

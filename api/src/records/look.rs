@@ -1,11 +1,14 @@
 //! Who looks, why, and what they have seen.
 
+use std::marker::PhantomData;
+use std::ops::Deref;
+
 use commands::{Actor, Context, PurposeOfUse};
 use uuid::Uuid;
 
-/// Who looks, why, and what they have seen.
+/// Who asks for a look, why, and what they have seen.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct Asking {
     /// Who.
     pub actor: Actor,
     /// Why.
@@ -16,7 +19,7 @@ pub struct Look {
     pub min_position: Option<u64>,
 }
 
-impl Look {
+impl Asking {
     /// The context of what is recorded about this look: a command of its own.
     pub(super) fn context(&self) -> Context {
         Context {
@@ -26,5 +29,26 @@ impl Look {
             correlation_id: self.correlation_id,
             expected_version: None,
         }
+    }
+}
+
+/// A look that needs the permission `P`: one of [`may`](commands::policy::may). Each way to look takes the one it needs,
+/// so a face that asks for another does not compile.
+#[derive(Debug, Clone)]
+pub struct Look<P>(Asking, PhantomData<P>);
+
+impl<P> Look<P> {
+    /// The look that somebody asks for. Whether they may is found when they look.
+    #[must_use]
+    pub fn new(asking: Asking) -> Look<P> {
+        Look(asking, PhantomData)
+    }
+}
+
+impl<P> Deref for Look<P> {
+    type Target = Asking;
+
+    fn deref(&self) -> &Asking {
+        &self.0
     }
 }

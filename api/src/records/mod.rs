@@ -30,7 +30,7 @@ mod shown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use commands::policy::Permission;
+use commands::policy::{Grant, may};
 use commands::{Blobs, Ledger};
 use domain::{AppointmentId, Patient, PatientId, WoundId};
 use projections::cache::CacheError;
@@ -43,14 +43,13 @@ use tokio::sync::Semaphore;
 
 pub use denied::RecordOf;
 pub use error::RecordsError;
-pub use look::Look;
+pub use look::{Asking, Look};
 pub use shown::Shown;
 
-/// Who may look into a read model, and which one that is.
-const PATIENTS: (Permission, ReadModel) = (Permission::ReadPatient, ReadModel::PATIENTS);
-const APPOINTMENTS: (Permission, ReadModel) =
-    (Permission::ReadAppointments, ReadModel::APPOINTMENTS);
-const WOUNDS: (Permission, ReadModel) = (Permission::ReadWounds, ReadModel::WOUNDS);
+/// What is asked of whoever looks at a patient, at an appointment, at a wound.
+type LookAtPatient = Look<may::ReadPatient>;
+type LookAtAppointment = Look<may::ReadAppointments>;
+type LookAtWound = Look<may::ReadWounds>;
 
 /// The records of patients, for reading. Cheap to clone.
 #[derive(Clone)]
@@ -84,10 +83,10 @@ impl Records {
     /// When there is none, the caller may not look, or the look cannot be recorded.
     pub async fn patient(
         &self,
-        look: &Look,
+        look: &LookAtPatient,
         id: PatientId,
     ) -> Result<Shown<PatientDocument>, RecordsError> {
-        let seen = self.enter(look, PATIENTS, RecordOf::Patient(id.as_uuid())).await?;
+        let seen = self.enter(look, ReadModel::PATIENTS, RecordOf::Patient(id.as_uuid())).await?;
         let found = self.models.patient(id, seen).await?;
         let found = found.ok_or(RecordsError::NotFound { what: "patient" })?;
         self.show(look, "patient", [(found.id, vec![id.as_uuid()])], found).await
@@ -99,10 +98,11 @@ impl Records {
     /// As [`Records::patient`].
     pub async fn appointment(
         &self,
-        look: &Look,
+        look: &LookAtAppointment,
         id: AppointmentId,
     ) -> Result<Shown<AppointmentDocument>, RecordsError> {
-        let seen = self.enter(look, APPOINTMENTS, RecordOf::Appointment(id.as_uuid())).await?;
+        let seen =
+            self.enter(look, ReadModel::APPOINTMENTS, RecordOf::Appointment(id.as_uuid())).await?;
         let found = self.models.appointment(id, seen).await?;
         let found = found.ok_or(RecordsError::NotFound { what: "appointment" })?;
         self.show(look, "appointment", [(found.patient_id, vec![id.as_uuid()])], found).await
@@ -114,10 +114,10 @@ impl Records {
     /// As [`Records::patient`].
     pub async fn wound(
         &self,
-        look: &Look,
+        look: &LookAtWound,
         id: WoundId,
     ) -> Result<Shown<WoundDocument>, RecordsError> {
-        let seen = self.enter(look, WOUNDS, RecordOf::Wound(id.as_uuid())).await?;
+        let seen = self.enter(look, ReadModel::WOUNDS, RecordOf::Wound(id.as_uuid())).await?;
         let found = self.models.wound(id, seen).await?;
         let found = found.ok_or(RecordsError::NotFound { what: "wound" })?;
         self.show(look, "wound", [(found.patient_id, vec![id.as_uuid()])], found).await
@@ -129,11 +129,11 @@ impl Records {
     /// As [`Records::patient`]; and when the search has no criterion.
     pub async fn search_patients(
         &self,
-        look: &Look,
+        look: &LookAtPatient,
         search: &PatientSearch,
         page: &Page,
     ) -> Result<Shown<Listing<PatientDocument>>, RecordsError> {
-        self.enter(look, PATIENTS, RecordOf::Nobody).await?;
+        self.enter(look, ReadModel::PATIENTS, RecordOf::Nobody).await?;
         let Listing { items, next } = self.models.search_patients(search, page).await?;
         let about = |patient: &PatientDocument| (patient.id, patient.id.as_uuid());
         let shown = self.show_list(look, "patient-search", about, items).await?;
@@ -146,14 +146,14 @@ impl Records {
     /// As [`Records::patient`]; and when the list is of nobody.
     pub async fn appointments(
         &self,
-        look: &Look,
+        look: &LookAtAppointment,
         filter: &AppointmentFilter,
         page: &Page,
     ) -> Result<Shown<Listing<AppointmentDocument>>, RecordsError> {
         const LIST: &str = "appointment-list";
         let patient = filter.patient_id;
         let of = patient.map_or(RecordOf::Nobody, |id| RecordOf::Patient(id.as_uuid()));
-        self.enter(look, APPOINTMENTS, of).await?;
+        self.enter(look, ReadModel::APPOINTMENTS, of).await?;
         let Listing { items, next } = self.models.appointments(filter, page).await?;
         let about = |item: &AppointmentDocument| (item.patient_id, item.id.as_uuid());
         let shown = self.show_list(look, LIST, about, items).await?;
@@ -173,11 +173,11 @@ impl Records {
     /// As [`Records::patient`].
     pub async fn wounds_of(
         &self,
-        look: &Look,
+        look: &LookAtWound,
         patient: PatientId,
         page: &Page,
     ) -> Result<Shown<Listing<WoundDocument>>, RecordsError> {
-        self.enter(look, WOUNDS, RecordOf::Patient(patient.as_uuid())).await?;
+        self.enter(look, ReadModel::WOUNDS, RecordOf::Patient(patient.as_uuid())).await?;
         let found = self.models.wounds_of(patient, page).await?;
         if found.items.is_empty() && !self.is_registered(patient).await? {
             // No wounds is an answer about a patient; no patient is another.
@@ -216,13 +216,13 @@ impl Records {
     }
 
     /// Refuses who may not look, and waits until what the caller names can be seen.
-    async fn enter(
+    async fn enter<P: Grant>(
         &self,
-        look: &Look,
-        (permission, model): (Permission, ReadModel),
+        look: &Look<P>,
+        model: ReadModel,
         of: RecordOf,
     ) -> Result<Option<u64>, RecordsError> {
-        self.authorise(look, permission, of).await?;
+        self.authorise(look, P::PERMISSION, of).await?;
         self.reach(look, model).await
     }
 
@@ -232,7 +232,7 @@ impl Records {
     }
 
     /// Waits until the read model has seen the position that the caller named, and answers that position.
-    async fn reach(&self, look: &Look, model: ReadModel) -> Result<Option<u64>, RecordsError> {
+    async fn reach(&self, look: &Asking, model: ReadModel) -> Result<Option<u64>, RecordsError> {
         let Some(position) = look.min_position else { return Ok(None) };
         if position >= self.ledger.size() && position >= self.size().await? {
             return Err(RecordsError::BeyondLog);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Records;
 use super::error::RecordsError;
-use super::look::Look;
+use super::look::Asking;
 
 /// Something of a patient that may be shown, because the look at it is durably recorded. Only [`Records`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Records {
     /// Records that something of patients is shown, in one append, and gives it to be shown.
     pub(super) async fn show<T>(
         &self,
-        look: &Look,
+        look: &Asking,
         resource: &'static str,
         about: impl IntoIterator<Item = (PatientId, Vec<Uuid>)>,
         what: T,
@@ -55,7 +55,7 @@ impl Records {
     /// still hold a record that was erased: that is left out, and what stays is shown.
     pub(super) async fn show_list<T>(
         &self,
-        look: &Look,
+        look: &Asking,
         resource: &'static str,
         about: impl Fn(&T) -> (PatientId, Uuid),
         mut items: Vec<T>,
@@ -78,7 +78,7 @@ impl Records {
     /// Records looks, or that they were refused.
     pub(super) async fn record(
         &self,
-        look: &Look,
+        look: &Asking,
         resource: &'static str,
         outcome: DisclosureOutcome,
         about: impl IntoIterator<Item = (PatientId, Vec<Uuid>)>,

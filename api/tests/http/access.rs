@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use api::http::operations::{Access, Concerns, OPERATIONS, Operation};
-use api::records::{Look, RecordsError};
+use api::http::operations;
+use api::http::operations::{Access, Concerns, Operation};
+use api::records::{Asking, Look, RecordsError};
 use commands::policy::allowed;
 use commands::{Actor, CommandError, PurposeOfUse};
 use domain::AccountId;
@@ -35,7 +36,7 @@ async fn ask(caller: &Caller, operation: &Operation, path: &str) -> Reply {
 #[test]
 fn the_list_of_operations_is_the_reviewed_one() {
     let mut list = String::new();
-    for operation in OPERATIONS {
+    for operation in operations() {
         let access = match operation.access {
             Access::Public => "public".to_owned(),
             Access::Authenticated => "any account".to_owned(),
@@ -72,7 +73,7 @@ fn the_document_describes_exactly_the_operations() {
             described.insert((method.to_uppercase(), path.clone()));
         }
     }
-    let listed: BTreeSet<_> = OPERATIONS
+    let listed: BTreeSet<_> = operations()
         .iter()
         .filter(|operation| operation.path != "/openapi.json")
         .map(|operation| (operation.method.to_string(), operation.path.replace("{*", "{")))
@@ -84,7 +85,7 @@ fn the_document_describes_exactly_the_operations() {
 async fn every_operation_asks_who_and_whether(_: PgPoolOptions, options: PgConnectOptions) {
     let app = TestApp::start(options).await;
     let before = app.footprint().await;
-    for operation in OPERATIONS {
+    for operation in &operations() {
         if operation.access == Access::Public {
             continue;
         }
@@ -205,14 +206,14 @@ async fn a_denial_is_recorded_where_it_concerns_a_patient(
     assert_eq!(app.events("disclosure").await, 2, "nobody is concerned");
 
     // Past the guard, as another face would ask: the door of the records refuses and records by itself.
-    let look = |roles: &[Role]| Look {
+    let asking = |roles: &[Role]| Asking {
         actor: Actor::user(AccountId::from_uuid(Uuid::now_v7()), roles.iter().copied()),
         purpose: PurposeOfUse::Treat,
         correlation_id: Uuid::now_v7(),
         min_position: None,
     };
     let records = &app.state.records;
-    let refused = records.patient(&look(&[Role::Analyst]), patient).await;
+    let refused = records.patient(&Look::new(asking(&[Role::Analyst])), patient).await;
     let denied = |refused: RecordsError| {
         assert!(
             matches!(refused, RecordsError::Ledger(CommandError::Denied { .. })),
@@ -222,11 +223,11 @@ async fn a_denial_is_recorded_where_it_concerns_a_patient(
     denied(refused.expect_err("an analyst sees no patient"));
     assert_eq!(app.events("disclosure").await, 3, "the denial is recorded");
     let page = Page::default();
-    let refused = records.wounds_of(&look(&[Role::FrontDesk]), patient, &page).await;
+    let refused = records.wounds_of(&Look::new(asking(&[Role::FrontDesk])), patient, &page).await;
     denied(refused.expect_err("the front desk sees no wound"));
     assert_eq!(app.events("disclosure").await, 4);
     // Who has no role at all cannot be recorded, and is refused all the same.
-    denied(records.patient(&look(&[]), patient).await.expect_err("nobody"));
+    denied(records.patient(&Look::new(asking(&[])), patient).await.expect_err("nobody"));
     assert_eq!(app.events("disclosure").await, 4);
     app.stop().await;
 }

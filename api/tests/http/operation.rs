@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use api::config::Http;
 use api::edge::quota::Holder;
+use api::http::operations::Access;
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
@@ -59,6 +60,95 @@ fn every_reference_in_the_document_leads_somewhere() {
     for reference in references {
         let pointer = reference.strip_prefix('#').expect("a reference within the document");
         assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+/// Every schema of the document, with where it stands.
+fn schemas<'a>(
+    place: String,
+    value: &'a serde_json::Value,
+    found: &mut Vec<(String, &'a serde_json::Value)>,
+) {
+    match value {
+        serde_json::Value::Object(map) => {
+            found.push((place.clone(), value));
+            for (name, value) in map {
+                schemas(format!("{place}/{name}"), value, found);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                schemas(format!("{place}/{index}"), item, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_body_is_closed_and_no_object_is_bare() {
+    let document = api::http::document();
+    let mut bodies = 0;
+    let operations = document["paths"].as_object().expect("paths").values();
+    for operation in operations.flat_map(|item| item.as_object().expect("an item").values()) {
+        let Some(body) = operation.pointer("/requestBody/content/application~1json/schema") else {
+            continue;
+        };
+        let mut open = vec![body];
+        while let Some(schema) = open.pop() {
+            if let Some(reference) = schema["$ref"].as_str() {
+                open.extend(document.pointer(&reference[1..]));
+            } else if schema["type"] == "object" {
+                assert_eq!(schema["additionalProperties"], false, "{schema}");
+                let fields = schema["properties"].as_object().into_iter();
+                open.extend(fields.flat_map(|fields| fields.values()));
+            } else {
+                open.extend(schema.get("items"));
+                open.extend(schema["anyOf"].as_array().into_iter().flatten());
+            }
+        }
+        bodies += 1;
+    }
+    assert!(bodies > 20, "{bodies}");
+    let mut found = Vec::new();
+    schemas(String::new(), &document, &mut found);
+    let objects = found.iter().filter(|(_, schema)| schema["type"] == "object");
+    for (place, schema) in objects {
+        let told =
+            schema.get("properties").is_some() || schema["additionalProperties"] != json!(null);
+        assert!(told, "{place} is an object of which nothing is said");
+    }
+}
+
+#[test]
+fn whoever_reads_a_header_names_it() {
+    let document = api::http::document();
+    let named = |method: &str, path: &str| -> Vec<String> {
+        let operation = &document["paths"][path][method];
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let headers = parameters.iter().filter(|parameter| parameter["in"] == "header");
+        headers.map(|header| header["name"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    for operation in api::http::operations() {
+        let path = operation.path.replace("{*", "{");
+        let of_record = ["/v1/patients", "/v1/appointments", "/v1/wounds"];
+        let of_record = of_record.iter().any(|prefix| path.starts_with(prefix));
+        let custody = path.ends_with("/holds") || path.ends_with("/custody");
+        let search = path.ends_with("/search");
+        let names = named(&operation.method.as_str().to_lowercase(), &path);
+        let reads = operation.method == "GET" || search;
+        let must: &[&str] = match operation.access {
+            Access::Needs(_) if !reads => &["Idempotency-Key", "If-Match", "Purpose-Of-Use"],
+            Access::Needs(_) if of_record && !custody => &["Purpose-Of-Use", "Ledger-Min-Position"],
+            _ => &[],
+        };
+        for header in must {
+            assert!(names.iter().any(|name| name == header), "{path}: {header} is not named");
+        }
+    }
+    let scan = named("post", "/v1/wounds/{id}/scans");
+    for header in ["Content-Digest", "Digest", "Captured-At"] {
+        assert!(scan.iter().any(|name| name == header), "{header}: {scan:?}");
     }
 }
 

@@ -22,6 +22,8 @@ use domain::{
     WoundEpisode,
 };
 
+use serde::Serialize;
+
 use super::permission::{Grant, Permission, may};
 
 /// A command that knows which permission it needs.
@@ -32,14 +34,20 @@ pub trait Authorised {
 
 /// One command of an aggregate, by its body. A face that takes bodies of a type takes the permission from it, too.
 pub trait CommandBody: Send + Sync + 'static {
+    /// What the aggregate calls any of its commands.
+    type Command: Authorised + Serialize + Clone;
+
     /// The aggregate that decides it.
-    type Aggregate: Stream;
+    type Aggregate: Stream + Aggregate<Command = Self::Command>;
+
+    /// The type of that aggregate's streams.
+    const STREAM_TYPE: &'static str = <Self::Aggregate as Aggregate>::TYPE;
 
     /// What whoever gives it must be allowed to do.
     type Needs: Grant;
 
     /// The command.
-    fn command(self) -> <Self::Aggregate as Aggregate>::Command;
+    fn command(self) -> Self::Command;
 
     /// What this very command needs, where that is more than all of its kind do.
     fn permission(&self) -> Permission {
@@ -61,6 +69,7 @@ macro_rules! commands {
 
         $(
             impl CommandBody for $body {
+                type Command = $command;
                 type Aggregate = $aggregate;
                 type Needs = may::$permission;
 

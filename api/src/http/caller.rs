@@ -1,0 +1,210 @@
+//! Who is calling, by what they may do. Each of these is the first argument of a handler, and says in the document and to
+//! the guard who may use the operation; so an operation that forgets to ask does not compile.
+
+use std::marker::PhantomData;
+
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::request::Parts;
+use commands::policy::{CommandBody, Grant};
+use commands::{Actor, CommandError, Context, Receipt};
+use serde_json::json;
+use uuid::Uuid;
+
+use axum::http::header::IF_MATCH;
+
+use super::call::{Call, IDEMPOTENCY_KEY, LEDGER_MIN_POSITION, PURPOSE_OF_USE, title_case};
+use super::describe::{Caller, Draft, Refusal};
+use super::ids::GivenId;
+use super::operations::Access;
+use super::problem::Problem;
+use super::schemas::uuid;
+use super::trace::Ids;
+use crate::records::Look;
+use crate::state::AppState;
+
+/// Anybody.
+pub(super) struct Public;
+
+/// Anybody with an account; the handler decides what they see.
+pub(super) struct Anybody {
+    /// Who.
+    pub(super) actor: Actor,
+}
+
+/// Somebody with a permission, for what is nobody's record.
+pub(super) struct Allowed<P>(PhantomData<P>);
+
+/// Somebody who may give commands of this kind, with what the headers say of the command.
+pub(super) struct Command<C> {
+    state: AppState,
+    call: Call,
+    context: Context,
+    path: String,
+    kind: PhantomData<C>,
+}
+
+/// The actor whom the guard has let in.
+fn actor(parts: &Parts) -> Result<Actor, Problem> {
+    let actor = parts.extensions.get::<Actor>().cloned();
+    actor.ok_or_else(|| Problem::unauthenticated("no access token was sent"))
+}
+
+fn call(parts: &Parts) -> Result<Call, Problem> {
+    Call::read(actor(parts)?, parts.extensions.get::<Ids>(), &parts.headers)
+}
+
+/// What may happen to everybody who has to say who they are.
+const KNOWN: [Refusal; 2] = [Refusal::Unauthenticated, Refusal::TooMany];
+
+fn purpose_of_use(draft: &mut Draft<'_>) {
+    let codes = commands::PurposeOfUse::ALL.map(commands::PurposeOfUse::code);
+    draft.header(
+        &title_case(&PURPOSE_OF_USE),
+        "Why: a code of HL7 v3 `PurposeOfUse`",
+        json!({ "type": "string", "enum": codes, "default": "TREAT" }),
+    );
+}
+
+impl Caller for Public {
+    const ACCESS: Access = Access::Public;
+}
+
+impl FromRequestParts<AppState> for Public {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        Ok(Self)
+    }
+}
+
+impl Caller for Anybody {
+    const ACCESS: Access = Access::Authenticated;
+
+    fn describe(draft: &mut Draft<'_>) {
+        draft.refuses(&KNOWN);
+    }
+}
+
+impl FromRequestParts<AppState> for Anybody {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        Ok(Self { actor: actor(parts)? })
+    }
+}
+
+impl<P: Grant> Caller for Allowed<P> {
+    const ACCESS: Access = Access::Needs(P::PERMISSION);
+
+    fn describe(draft: &mut Draft<'_>) {
+        draft.refuses(&KNOWN);
+        draft.refuses(&[Refusal::Denied]);
+    }
+}
+
+impl<P: Grant> FromRequestParts<AppState> for Allowed<P> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        Ok(Self(PhantomData))
+    }
+}
+
+impl<P: Grant> Caller for Look<P> {
+    const ACCESS: Access = Access::Needs(P::PERMISSION);
+
+    fn describe(draft: &mut Draft<'_>) {
+        purpose_of_use(draft);
+        draft.header(
+            &title_case(&LEDGER_MIN_POSITION),
+            "A position out of a receipt: the read waits until it can be seen, and fails (503) when that takes too long. It \
+             fails at once (409) where the log has no such position.",
+            json!({ "type": "integer", "minimum": 0 }),
+        );
+        draft.refuses(&KNOWN);
+        draft.refuses(&[Refusal::Denied, Refusal::NotFound, Refusal::Conflict, Refusal::Gone]);
+    }
+}
+
+impl<P: Grant> FromRequestParts<AppState> for Look<P> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        Ok(Self::new(call(parts)?.asking()))
+    }
+}
+
+impl<C: CommandBody> Caller for Command<C> {
+    const ACCESS: Access = Access::Needs(C::Needs::PERMISSION);
+
+    fn describe(draft: &mut Draft<'_>) {
+        draft.header(
+            &title_case(&IDEMPOTENCY_KEY),
+            "The command id, chosen by the client: the same request with the same key is done once and answered alike; \
+             another request with the same key is refused.",
+            uuid(),
+        );
+        draft.header(
+            &title_case(&IF_MATCH),
+            "The `ETag` of the version the client saw. When it changed since, the command is refused (412).",
+            json!({ "type": "string", "format": "entity-tag", "examples": ["\"3\""] }),
+        );
+        purpose_of_use(draft);
+        draft.refuses(&KNOWN);
+        draft.refuses(&[
+            Refusal::Denied,
+            Refusal::NotFound,
+            Refusal::Conflict,
+            Refusal::Gone,
+            Refusal::VersionConflict,
+            Refusal::Refused,
+        ]);
+    }
+}
+
+impl<C: CommandBody> FromRequestParts<AppState> for Command<C> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let call = call(parts)?;
+        let context = call.context();
+        let path = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
+        let (state, path) = (state.clone(), path.unwrap_or_default());
+        Ok(Self { state, call, context, path, kind: PhantomData })
+    }
+}
+
+impl<C: CommandBody> Command<C> {
+    /// The context of the command. Its id stays the same, however often it is asked for.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The command id, if the client chose one.
+    pub(super) fn chosen_id(&self) -> Option<Uuid> {
+        self.call.command_id.map(GivenId::as_uuid)
+    }
+
+    /// The path of the operation, as routed.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The id of what the command creates: the client's choice, or derived from the command id so that a repetition means
+    /// the same thing, or a new one.
+    pub(super) fn new_id(&self, kind: &str, chosen: Option<GivenId>) -> Uuid {
+        match (chosen, self.call.command_id) {
+            (Some(id), _) => id.as_uuid(),
+            (None, Some(command)) => {
+                let source = format!("{}|{}", self.call.actor.id, command.as_uuid());
+                self.state.ledger.derived_id(kind, &source)
+            }
+            (None, None) => self.state.ledger.new_id(),
+        }
+    }
+
+    /// Gives the command.
+    pub(super) async fn execute(&self, id: Uuid, body: C) -> Result<Receipt, CommandError> {
+        self.state.ledger.execute::<C::Aggregate>(id, body.command(), &self.context).await
+    }
+}
