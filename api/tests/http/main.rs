@@ -15,3 +15,4 @@ mod log;
 mod model;
 mod operation;
 mod scan;
+mod upgrade;

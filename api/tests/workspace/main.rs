@@ -169,6 +169,15 @@ fn every_permission_is_asked_for() {
 }
 
 #[test]
+fn the_audit_writes_nothing() {
+    let code = code_of("audit", &["src"]);
+    for word in ["INSERT INTO", "UPDATE ", "DELETE FROM", "TRUNCATE", "CREATE ", "ALTER ", "GRANT "]
+    {
+        assert!(!code.contains(word), "audit/src says {word}: it reads, and writes nothing");
+    }
+}
+
+#[test]
 fn every_crate_takes_the_lints_of_the_workspace() {
     for (name, _) in DIRECTION {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml"))

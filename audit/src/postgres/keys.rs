@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use crate::seal::{Binding, DataKey, KeyWrap, SealError, SubjectKind, WRAP_VERSION, Wrapped};
+use crate::seal::{Binding, DataKey, KeyWrap, SealError, SubjectKind};
 use crate::statement::Statement;
 
 /// Unwrapped keys kept in memory at most.
@@ -17,7 +17,7 @@ const MAX_CACHED: usize = 8192;
 #[non_exhaustive]
 pub enum DataKeyError {
     /// Postgres.
-    #[error("the data key could not be read or written")]
+    #[error("the data key could not be read")]
     Sqlx(#[from] sqlx::Error),
     /// No such key.
     #[error("there is no data key {key_id}")]
@@ -114,44 +114,6 @@ impl DataKeys {
         let key = Arc::new(unwrapped.map_err(|source| DataKeyError::Unwrap { key_id, source })?);
         self.remember(binding, &key);
         Ok(key)
-    }
-
-    /// Wraps and stores a subject's first key. Id, nonce and key are fresh random bytes. Where
-    /// two callers race, both get the id of the key that was stored first.
-    pub async fn wrap_new(
-        &self,
-        binding: &Binding<'_>,
-        nonce: [u8; 12],
-        key: DataKey,
-    ) -> Result<(Uuid, Arc<DataKey>), DataKeyError> {
-        let Binding { kind, subject, key_id, .. } = *binding;
-        let Wrapped { kek_id, bytes } = self
-            .kek
-            .wrap(binding, nonce, &key)
-            .map_err(|source| DataKeyError::Unwrap { key_id, source })?;
-        let stored = sqlx::query(
-            "INSERT INTO keyring.data_keys (key_id, subject, kind, wrap_version, kek_id, wrapped) \
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (subject) DO NOTHING",
-        )
-        .bind(key_id)
-        .bind(subject)
-        .bind(kind.as_str())
-        .bind(WRAP_VERSION)
-        .bind(kek_id)
-        .bind(bytes)
-        .execute(&self.pool)
-        .await?;
-        if stored.rows_affected() == 1 {
-            let key = Arc::new(key);
-            self.remember(binding, &key);
-            return Ok((key_id, key));
-        }
-        let first: Uuid =
-            sqlx::query_scalar("SELECT key_id FROM keyring.data_keys WHERE subject = $1")
-                .bind(subject)
-                .fetch_one(&self.pool)
-                .await?;
-        Ok((first, self.get(&Binding { key_id: first, ..*binding }).await?))
     }
 
     /// Drops a subject's keys from memory, once they have been destroyed in the table.

@@ -1,5 +1,5 @@
 //! Captures: too large for the log, so they lie in object storage, each sealed with its patient's data
-//! key, in a folder named by that key's id, and found under a random id. Neither says anything, and the
+//! key, in a folder named by that key's id, and found under an id that the ledger derives. Neither says anything, and the
 //! folder still tells which captures go when the key is gone.
 
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -75,12 +75,17 @@ pub enum BlobError {
 /// Where a capture lies, and what it is: the parts of a capture's reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredBlob {
-    /// Its random id.
+    /// Its id.
     pub blob_id: Uuid,
     /// The SHA-256 of the capture as it was handed in.
     pub sha256: [u8; 32],
     /// Its size as it was handed in.
     pub size: u64,
+}
+
+/// What is not older than this is not swept.
+pub(crate) fn youngest(now: Timestamp, age: SignedDuration) -> Timestamp {
+    now.saturating_sub(age.max(SWEEP_AGE_MIN)).unwrap_or(Timestamp::MIN)
 }
 
 /// The store of captures.
@@ -120,19 +125,23 @@ impl Blobs {
         self.store.clone()
     }
 
-    /// Seals a capture and stores it under a new id. Durable when it returns.
+    /// Seals a capture and stores it under this id. Durable when it returns. One that is there already is replaced by the
+    /// same, sealed again: an id stands for one capture of one subject.
     ///
     /// # Errors
     /// When it is too large or the store fails.
-    pub async fn put(&self, key: &SubjectKey, bytes: &[u8]) -> Result<StoredBlob, BlobError> {
+    pub async fn put(
+        &self,
+        key: &SubjectKey,
+        blob_id: Uuid,
+        bytes: &[u8],
+    ) -> Result<StoredBlob, BlobError> {
         if bytes.len() > MAX_BLOB {
             return Err(BlobError::TooLarge { size: bytes.len() as u64 });
         }
-        let blob_id = Uuid::new_v8(random::bytes());
         let sealed = seal_blob(&key.key, random::bytes(), blob_id, bytes)
             .map_err(|source| BlobError::Seal { blob_id, source })?;
-        let create = PutOptions::from(PutMode::Create);
-        self.store.put_opts(&location(key.id, blob_id), sealed.into(), create).await?;
+        self.store.put(&location(key.id, blob_id), sealed.into()).await?;
         Ok(StoredBlob { blob_id, sha256: Sha256::digest(bytes).into(), size: bytes.len() as u64 })
     }
 
@@ -162,15 +171,6 @@ impl Blobs {
             return Err(BlobError::Digest { blob_id });
         }
         Ok(opened)
-    }
-
-    /// Removes a capture, for instance when the command that should name it was refused. One that is
-    /// not there is no error.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn delete(&self, key_id: Uuid, blob_id: Uuid) -> Result<(), BlobError> {
-        self.remove(&location(key_id, blob_id)).await
     }
 
     /// Removes everything sealed with one data key, whether a scan names it or not. Gives back how much that was.
@@ -205,8 +205,7 @@ impl Blobs {
         now: Timestamp,
         age: SignedDuration,
     ) -> Result<Vec<Path>, BlobError> {
-        let age = age.max(SWEEP_AGE_MIN);
-        let youngest = now.saturating_sub(age).unwrap_or(Timestamp::MIN).as_millisecond();
+        let youngest = youngest(now, age).as_millisecond();
         let mut found: Vec<_> = self.store.list(None).try_collect().await?;
         found.retain(|object| {
             let id = object.location.filename().and_then(|name| Uuid::try_parse(name).ok());
@@ -216,15 +215,30 @@ impl Blobs {
         Ok(found.into_iter().map(|object| object.location).collect())
     }
 
-    /// Removes what [`Self::unnamed`] found. Gives back how much that was.
+    /// Removes what [`Self::unnamed`] found, but for what was stored again since `youngest`: a capture has one id, and the
+    /// command that names it may be under way. Gives back how much that was.
     ///
     /// # Errors
     /// When the store fails.
-    pub(crate) async fn sweep(&self, unnamed: &[Path]) -> Result<u64, BlobError> {
+    pub(crate) async fn sweep(
+        &self,
+        unnamed: &[Path],
+        youngest: Timestamp,
+    ) -> Result<u64, BlobError> {
+        let mut removed = 0;
         for location in unnamed {
-            self.remove(location).await?;
+            match self.store.head(location).await {
+                Ok(found) if found.last_modified.timestamp_millis() > youngest.as_millisecond() => {
+                }
+                Ok(_) => {
+                    self.remove(location).await?;
+                    removed += 1;
+                }
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(unnamed.len() as u64)
+        Ok(removed)
     }
 }
 
@@ -261,7 +275,7 @@ mod tests {
     async fn a_capture_reads_back_only_as_what_was_recorded() {
         let (_folder, blobs) = store();
         let key = key(1);
-        let stored = blobs.put(&key, b"depth and colour").await.expect("stored");
+        let stored = blobs.put(&key, Uuid::now_v7(), b"depth and colour").await.expect("stored");
         let read = blobs.get(&key, &stored).await.expect("read");
         assert_eq!(read.as_slice(), b"depth and colour");
 
@@ -272,15 +286,16 @@ mod tests {
         let wrong = StoredBlob { sha256: [0; 32], ..stored };
         assert!(matches!(blobs.get(&key, &wrong).await, Err(BlobError::Digest { .. })));
 
-        blobs.delete(key.id, stored.blob_id).await.expect("deleted");
-        blobs.delete(key.id, stored.blob_id).await.expect("deleting twice is no error");
-        assert!(matches!(blobs.get(&key, &stored).await, Err(BlobError::NotFound { .. })));
+        // The same again under its id is the same, sealed again.
+        let again = blobs.put(&key, stored.blob_id, b"depth and colour").await.expect("stored");
+        assert_eq!(again, stored);
+        assert_eq!(blobs.get(&key, &stored).await.expect("read").as_slice(), b"depth and colour");
     }
 
     #[tokio::test]
     async fn nothing_in_the_store_is_in_the_clear() {
         let (folder, blobs) = store();
-        let stored = blobs.put(&key(1), b"Erika Mustermann").await.expect("stored");
+        let stored = blobs.put(&key(1), Uuid::now_v7(), b"Erika Mustermann").await.expect("stored");
         let path = folder.path().join(location(key(1).id, stored.blob_id).as_ref());
         let bytes = std::fs::read(path).expect("the file");
         assert!(!bytes.windows(5).any(|window| window == b"Erika"));
@@ -290,8 +305,8 @@ mod tests {
     async fn the_sweep_takes_only_what_is_old_and_not_named() {
         let (_folder, blobs) = store();
         let key = key(1);
-        let named = blobs.put(&key, b"named").await.expect("stored");
-        let orphan = blobs.put(&key, b"orphan").await.expect("stored");
+        let named = blobs.put(&key, Uuid::now_v7(), b"named").await.expect("stored");
+        let orphan = blobs.put(&key, Uuid::now_v7(), b"orphan").await.expect("stored");
         let names = HashSet::from([named.blob_id]);
         let now = Timestamp::now();
         let age = SignedDuration::ZERO;
@@ -299,7 +314,12 @@ mod tests {
         let later = now + SignedDuration::from_hours(2);
         let unnamed = blobs.unnamed(&names, later, age).await.expect("listed");
         assert_eq!(unnamed, [location(key.id, orphan.blob_id)]);
-        assert_eq!(blobs.sweep(&unnamed).await.expect("swept"), 1);
+        // Handed in again after it was listed: it is as good as new.
+        let oldest = later.saturating_sub(SWEEP_AGE_MIN).expect("a time");
+        let long_ago = now - SignedDuration::from_hours(2);
+        assert_eq!(blobs.sweep(&unnamed, long_ago).await.expect("swept"), 0);
+        blobs.get(&key, &orphan).await.expect("still there");
+        assert_eq!(blobs.sweep(&unnamed, oldest).await.expect("swept"), 1);
         blobs.get(&key, &named).await.expect("still there");
         assert!(matches!(blobs.get(&key, &orphan).await, Err(BlobError::NotFound { .. })));
     }
@@ -308,9 +328,9 @@ mod tests {
     async fn a_purge_takes_all_of_one_key_and_nothing_of_another() {
         let (_folder, blobs) = store();
         let (gone, stays) = (key(1), key(2));
-        let first = blobs.put(&gone, b"first").await.expect("stored");
-        blobs.put(&gone, b"second").await.expect("stored");
-        let other = blobs.put(&stays, b"other").await.expect("stored");
+        let first = blobs.put(&gone, Uuid::now_v7(), b"first").await.expect("stored");
+        blobs.put(&gone, Uuid::now_v7(), b"second").await.expect("stored");
+        let other = blobs.put(&stays, Uuid::now_v7(), b"other").await.expect("stored");
         assert_eq!(blobs.purge(gone.id).await.expect("purged"), 2);
         assert_eq!(blobs.purge(gone.id).await.expect("purged"), 0, "there is nothing left");
         assert!(matches!(blobs.get(&gone, &first).await, Err(BlobError::NotFound { .. })));

@@ -8,7 +8,7 @@ use domain::{BlobReference, RECORD, STREAM_KINDS};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::blobs::{BlobError, Blobs};
+use super::blobs::{BlobError, Blobs, youngest};
 use crate::data_keys::SubjectKey;
 use crate::error::CommandError;
 use crate::ledger::Ledger;
@@ -51,8 +51,13 @@ impl Ledger {
                 add_named((kind.stream_type, stream), &reference, &repository, &mut named).await?;
             }
         }
-        let unnamed = blobs.unnamed(&named, self.inner.clock.now(), age).await?;
-        if remove { Ok(blobs.sweep(&unnamed).await?) } else { Ok(unnamed.len() as u64) }
+        let now = self.inner.clock.now();
+        let unnamed = blobs.unnamed(&named, now, age).await?;
+        if remove {
+            Ok(blobs.sweep(&unnamed, youngest(now, age)).await?)
+        } else {
+            Ok(unnamed.len() as u64)
+        }
     }
 
     /// Removes the captures of an erased subject; of one that is not erased, nothing. Gives back how many were

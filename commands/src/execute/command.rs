@@ -47,6 +47,34 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Whether a command would be done as things stand, for what must be ready before it is. Gives back the receipt if it
+    /// was done before. Nothing is appended.
+    ///
+    /// # Errors
+    /// As [`Ledger::execute`].
+    pub async fn check<A>(
+        &self,
+        id: Uuid,
+        command: A::Command,
+        context: &Context,
+    ) -> Result<Option<Receipt>, CommandError>
+    where
+        A: Stream + 'static,
+        A::Command: Authorised + Serialize + Clone,
+    {
+        let role = authorise(&context.actor, command.permission())?;
+        let mac = self.request_mac(context, A::TYPE, Some(id), &command);
+        if let Some(receipt) = self.done_before(context, mac).await? {
+            return Ok(Some(receipt));
+        }
+        self.may_decide::<A>().await?;
+        let mut command =
+            OnStream::<A> { ledger: self, context, id, command, role, mac, is_read: true };
+        command.prepare().await.map(|_| None)
+    }
+}
+
 /// A command on one stream.
 struct OnStream<'a, A: Stream> {
     ledger: &'a Ledger,

@@ -59,6 +59,18 @@ impl Ledger {
         self.repeated(key_of(context), mac).await?.ok_or(error)
     }
 
+    /// The receipt of a command, if it was done before.
+    pub(super) async fn done_before(
+        &self,
+        context: &Context,
+        mac: [u8; 32],
+    ) -> Result<Option<Receipt>, CommandError> {
+        match self.admit(context, Some(mac)).await? {
+            Some(receipt) => Ok(Some(receipt)),
+            None => self.repeated(key_of(context), Some(mac)).await,
+        }
+    }
+
     /// What is asked of every command before anything is decided: an id that is not kept for others, and a clock that
     /// is right. Gives back the receipt if the log is known to hold the command already, whatever became of its row.
     async fn admit(

@@ -6,6 +6,7 @@ use commands::{BlobError, Blobs, Clock, Keys, Ledger, LedgerConfig};
 use domain::{Custody, WoundEpisode};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use uuid::Uuid;
 
 use crate::clinic::{Clinic, ORIGIN, context, erase, officer, open_wound, scan};
 
@@ -18,8 +19,11 @@ async fn a_capture_is_kept_while_a_scan_names_it(_: PgPoolOptions, options: PgCo
     let blobs = Blobs::new(folder.path().to_str().expect("a UTF-8 path")).expect("a store");
     let patient = clinic.register("A-1").await;
     let key = clinic.ledger.data_key(patient).await.expect("a key");
-    let kept = blobs.put(&key, b"a wound").await.expect("stored");
-    let orphan = blobs.put(&key, b"a capture whose command never came").await.expect("stored");
+    let kept = blobs.put(&key, Uuid::now_v7(), b"a wound").await.expect("stored");
+    let orphan = blobs
+        .put(&key, Uuid::now_v7(), b"a capture whose command never came")
+        .await
+        .expect("stored");
 
     let wound = clinic.ledger.new_id();
     let execute = |command| {
@@ -67,7 +71,7 @@ async fn a_capture_that_another_process_has_just_recorded_is_kept(
     let blobs = Blobs::new(folder.path().to_str().expect("a UTF-8 path")).expect("a store");
     let patient = clinic.register("A-1").await;
     let key = clinic.ledger.data_key(patient).await.expect("a key");
-    let kept = blobs.put(&key, b"a wound").await.expect("stored");
+    let kept = blobs.put(&key, Uuid::now_v7(), b"a wound").await.expect("stored");
     hands.set(now + SignedDuration::from_hours(3));
     let sweep = || sweeping.sweep_captures(&blobs, SignedDuration::from_hours(2), true);
     // The second process has read the log to its end before the wound is there.

@@ -278,9 +278,9 @@ async fn captures_go_with_the_erased_and_no_others(_: PgPoolOptions, options: Pg
     let (id, other) = (clinic.register("A-1").await, clinic.register("A-2").await);
     let key = clinic.ledger.data_key(id).await.expect("a key");
     let others = clinic.ledger.data_key(other).await.expect("a key");
-    blobs.put(&key, b"a wound").await.expect("stored");
-    blobs.put(&key, b"a capture whose command never came").await.expect("stored");
-    let stays = blobs.put(&others, b"another's wound").await.expect("stored");
+    blobs.put(&key, Uuid::now_v7(), b"a wound").await.expect("stored");
+    blobs.put(&key, Uuid::now_v7(), b"a capture whose command never came").await.expect("stored");
+    let stays = blobs.put(&others, Uuid::now_v7(), b"another's wound").await.expect("stored");
     let purge = |subject| clinic.ledger.purge_captures(&blobs, subject);
     assert_eq!(purge(id).await.expect("asked"), 0, "nobody was erased");
     clinic.erase(id).await.expect("erased");
@@ -288,7 +288,7 @@ async fn captures_go_with_the_erased_and_no_others(_: PgPoolOptions, options: Pg
     assert_eq!(purge(id).await.expect("purged"), 0);
     assert_eq!(purge(other).await.expect("asked"), 0);
     // One that was under way, or came back with a backup.
-    blobs.put(&key, b"a late one").await.expect("stored");
+    blobs.put(&key, Uuid::now_v7(), b"a late one").await.expect("stored");
     let all = || clinic.ledger.purge_all_captures(&blobs);
     assert_eq!((all().await.expect("purged"), all().await.expect("purged")), (1, 0));
     blobs.get(&others, &stays).await.expect("untouched");

@@ -199,7 +199,7 @@ async fn only_the_log_says_who_is_erased(_: PgPoolOptions, options: PgConnectOpt
     let folder = tempfile::tempdir().expect("a temporary folder");
     let blobs = Blobs::new(folder.path().to_str().expect("a UTF-8 path")).expect("a store");
     let key = attacked.clinic.ledger.data_key(attacked.one).await.expect("a key");
-    let capture = blobs.put(&key, b"a wound").await.expect("stored");
+    let capture = blobs.put(&key, Uuid::now_v7(), b"a wound").await.expect("stored");
     let all = |difference| [1, 2, 3, 4].map(|position| (Some(position), difference)).to_vec();
     let empty = "UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now()";
     for (what, sql, found) in [
@@ -293,8 +293,8 @@ async fn a_key_that_is_put_back_is_destroyed_again(_: PgPoolOptions, options: Pg
     let (of_one, of_two) =
         (clinic.ledger.data_key(attacked.one).await, clinic.ledger.data_key(attacked.two).await);
     let (of_one, of_two) = (of_one.expect("a key"), of_two.expect("a key"));
-    blobs.put(&of_one, b"a wound").await.expect("stored");
-    let others = blobs.put(&of_two, b"another's wound").await.expect("stored");
+    blobs.put(&of_one, Uuid::now_v7(), b"a wound").await.expect("stored");
+    let others = blobs.put(&of_two, Uuid::now_v7(), b"another's wound").await.expect("stored");
     clinic.ledger.execute::<Custody>(attacked.one, erase(), &officer()).await.expect("erased");
     assert!(attacked.compare().await.is_sound());
     let full = "SELECT count(*) FROM keyring.data_keys WHERE wrapped IS NOT NULL";
