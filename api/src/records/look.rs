@@ -1,5 +1,6 @@
 //! Who looks, why, and what they have seen.
 
+use commands::policy::{Permission, Request};
 use commands::{Actor, Context, PurposeOfUse};
 use uuid::Uuid;
 
@@ -17,6 +18,11 @@ pub struct Look {
 }
 
 impl Look {
+    /// The question whether it is allowed.
+    pub(super) fn asks(&self, permission: Permission) -> Request<'_> {
+        Request::new(&self.actor, permission).with_purpose(self.purpose)
+    }
+
     /// The context of what is recorded about this look: a command of its own.
     pub(super) fn context(&self) -> Context {
         Context {
