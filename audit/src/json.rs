@@ -256,6 +256,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A member of an object, before its other members are looked at.
+pub(crate) fn member<'v, 'a>(value: &'v Value<'a>, name: &str) -> Option<&'v Value<'a>> {
+    let Value::Object(members) = value else { return None };
+    members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
 /// The members of an object that has exactly those a format names.
 #[derive(Debug)]
 pub(crate) struct Members<'a> {
@@ -270,15 +276,15 @@ impl<'a> Members<'a> {
         what: &'static str,
         names: &'static [&'static str],
     ) -> Result<Self, JsonError> {
-        Self::with_optional(value, what, names, "")
+        Self::with_optional(value, what, names, &[])
     }
 
-    /// One member of `names` may be absent.
+    /// Those members of `names` that are `optional` may be absent.
     pub(crate) fn with_optional(
         value: Value<'a>,
         what: &'static str,
         names: &'static [&'static str],
-        optional: &str,
+        optional: &[&str],
     ) -> Result<Self, JsonError> {
         let Value::Object(members) = value else { return Err(shape(what, "an object")) };
         let mut values: Vec<Option<Value<'a>>> = names.iter().map(|_| None).collect();
@@ -287,7 +293,8 @@ impl<'a> Members<'a> {
             let at = at.ok_or(shape(what, "an object without other members"))?;
             values[at] = Some(value);
         }
-        let absent = names.iter().zip(&values).find(|(name, v)| v.is_none() && **name != optional);
+        let mut absent = names.iter().zip(&values).filter(|(_, value)| value.is_none());
+        let absent = absent.find(|(name, _)| !optional.contains(*name));
         match absent {
             Some((name, _)) => Err(shape(name, "given")),
             None => Ok(Self { names, values }),
@@ -317,6 +324,19 @@ impl<'a> Members<'a> {
             Value::Null => Ok(None),
             value => text(value, name).map(Some),
         }
+    }
+
+    /// An optional member, which is a text where it is given.
+    pub(crate) fn text_if_given(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<String>, JsonError> {
+        self.take(name).map(|value| text(value, name)).transpose()
+    }
+
+    /// An optional member, which is a UUID where it is given.
+    pub(crate) fn uuid_if_given(&mut self, name: &'static str) -> Result<Option<Uuid>, JsonError> {
+        self.take(name).map(|value| uuid(value, name)).transpose()
     }
 
     pub(crate) fn number(&mut self, name: &'static str) -> Result<u64, JsonError> {

@@ -70,7 +70,7 @@ impl Jwk {
     /// Reads a JWK: exactly its members, of which `kid` may be absent but not null.
     pub(crate) fn read(value: Value<'_>) -> Result<Self, JsonError> {
         const MEMBERS: [&str; 4] = ["kty", "crv", "x", "kid"];
-        let mut members = Members::with_optional(value, "a JWK", &MEMBERS, "kid")?;
+        let mut members = Members::with_optional(value, "a JWK", &MEMBERS, &["kid"])?;
         Ok(Self {
             kty: members.text("kty")?,
             crv: members.text("crv")?,

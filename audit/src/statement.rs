@@ -1,11 +1,14 @@
 //! The statement: what is signed about an event. It holds no personal health information.
 //!
-//! A statement is serialised once, by its writer, and stored as those bytes.
+//! A statement is serialised once, by its writer, and stored as those bytes. It has one of two formats, which its member
+//! `format` names: [`FORMAT_V2`] is what is written, and says by which rule of which policy the action was allowed;
+//! [`FORMAT_V1`] does not say, and is read for as long as there are logs that hold it.
 
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 use uuid::{Uuid, Variant};
 
 use crate::json::{self, JsonError, Members, Value};
@@ -29,8 +32,14 @@ pub const MAX_NAME: usize = 128;
 /// The longest signature of an actor's own.
 pub const MAX_ACTOR_SIGNATURE: usize = 8 * 1024;
 
-/// The value of [`Statement::format`].
-pub const FORMAT: &str = "coherency-event/v1";
+/// The longest id of a rule.
+pub const MAX_RULE: usize = 64;
+
+/// The first format: it names no rule.
+pub const FORMAT_V1: &str = "coherency-event/v1";
+
+/// The format that is written: it has [`Grounds`].
+pub const FORMAT_V2: &str = "coherency-event/v2";
 
 /// What can act: a person, a program with an account of its own, the ledger itself.
 pub const ACTOR_KINDS: [&str; 3] = ["user", "service", "system"];
@@ -162,11 +171,22 @@ pub struct Media {
     pub media_type: String,
 }
 
-/// What is signed about one event. Field order is the order on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Why the action was allowed, and by what way the actor came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grounds {
+    /// The id of the rule that allowed it: see [`is_rule`].
+    pub because: String,
+    /// SHA-256 of the text of the policy that has this rule.
+    pub policy: Digest,
+    /// The program through which the actor acted, by the name under which it is registered.
+    pub client: Option<String>,
+    /// The actor's session: an id, and no secret.
+    pub session: Option<Uuid>,
+}
+
+/// What is signed about one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// Always [`FORMAT`].
-    pub format: String,
     /// The log's identity.
     pub origin: String,
     /// The event (`UUIDv7`).
@@ -185,6 +205,8 @@ pub struct Statement {
     pub subject: Option<Uuid>,
     /// Who acted.
     pub actor: Actor,
+    /// Why that was allowed. Only a statement of [`FORMAT_V1`] has none, and none makes it one.
+    pub grounds: Option<Grounds>,
     /// The purpose of use, an HL7 v3 `PurposeOfUse` code.
     pub purpose: String,
     /// The command this event answers.
@@ -192,7 +214,6 @@ pub struct Statement {
     /// What this belongs to.
     pub correlation_id: Uuid,
     /// When it was recorded: RFC 3339, UTC, exactly six digits of a second.
-    #[serde(serialize_with = "instant::serialize")]
     pub recorded_at: Timestamp,
     /// The event's body as stored.
     pub payload: Payload,
@@ -202,7 +223,86 @@ pub struct Statement {
     pub actor_signature: Option<String>,
 }
 
+impl Serialize for Statement {
+    /// The order here is the order on the wire.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let grounds = self.grounds.as_ref();
+        let client = grounds.and_then(|grounds| grounds.client.as_ref());
+        let session = grounds.and_then(|grounds| grounds.session.as_ref());
+        let optional = [grounds.is_some(), grounds.is_some(), client.is_some(), session.is_some()];
+        let count = MEMBERS_V1.len() + optional.into_iter().filter(|given| *given).count();
+        let mut members = serializer.serialize_struct("Statement", count)?;
+        members.serialize_field("format", self.format())?;
+        members.serialize_field("origin", &self.origin)?;
+        members.serialize_field("event_id", &self.event_id)?;
+        members.serialize_field("stream_type", &self.stream_type)?;
+        members.serialize_field("stream_id", &self.stream_id)?;
+        members.serialize_field("sequence", &self.sequence)?;
+        members.serialize_field("event_type", &self.event_type)?;
+        members.serialize_field("event_version", &self.event_version)?;
+        members.serialize_field("subject", &self.subject)?;
+        members.serialize_field("actor", &self.actor)?;
+        if let Some(grounds) = grounds {
+            members.serialize_field("because", &grounds.because)?;
+            members.serialize_field("policy", &grounds.policy)?;
+        }
+        if let Some(client) = client {
+            members.serialize_field("client", client)?;
+        }
+        if let Some(session) = session {
+            members.serialize_field("session", session)?;
+        }
+        members.serialize_field("purpose", &self.purpose)?;
+        members.serialize_field("command_id", &self.command_id)?;
+        members.serialize_field("correlation_id", &self.correlation_id)?;
+        members.serialize_field("recorded_at", &instant::spell(self.recorded_at))?;
+        members.serialize_field("payload", &self.payload)?;
+        members.serialize_field("media", &self.media)?;
+        members.serialize_field("actor_signature", &self.actor_signature)?;
+        members.end()
+    }
+}
+
+/// The members of [`FORMAT_V1`], all of which [`FORMAT_V2`] has too.
+const MEMBERS_V1: [&str; 17] = [
+    "format",
+    "origin",
+    "event_id",
+    "stream_type",
+    "stream_id",
+    "sequence",
+    "event_type",
+    "event_version",
+    "subject",
+    "actor",
+    "purpose",
+    "command_id",
+    "correlation_id",
+    "recorded_at",
+    "payload",
+    "media",
+    "actor_signature",
+];
+
+/// The members of [`FORMAT_V2`].
+const MEMBERS_V2: [&str; 21] = {
+    let mut members = ["because"; 21];
+    let (before, after) = members.split_at_mut(MEMBERS_V1.len());
+    before.copy_from_slice(&MEMBERS_V1);
+    after.copy_from_slice(&["because", "policy", "client", "session"]);
+    members
+};
+
+/// Those of them that may be absent.
+const OPTIONAL_V2: [&str; 2] = ["client", "session"];
+
 impl Statement {
+    /// [`FORMAT_V2`] where there are grounds, else [`FORMAT_V1`].
+    #[must_use]
+    pub fn format(&self) -> &'static str {
+        if self.grounds.is_some() { FORMAT_V2 } else { FORMAT_V1 }
+    }
+
     /// The bytes to sign and to store. Called once per event.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StatementError> {
         self.check()?;
@@ -223,30 +323,24 @@ impl Statement {
         Ok(statement)
     }
 
-    fn read(value: Value<'_>) -> Result<Self, JsonError> {
-        const MEMBERS: [&str; 17] = [
-            "format",
-            "origin",
-            "event_id",
-            "stream_type",
-            "stream_id",
-            "sequence",
-            "event_type",
-            "event_version",
-            "subject",
-            "actor",
-            "purpose",
-            "command_id",
-            "correlation_id",
-            "recorded_at",
-            "payload",
-            "media",
-            "actor_signature",
-        ];
-        let mut members = Members::exactly(value, "the statement", &MEMBERS)?;
+    fn read(value: Value<'_>) -> Result<Self, StatementError> {
+        const WHAT: &str = "the statement";
+        // Which members there must be is said by one of them.
+        let format = match json::member(&value, "format") {
+            Some(Value::Text(format)) => format.as_ref(),
+            _ => return Err(json::shape("format", "a text").into()),
+        };
+        let (mut members, has_grounds) = match format {
+            FORMAT_V1 => (Members::exactly(value, WHAT, &MEMBERS_V1)?, false),
+            FORMAT_V2 => (Members::with_optional(value, WHAT, &MEMBERS_V2, &OPTIONAL_V2)?, true),
+            _ => {
+                let problem = "this version is not known";
+                return Err(StatementError::Field { field: "format", problem });
+            }
+        };
+        let grounds = has_grounds.then(|| Grounds::read(&mut members)).transpose()?;
         let media = members.list("media")?;
         Ok(Self {
-            format: members.text("format")?,
             origin: members.text("origin")?,
             event_id: members.uuid("event_id")?,
             stream_type: members.text("stream_type")?,
@@ -256,6 +350,7 @@ impl Statement {
             event_version: members.text("event_version")?,
             subject: members.uuid_or_null("subject")?,
             actor: Actor::read(members.value("actor")?)?,
+            grounds,
             purpose: members.text("purpose")?,
             command_id: members.uuid("command_id")?,
             correlation_id: members.uuid("correlation_id")?,
@@ -269,9 +364,6 @@ impl Statement {
 
     fn check(&self) -> Result<(), StatementError> {
         let refuse = |field, problem| Err(StatementError::Field { field, problem });
-        if self.format != FORMAT {
-            return refuse("format", "this version is not known");
-        }
         if !note::is_key_name(&self.origin) {
             return refuse("origin", "not a valid log name");
         }
@@ -290,13 +382,18 @@ impl Statement {
             ("purpose", &self.purpose),
         ];
         let media = self.media.iter().map(|media| ("media.media_type", &media.media_type));
-        for (field, text) in names.into_iter().chain(media) {
+        let client = self.grounds.iter().filter_map(|grounds| grounds.client.as_ref());
+        let client = client.map(|client| ("client", client));
+        for (field, text) in names.into_iter().chain(media).chain(client) {
             if text.is_empty()
                 || text.len() > MAX_NAME
                 || !text.bytes().all(|b| b.is_ascii_graphic())
             {
                 return refuse(field, "not 1 to 128 printable ASCII characters without spaces");
             }
+        }
+        if self.grounds.as_ref().is_some_and(|grounds| !is_rule(&grounds.because)) {
+            return refuse("because", "not 1 to 64 of the characters a-z 0-9 : / -");
         }
         if instant::to_micros(self.recorded_at).is_none() {
             return refuse(
@@ -346,6 +443,24 @@ impl Statement {
     }
 }
 
+/// Whether a text can be the id of a rule: 1 to 64 of the characters `a-z 0-9 : / -`.
+#[must_use]
+pub fn is_rule(text: &str) -> bool {
+    let known = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b':' | b'/' | b'-');
+    (1..=MAX_RULE).contains(&text.len()) && text.bytes().all(known)
+}
+
+impl Grounds {
+    fn read(members: &mut Members<'_>) -> Result<Self, JsonError> {
+        Ok(Self {
+            because: members.text("because")?,
+            policy: Digest(members.digest("policy")?),
+            client: members.text_if_given("client")?,
+            session: members.uuid_if_given("session")?,
+        })
+    }
+}
+
 impl Actor {
     fn read(value: Value<'_>) -> Result<Self, JsonError> {
         let mut members = Members::exactly(value, "the actor", &["id", "kind", "role"])?;
@@ -390,7 +505,6 @@ pub(crate) fn is_instant(text: &str) -> bool {
 /// `2026-11-21T22:08:00.123456Z`, and nothing else.
 mod instant {
     use jiff::Timestamp;
-    use serde::Serializer;
 
     const FORM: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
@@ -403,15 +517,8 @@ mod instant {
         (whole && years).then_some(micros)
     }
 
-    fn spell(instant: Timestamp) -> String {
+    pub(super) fn spell(instant: Timestamp) -> String {
         instant.strftime(FORM).to_string()
-    }
-
-    pub(super) fn serialize<S: Serializer>(
-        instant: &Timestamp,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&spell(*instant))
     }
 
     /// Reads the one spelling of an instant. A leap second has none.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::json::{self, JsonError, Members};
 use crate::jws::Jwk;
 use crate::primitives::sha256;
-use crate::statement::{self, Actor, Payload, Statement};
+use crate::statement::{Actor, Grounds, Payload, Statement};
 
 /// The stream type of the log's own events.
 pub const STREAM_TYPE: &str = "ledger";
@@ -164,6 +164,8 @@ pub struct SystemContext {
     pub correlation_id: Uuid,
     /// Who acted.
     pub actor: Actor,
+    /// Why that was allowed.
+    pub grounds: Grounds,
     /// When.
     pub recorded_at: Timestamp,
 }
@@ -177,7 +179,6 @@ pub fn draft(
 ) -> Result<(Statement, Vec<u8>), SystemError> {
     let payload = event.to_payload()?;
     let statement = Statement {
-        format: statement::FORMAT.to_owned(),
         origin: origin.to_owned(),
         event_id: context.event_id,
         stream_type: STREAM_TYPE.to_owned(),
@@ -187,6 +188,7 @@ pub fn draft(
         event_version: EVENT_VERSION.to_owned(),
         subject: None,
         actor: context.actor,
+        grounds: Some(context.grounds),
         purpose: PURPOSE.to_owned(),
         command_id: context.command_id,
         correlation_id: context.correlation_id,

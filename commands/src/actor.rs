@@ -67,10 +67,16 @@ impl Actor {
         Actor::service(AccountId::from_uuid(IMPORTER), [Role::Service])
     }
 
-    /// The ledger itself, which takes the model that comes with the program into use.
+    /// The ledger itself, which takes the model that comes with the program into use. It has no role: the policy has a rule
+    /// of its own for it.
     pub fn ledger() -> Actor {
-        let roles = [Role::Admin].into();
+        let roles = BTreeSet::new();
         Actor { id: AccountId::from_uuid(LEDGER), kind: ActorKind::System, roles }
+    }
+
+    /// The ledger itself as it begins a log, before there is anybody.
+    pub(crate) fn beginning() -> Actor {
+        Actor { id: AccountId::from_uuid(Uuid::nil()), ..Actor::ledger() }
     }
 
     /// What measures wounds.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::actor::Actor;
+use crate::policy::{Permission, Request};
 
 /// Everything about a command except the command.
 #[derive(Clone, Debug)]
@@ -29,6 +30,11 @@ impl Context {
     pub fn new(actor: Actor, purpose: PurposeOfUse) -> Context {
         let command_id = crate::random::uuid_v7(jiff::Timestamp::now());
         Context { actor, purpose, command_id, correlation_id: command_id, expected_version: None }
+    }
+
+    /// The question whether the actor may do this, for the purpose stated.
+    pub(crate) fn asks(&self, permission: Permission) -> Request<'_> {
+        Request::new(&self.actor, permission).with_purpose(self.purpose)
     }
 
     /// The same context under this command id.

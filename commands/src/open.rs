@@ -8,25 +8,25 @@ use audit::checkpoint::Checkpoint;
 use audit::merkle::verify_consistency;
 use audit::note::is_key_name;
 use audit::postgres::{DatabaseError, LogReader, ReadError, StoredKeyring, keyring};
-use audit::statement::Actor;
 use audit::system::{self, SystemContext};
 use sqlx::{PgConnection, PgPool, Row};
-use uuid::Uuid;
 
-use crate::actor::ActorKind;
+use crate::actor::Actor;
 use crate::checkpoints::CheckpointFolder;
 use crate::claims::{ClaimTags, ClaimsState, ClaimsWrite, damaged, rebuild};
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
+use crate::context::PurposeOfUse;
 use crate::data_keys::{bind_wraps, destroy_again};
 use crate::key_encryption::KeyEncryption;
 use crate::keys::Keys;
 use crate::log::{
     Advance, Append, LogTree, Published, StrayError, TreeError, advance, set_aside, unsigned,
 };
+use crate::policy::{Permission, Policy, Request};
 use crate::random;
 use crate::recorded::CommandTags;
-use crate::seal::{Sealer, sign};
+use crate::seal::{Sealer, acting, sign};
 use crate::sequencer::{Statements, Write};
 use crate::signing::{Signing, SigningKey};
 use crate::streams::{event_tags, log_policy};
@@ -48,6 +48,7 @@ pub(crate) async fn open(
     pool: &PgPool,
     keys: &Keys,
     clock: &Clock,
+    policy: &Policy,
     config: &LedgerConfig,
 ) -> Result<Opened, OpenError> {
     let origin = config.origin.clone();
@@ -67,7 +68,7 @@ pub(crate) async fn open(
         sqlx::query("SELECT 1 FROM ledger_head").fetch_optional(&mut *connection).await?.is_none();
     if is_empty {
         not_behind(0, kept.as_ref(), config)?;
-        begin(&mut connection, &origin, keys, clock).await?;
+        begin(&mut connection, &origin, keys, clock, policy).await?;
     }
     // Before anything is moved: a head that was put back is not made good by setting aside what it has lost.
     let size: i64 =
@@ -204,20 +205,23 @@ async fn begin(
     origin: &str,
     keys: &Keys,
     clock: &Clock,
+    policy: &Policy,
 ) -> Result<(), OpenError> {
     let key: SigningKey = Signing::newest(origin, keys)?;
     let genesis = |error| OpenError::Genesis(error);
     let now = clock.now();
     let command_id = random::uuid_v7(now);
+    // The first key is activated by the genesis, so this is what has to be allowed.
+    let actor = Actor::beginning();
+    let asked = Request::new(&actor, Permission::ManageKeys);
+    let asked = asked.with_purpose(PurposeOfUse::Hoperat);
+    let grant = policy.decide(&asked).granted().map_err(|error| genesis(Box::new(error)))?;
     let context = SystemContext {
         event_id: random::uuid_v7(now),
         command_id,
         correlation_id: command_id,
-        actor: Actor {
-            id: Uuid::nil(),
-            kind: ActorKind::System.as_str().to_owned(),
-            role: ActorKind::System.as_str().to_owned(),
-        },
+        actor: acting(&actor, &grant),
+        grounds: grant.grounds(),
         recorded_at: now,
     };
     let jwk = key.event.public().to_jwk();
@@ -233,7 +237,7 @@ async fn begin(
             .to_note(&key.note)
             .map_err(|error| genesis(Box::new(error)))?;
     let append = Append {
-        actor: Uuid::nil(),
+        actor: actor.id.as_uuid(),
         command_id,
         request_mac: keys.index(&[b"genesis", origin.as_bytes()]),
         expected: Vec::new(),

@@ -6,16 +6,17 @@ use audit::jws;
 use audit::merkle;
 use audit::postgres::EventTags;
 use audit::seal::{EventIdentity, MAX_PAYLOAD, seal_payload};
-use audit::statement::{self, Digest, FORMAT, Media, Payload, Statement};
+use audit::statement::{self, Digest, Media, Payload, Statement};
 use domain::MediaRef;
-use domain::account::Role;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::actor::Actor;
 use crate::context::Context;
 use crate::data_keys::SubjectKey;
 use crate::error::{CommandError, Unavailable};
 use crate::log::SealedEvent;
+use crate::policy::Grant;
 use crate::random;
 use crate::signing::{Signing, SigningKey};
 
@@ -45,22 +46,16 @@ impl Sealer {
         &self,
         draft: Draft<'_>,
         context: &Context,
-        role: Role,
+        grant: &Grant,
         now: Timestamp,
     ) -> Result<SealedEvent, CommandError> {
         if draft.body.len() > MAX_PAYLOAD {
             let size = draft.body.len();
             return Err(CommandError::TooLarge { what: "event", size, limit: MAX_PAYLOAD });
         }
-        let actor = statement::Actor {
-            id: context.actor.id.as_uuid(),
-            kind: context.actor.kind.as_str().to_owned(),
-            role: role.as_str().to_owned(),
-        };
         let event_id = random::uuid_v7(now);
         let (payload, bytes) = self.payload(&draft, event_id)?;
         let statement = Statement {
-            format: FORMAT.to_owned(),
             origin: self.origin.clone(),
             event_id,
             stream_type: draft.stream_type.to_owned(),
@@ -69,7 +64,8 @@ impl Sealer {
             event_type: draft.event_type,
             event_version: draft.event_version,
             subject: draft.subject.map(|(subject, _)| subject),
-            actor,
+            actor: acting(&context.actor, grant),
+            grounds: Some(grant.grounds()),
             purpose: context.purpose.code().to_owned(),
             command_id: context.command_id,
             correlation_id: context.correlation_id,
@@ -100,6 +96,15 @@ impl Sealer {
             seal_payload(&key.key, random::bytes(), random::bytes(), &identity, &draft.body)
                 .map_err(|error| Unavailable::Seal(Box::new(error)))?;
         Ok((Payload::sealed(&sealed, key.id), sealed.bytes))
+    }
+}
+
+/// The actor as a statement names it: in the role that was granted.
+pub(crate) fn acting(actor: &Actor, grant: &Grant) -> statement::Actor {
+    statement::Actor {
+        id: actor.id.as_uuid(),
+        kind: actor.kind.as_str().to_owned(),
+        role: grant.role().to_owned(),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::keys::Keys;
 use crate::ledger::{Inner, Ledger};
 use crate::memory::Memory;
 use crate::open::OpenError;
+use crate::policy::Policy;
 use crate::recorded::{CommandTags, take_over};
 use crate::sequencer::Known;
 use crate::snapshots::{Snapshots, TAG_KEY};
@@ -42,7 +43,8 @@ impl Ledger {
         clock: Clock,
         config: LedgerConfig,
     ) -> Result<Ledger, OpenError> {
-        let opened = open::open(&pool, &keys, &clock, &config).await?;
+        let policy = Policy::default();
+        let opened = open::open(&pool, &keys, &clock, &policy, &config).await?;
         let sealer = &opened.sealer;
         let reader = LogReader::with_tags(sealer.origin.clone(), log_policy(), sealer.tags.clone());
         reader.opened(opened.keyring.clone(), opened.published.size);
@@ -111,6 +113,7 @@ impl Ledger {
             key_encryption,
             key_reporter: Mutex::new(Some(key_reporter)),
             own_stream: system::stream_id(&opened.sealer.origin),
+            policy,
             sealer: opened.sealer,
             clock,
             time,

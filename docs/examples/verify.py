@@ -401,8 +401,13 @@ def is_actor_signature(value):
     return value is None or (has_type(value, str) and re.fullmatch(r"[\x21-\x7e]{1,8192}", value) is not None)
 
 
+def is_rule(value):
+    return has_type(value, str) and re.fullmatch(r"[a-z0-9:/-]{1,64}", value) is not None
+
+
+# The members of the first format; the second has all of them, and more.
 STATEMENT = {
-    "format": lambda v: v == "coherency-event/v1",
+    "format": lambda v: v in FORMATS,
     "origin": lambda v: has_type(v, str) and is_key_name(v),
     "event_id": is_uuid_v7,
     "stream_type": is_name,
@@ -421,13 +426,25 @@ STATEMENT = {
     "actor_signature": is_actor_signature,
 }
 
+GROUNDS = {"because": is_rule, "policy": is_digest}
+
+# For each format the members there must be, and those there may be.
+FORMATS = {
+    "coherency-event/v1": (STATEMENT, {}),
+    "coherency-event/v2": ({**STATEMENT, **GROUNDS}, {"client": is_name, "session": is_uuid}),
+}
+
 
 def read_statement(raw):
     need(len(raw) <= MAX_STATEMENT, "the statement is too long")
     statement = from_json(raw)
-    exactly(statement, STATEMENT, "the statement")
-    for name, is_valid in STATEMENT.items():
-        need(is_valid(statement[name]), f"the statement's {name} is not valid")
+    need(isinstance(statement, dict), "the statement is not an object")
+    version = statement.get("format")
+    need(has_type(version, str) and version in FORMATS, "the statement's format is not known")
+    required, optional = FORMATS[version]
+    exactly({name: value for name, value in statement.items() if name not in optional}, required, "the statement")
+    for name, is_valid in {**required, **optional}.items():
+        need(name not in statement or is_valid(statement[name]), f"the statement's {name} is not valid")
     actor, payload = statement["actor"], statement["payload"]
     exactly(actor, ["id", "kind", "role"], "the actor")
     need(is_uuid(actor["id"]) and is_name(actor["role"]), "the actor is not valid")

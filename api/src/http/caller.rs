@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
-use commands::policy::{CommandBody, Grant};
+use commands::policy::{CommandBody, Needed};
 use commands::{Actor, CommandError, Context, Receipt};
 use serde_json::json;
 use uuid::Uuid;
@@ -93,7 +93,7 @@ impl FromRequestParts<AppState> for Anybody {
     }
 }
 
-impl<P: Grant> Caller for Allowed<P> {
+impl<P: Needed> Caller for Allowed<P> {
     const ACCESS: Access = Access::Needs(P::PERMISSION);
 
     fn describe(draft: &mut Draft<'_>) {
@@ -102,7 +102,7 @@ impl<P: Grant> Caller for Allowed<P> {
     }
 }
 
-impl<P: Grant> FromRequestParts<AppState> for Allowed<P> {
+impl<P: Needed> FromRequestParts<AppState> for Allowed<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, _: &AppState) -> Result<Self, Problem> {
@@ -110,7 +110,7 @@ impl<P: Grant> FromRequestParts<AppState> for Allowed<P> {
     }
 }
 
-impl<P: Grant> Caller for Look<P> {
+impl<P: Needed> Caller for Look<P> {
     const ACCESS: Access = Access::Needs(P::PERMISSION);
 
     fn describe(draft: &mut Draft<'_>) {
@@ -126,7 +126,7 @@ impl<P: Grant> Caller for Look<P> {
     }
 }
 
-impl<P: Grant> FromRequestParts<AppState> for Look<P> {
+impl<P: Needed> FromRequestParts<AppState> for Look<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {

@@ -7,14 +7,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use commands::actor::{Actor, ActorKind};
-use commands::policy::{Permission, allowed};
+use commands::context::PurposeOfUse;
+use commands::policy::{Permission, Request as Asked, RuleId};
 use domain::AccountId;
 use domain::account::{AccountKind, Role};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use super::call::Call;
+use super::call::{Call, PURPOSE_OF_USE};
 use super::operations::{Access, Concerns, Operation};
 use super::problem::Problem;
 use super::trace::{Account, Ids};
@@ -50,11 +51,21 @@ pub(super) async fn guard(
         line.signed_in();
     }
     let account = Account(actor.id.as_uuid());
-    let mut response = match permission {
-        Some(permission) if !allowed(&actor.roles, permission) => {
-            deny(&state, &operation, permission, actor, &mut request).await.into_response()
+    let denied = match permission {
+        Some(permission) => {
+            // As the door of the records asks about the same request.
+            let of = record_named(operation.concerns, &mut request).await;
+            let asked = Asked::new(&actor, permission).with_purpose(purpose(request.headers()));
+            let decision = state.ledger.policy().decide(&asked.about(of.subject()));
+            (!decision.is_allowed()).then_some((permission, decision.because(), of))
         }
-        _ => {
+        None => None,
+    };
+    let mut response = match denied {
+        Some((permission, because, of)) => {
+            deny(&state, permission, because, of, actor, &mut request).await.into_response()
+        }
+        None => {
             request.extensions_mut().insert(actor);
             next.run(request).await
         }
@@ -107,21 +118,24 @@ async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Actor, Pr
 /// 403, after the denial has been recorded where it concerns a patient.
 async fn deny(
     state: &AppState,
-    operation: &Operation,
     permission: Permission,
+    because: RuleId,
+    of: RecordOf,
     actor: Actor,
     request: &mut Request,
 ) -> Problem {
     metrics::counter!("ledger_denials_total", "permission" => permission.as_str()).increment(1);
-    tracing::warn!(account = %actor.id, permission = permission.as_str(), "denied");
+    tracing::warn!(account = %actor.id, permission = permission.as_str(), %because, "denied");
     let answer = Problem::denied(permission.as_str());
-    let Some(id) = id_in_path(request).await else { return answer };
+    if of == RecordOf::Nobody {
+        return answer;
+    }
     let ids = request.extensions().get::<Ids>().copied();
     // A header that cannot be read does not keep the denial from being recorded.
     let call = Call::read(actor.clone(), ids.as_ref(), request.headers())
         .or_else(|_| Call::read(actor, ids.as_ref(), &HeaderMap::new()));
     let Ok(call) = call else { return answer };
-    let recorded = state.records.denied(&call.asking(), record_of(operation.concerns, id)).await;
+    let recorded = state.records.denied(&call.asking(), of).await;
     match recorded.map_err(Problem::from) {
         Ok(()) => answer,
         // An account without any role cannot even be recorded as having been denied; and of somebody who was
@@ -133,18 +147,26 @@ async fn deny(
     }
 }
 
+/// The purpose that the request states. One that cannot be read is the handler's to refuse; until then it is what a call
+/// without one has.
+fn purpose(headers: &HeaderMap) -> PurposeOfUse {
+    let stated = headers.get(PURPOSE_OF_USE).and_then(|value| value.to_str().ok());
+    stated.and_then(|text| text.trim().parse().ok()).unwrap_or(PurposeOfUse::Treat)
+}
+
+/// Whose record a request is about, by the id in its path.
+async fn record_named(concerns: Concerns, request: &mut Request) -> RecordOf {
+    let of = match concerns {
+        Concerns::Nobody => return RecordOf::Nobody,
+        Concerns::Patient => RecordOf::Patient,
+        Concerns::Appointment => RecordOf::Appointment,
+        Concerns::Wound => RecordOf::Wound,
+    };
+    id_in_path(request).await.map_or(RecordOf::Nobody, of)
+}
+
 async fn id_in_path(request: &mut Request) -> Option<Uuid> {
     let params = request.extract_parts::<RawPathParams>().await.ok()?;
     let (_, id) = params.iter().find(|(name, _)| *name == "id")?;
     Uuid::try_parse(id).ok()
-}
-
-/// Whose record an operation is about, with the id in its path.
-fn record_of(concerns: Concerns, id: Uuid) -> RecordOf {
-    match concerns {
-        Concerns::Nobody => RecordOf::Nobody,
-        Concerns::Patient => RecordOf::Patient(id),
-        Concerns::Appointment => RecordOf::Appointment(id),
-        Concerns::Wound => RecordOf::Wound(id),
-    }
 }

@@ -1,7 +1,7 @@
 //! Refused looks: who may not look is recorded in the accounting of the patient concerned.
 
 use commands::CommandError;
-use commands::policy::{Permission, authorise};
+use commands::policy::{Permission, Subject};
 use domain::disclosure::DisclosureOutcome;
 use domain::{Appointment, Patient, Stream, WoundEpisode};
 use uuid::Uuid;
@@ -23,6 +23,18 @@ pub enum RecordOf {
     Wound(Uuid),
 }
 
+impl RecordOf {
+    /// The same, as the policy is asked about it.
+    pub(crate) fn subject(self) -> Option<Subject> {
+        match self {
+            RecordOf::Nobody => None,
+            RecordOf::Patient(id) => Some(Subject::of::<Patient>(id)),
+            RecordOf::Appointment(id) => Some(Subject::of::<Appointment>(id)),
+            RecordOf::Wound(id) => Some(Subject::of::<WoundEpisode>(id)),
+        }
+    }
+}
+
 impl Records {
     /// Refuses who may not look, after the refusal is recorded.
     pub(super) async fn authorise(
@@ -31,7 +43,8 @@ impl Records {
         permission: Permission,
         of: RecordOf,
     ) -> Result<(), RecordsError> {
-        match authorise(&look.actor, permission) {
+        let asked = look.asks(permission).about(of.subject());
+        match self.ledger.policy().decide(&asked).granted() {
             Ok(_) => Ok(()),
             Err(denied) => match self.denied(look, of).await {
                 // Without any role one cannot even be recorded; and of an erased record there is no accounting, which the

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+use commands::policy::{Permission, Request};
 use commands::{Actor, Context, PurposeOfUse};
 use uuid::Uuid;
 
@@ -20,6 +21,11 @@ pub struct Asking {
 }
 
 impl Asking {
+    /// The question whether it is allowed.
+    pub(super) fn asks(&self, permission: Permission) -> Request<'_> {
+        Request::new(&self.actor, permission).with_purpose(self.purpose)
+    }
+
     /// The context of what is recorded about this look: a command of its own.
     pub(super) fn context(&self) -> Context {
         Context {

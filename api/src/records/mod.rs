@@ -30,7 +30,7 @@ mod shown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use commands::policy::{Grant, may};
+use commands::policy::{Needed, may};
 use commands::{Blobs, Ledger};
 use domain::{AppointmentId, Patient, PatientId, WoundId};
 use projections::cache::CacheError;
@@ -216,7 +216,7 @@ impl Records {
     }
 
     /// Refuses who may not look, and waits until what the caller names can be seen.
-    async fn enter<P: Grant>(
+    async fn enter<P: Needed>(
         &self,
         look: &Look<P>,
         model: ReadModel,

@@ -13,7 +13,7 @@ use audit::verify::{FindingKind, LogEntry, Options, Report, Seen};
 
 use crate::exports::write;
 use crate::snapshots::receipt;
-use crate::world::{ORIGIN, SEEDS, entry, id, keys, leaf, recorded_at, trust, world};
+use crate::world::{ORIGIN, SEEDS, entry, grounds, id, keys, leaf, recorded_at, trust, world};
 
 const WIDTH: u64 = TILE_WIDTH as u64;
 
@@ -435,6 +435,7 @@ fn the_file_of_keys_holds_many() {
             command_id: id(4, position),
             correlation_id: id(5, position),
             actor: Actor { id: id(3, 0), kind: "system".to_owned(), role: "system".to_owned() },
+            grounds: grounds("system:manage-keys"),
             recorded_at: recorded_at(position),
         };
         let (statement, payload) =

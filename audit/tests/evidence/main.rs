@@ -4,6 +4,7 @@ mod cases;
 mod edges;
 mod exports;
 mod folders;
+mod grounds;
 mod independent;
 #[path = "../mutations/layout.rs"]
 #[expect(dead_code, reason = "the mutations use more of it")]

@@ -1,11 +1,11 @@
-//! A deterministic log: several streams, two keys with an overlap, several events an append.
+//! A deterministic log: several streams, two keys with an overlap, several events an append, statements of both formats.
 
 use audit::checkpoint::Checkpoint;
 use audit::jws::{self, EventSigner};
 use audit::merkle::{Appended, CompactRange, Hash};
 use audit::note::{NoteSigner, NoteVerifier};
 use audit::seal::{DataKey, EventIdentity, Sealed, seal_payload};
-use audit::statement::{self, Actor, Media, Payload, Statement};
+use audit::statement::{self, Actor, Digest, Grounds, Media, Payload, Statement};
 use audit::system::{self, KeyActivatedPayload, KeyRetiredPayload, SystemContext, SystemEvent};
 use audit::tiles::{Tile, TileBuilder};
 use audit::verify::{LogEntry, Trust};
@@ -15,6 +15,8 @@ use uuid::Uuid;
 pub(crate) const ORIGIN: &str = "ledger.clinic.example/test";
 pub(crate) const SECOND_KEY_FROM: u64 = 101;
 pub(crate) const FIRST_KEY_UNTIL: u64 = 200;
+/// From here on statements say by which rule the action was allowed, as if another version of the program had taken over.
+pub(crate) const GROUNDS_FROM: u64 = 64;
 
 /// The seeds of the two keys.
 pub(crate) const SEEDS: [[u8; 32]; 2] = [[1; 32], [2; 32]];
@@ -94,12 +96,25 @@ pub(crate) fn recorded_at(position: u64) -> Timestamp {
         .expect("in range")
 }
 
+/// Why something was allowed, as the ledger says it today.
+pub(crate) fn grounds(because: &str) -> Grounds {
+    let policy = Digest::of(b"a policy");
+    Grounds { because: because.to_owned(), policy, client: None, session: None }
+}
+
+/// The same statement in the format of its position.
+fn in_format(position: u64, statement: Statement) -> Statement {
+    let grounds = statement.grounds.filter(|_| position >= GROUNDS_FROM);
+    Statement { grounds, ..statement }
+}
+
 fn system_context(position: u64) -> SystemContext {
     SystemContext {
         event_id: id(1, position),
         command_id: id(4, position),
         correlation_id: id(5, position),
         actor: Actor { id: id(3, 0), kind: "system".to_owned(), role: "system".to_owned() },
+        grounds: grounds("system:manage-keys"),
         recorded_at: recorded_at(position),
     }
 }
@@ -122,7 +137,6 @@ pub(crate) fn patient_event(position: u64, subject: u64, sequence: u64) -> (Stat
         media_type: "application/vnd.coherency.capture+tar".to_owned(),
     });
     let statement = Statement {
-        format: statement::FORMAT.to_owned(),
         origin: ORIGIN.to_owned(),
         event_id,
         stream_type: "patient".to_owned(),
@@ -132,6 +146,7 @@ pub(crate) fn patient_event(position: u64, subject: u64, sequence: u64) -> (Stat
         event_version: "1".to_owned(),
         subject: Some(stream_id),
         actor: Actor { id: id(3, 1), kind: "user".to_owned(), role: "clinician".to_owned() },
+        grounds: Some(grounds("role:clinician/edit-patient")),
         purpose: "TREAT".to_owned(),
         // Two events for one command, most of the time.
         command_id: id(4, position - position % 2),
@@ -141,7 +156,7 @@ pub(crate) fn patient_event(position: u64, subject: u64, sequence: u64) -> (Stat
         media: media.into_iter().collect(),
         actor_signature: None,
     };
-    (statement, sealed.bytes)
+    (in_format(position, statement), sealed.bytes)
 }
 
 /// A log of `size` events. The leaf hashes are kept in the entries.
@@ -179,7 +194,10 @@ pub(crate) fn world(size: u64) -> World {
         let (statement, payload) = match event {
             Some(event) => {
                 own += 1;
-                system::draft(ORIGIN, own, &event, system_context(position)).expect("valid")
+                let context = system_context(position);
+                let drafted = system::draft(ORIGIN, own, &event, context);
+                let (statement, payload) = drafted.expect("valid");
+                (in_format(position, statement), payload)
             }
             None => {
                 let subject = position * position % 7;

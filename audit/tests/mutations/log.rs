@@ -1,10 +1,11 @@
-//! A genuine log of any size, with key rotations, holds and erasures inside, and whatever its keys can sign.
+//! A genuine log of any size, with key rotations, holds and erasures inside, statements of both formats, and whatever its
+//! keys can sign.
 
 use audit::checkpoint::Checkpoint;
 use audit::jws::{self, EventSigner};
 use audit::merkle::{self, CompactRange, Hash};
 use audit::note::NoteSigner;
-use audit::statement::{self, Actor, Digest, Payload, Statement};
+use audit::statement::{self, Actor, Digest, Grounds, Payload, Statement};
 use audit::system::{
     self, GenesisPayload, KeyActivatedPayload, KeyRetiredPayload, SystemContext, SystemEvent,
 };
@@ -115,6 +116,10 @@ impl Log {
                     }
                 },
             };
+            // The first statements are of the first format, as an earlier version left them.
+            let has_grounds = position > size / 10;
+            let grounds = statement.grounds.filter(|_| has_grounds);
+            let statement = Statement { grounds, ..statement };
             let signer = log.signer(position);
             let entry = log.sign(&statement, payload, signer);
             log.leaves.push(entry.leaf());
@@ -188,7 +193,6 @@ impl Log {
             commitment: Some(Digest::of(&seed.0)),
         };
         let statement = Statement {
-            format: statement::FORMAT.to_owned(),
             origin: origin.to_owned(),
             event_id: id(1, position),
             stream_type: kind.to_owned(),
@@ -198,6 +202,7 @@ impl Log {
             event_version: "1".to_owned(),
             subject: Some(id(2, patient)),
             actor: Actor { id: id(3, 1), kind: "user".to_owned(), role: "clinician".to_owned() },
+            grounds: Some(grounds("role:clinician/edit-patient")),
             purpose: "TREAT".to_owned(),
             command_id: id(4, position),
             correlation_id: id(5, position),
@@ -279,12 +284,18 @@ impl Log {
     }
 }
 
+fn grounds(because: &str) -> Grounds {
+    let policy = Digest::of(b"a policy");
+    Grounds { because: because.to_owned(), policy, client: None, session: None }
+}
+
 fn context(position: u64) -> SystemContext {
     SystemContext {
         event_id: id(1, position),
         command_id: id(4, position),
         correlation_id: id(5, position),
         actor: Actor { id: id(3, 0), kind: "system".to_owned(), role: "system".to_owned() },
+        grounds: grounds("system:manage-keys"),
         recorded_at: recorded_at(position),
     }
 }

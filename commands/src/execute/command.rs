@@ -3,7 +3,6 @@
 use std::pin::pin;
 
 use domain::Stream;
-use domain::account::Role;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,7 +13,7 @@ use super::receipt::Receipt;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ledger::Ledger;
-use crate::policy::{Authorised, authorise};
+use crate::policy::{Authorised, Grant, Subject};
 
 impl Ledger {
     /// Executes a command on a stream.
@@ -32,12 +31,14 @@ impl Ledger {
         A::Command: Authorised + Serialize + Clone,
     {
         let outcome = async {
-            let role = authorise(&context.actor, command.permission())?;
+            let asked = context.asks(command.permission()).about(Subject::of::<A>(id));
+            let grant = self.inner.policy.decide(&asked).granted()?;
             let mac = self.request_mac(context, A::TYPE, Some(id), &command);
             let decided = async {
                 self.may_decide::<A>().await?;
+                let is_read = false;
                 let command =
-                    OnStream::<A> { ledger: self, context, id, command, role, mac, is_read: false };
+                    OnStream::<A> { ledger: self, context, id, command, grant, mac, is_read };
                 self.attempt(context, command).await
             };
             self.once(context, Some(mac), pin!(decided)).await
@@ -63,14 +64,15 @@ impl Ledger {
         A: Stream + 'static,
         A::Command: Authorised + Serialize + Clone,
     {
-        let role = authorise(&context.actor, command.permission())?;
+        let asked = context.asks(command.permission()).about(Subject::of::<A>(id));
+        let grant = self.inner.policy.decide(&asked).granted()?;
         let mac = self.request_mac(context, A::TYPE, Some(id), &command);
         if let Some(receipt) = self.done_before(context, mac).await? {
             return Ok(Some(receipt));
         }
         self.may_decide::<A>().await?;
         let mut command =
-            OnStream::<A> { ledger: self, context, id, command, role, mac, is_read: true };
+            OnStream::<A> { ledger: self, context, id, command, grant, mac, is_read: true };
         command.prepare().await.map(|_| None)
     }
 }
@@ -81,7 +83,7 @@ struct OnStream<'a, A: Stream> {
     context: &'a Context,
     id: Uuid,
     command: A::Command,
-    role: Role,
+    grant: Grant,
     mac: [u8; 32],
     /// Whether it is decided on what is stored, and not on what is remembered of the stream.
     is_read: bool,
@@ -95,7 +97,7 @@ where
     type Stream = A;
 
     async fn prepare(&mut self) -> Result<Option<Prepared<A>>, CommandError> {
-        let OnStream { ledger, context, id, role, mac, .. } = *self;
+        let OnStream { ledger, context, id, mac, .. } = *self;
         let loaded = match if self.is_read { None } else { ledger.assumed::<A>(id, context) } {
             Some(loaded) => loaded,
             None => {
@@ -114,7 +116,7 @@ where
             return Ok(None);
         }
         let commands = [(id, self.command.clone())];
-        match ledger.prepare::<A>(&commands, loaded, context, role, mac).await {
+        match ledger.prepare::<A>(&commands, loaded, context, &self.grant, mac).await {
             Ok(prepared) => Ok(Some(prepared)),
             // The cached state may be behind the log: look before saying no.
             Err(_) if !self.is_read => {

@@ -3,7 +3,6 @@
 use audit::seal::SubjectKind;
 use cqrs_es::DomainEvent;
 use cqrs_es::event_sink::EventSink;
-use domain::account::Role;
 use domain::stream::BUSY_MAX;
 use domain::{Claim, ClaimChange, Now, Refusal, RefusalKind, Stream};
 use jiff::Timestamp;
@@ -17,6 +16,7 @@ use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
 use crate::ledger::{Ledger, Loaded};
 use crate::log::{Append, Change, Expected, NewKey, Resource};
+use crate::policy::Grant;
 use crate::seal::Draft;
 use crate::streams::SUBJECTS;
 
@@ -41,7 +41,7 @@ impl Ledger {
         commands: &[(Uuid, A::Command)],
         loaded: Loaded<A>,
         context: &Context,
-        role: Role,
+        grant: &Grant,
         mac: [u8; 32],
     ) -> Result<Prepared<A>, CommandError>
     where
@@ -125,7 +125,7 @@ impl Ledger {
                     media: A::media(event),
                     subject: subject.as_ref().map(|(subject, key)| (*subject, key)),
                 };
-                let sealed = self.inner.sealer.seal(draft, context, role, recorded_at)?;
+                let sealed = self.inner.sealer.seal(draft, context, grant, recorded_at)?;
                 prepared.append.events.push(sealed);
             }
             let version = before + events.len() as u64;

@@ -10,7 +10,7 @@ use super::receipt::{self, Receipt};
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
 use crate::ledger::{Ledger, Loaded};
-use crate::policy::{Authorised, authorise};
+use crate::policy::{Authorised, Subject};
 
 /// A command that is decided, encrypted and signed, and not appended yet.
 pub struct Sealed<A> {
@@ -36,9 +36,10 @@ impl Ledger {
         A: Stream + 'static,
         A::Command: Authorised + Serialize + Clone,
     {
-        let role = authorise(&context.actor, command.permission())?;
+        let asked = context.asks(command.permission()).about(Subject::of::<A>(id));
+        let grant = self.inner.policy.decide(&asked).granted()?;
         let mac = self.request_mac(context, A::TYPE, Some(id), &command);
-        let prepared = self.prepare::<A>(&[(id, command)], loaded, context, role, mac).await?;
+        let prepared = self.prepare::<A>(&[(id, command)], loaded, context, &grant, mac).await?;
         let then = prepared.state.first().map(|(_, loaded)| loaded.clone());
         let then = then.ok_or(CommandError::NotFound { what: A::TYPE })?;
         Ok(Sealed { prepared, command_id: context.command_id, then })

@@ -4,10 +4,8 @@ use std::pin::pin;
 
 use audit::keyring::KeyPeriod;
 use audit::postgres::{DatabaseError, StoredKeyring, keyring};
-use audit::statement;
 use audit::system::{self, KeyActivatedPayload, KeyRetiredPayload, SystemContext, SystemEvent};
 use domain::RefusalKind;
-use domain::account::Role;
 use serde::{Deserialize, Serialize};
 
 use super::append::Again;
@@ -18,9 +16,9 @@ use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
 use crate::ledger::Ledger;
 use crate::log::{Append, Expected};
-use crate::policy::{Permission, authorise};
+use crate::policy::{Grant, Permission};
 use crate::random;
-use crate::seal::sign;
+use crate::seal::{acting, sign};
 use crate::signing::SigningKey;
 
 /// A signing key and how it stands in the log.
@@ -90,9 +88,9 @@ impl Ledger {
     /// # Errors
     /// When the actor may not, or the newest available key was activated before.
     pub async fn activate_key(&self, context: &Context) -> Result<Receipt, CommandError> {
-        let role = authorise(&context.actor, Permission::ManageKeys)?;
+        let grant = self.may_manage_keys(context)?;
         self.inner.keys.refresh().map_err(|error| Unavailable::Keys(Box::new(error)))?;
-        self.record(context, role, |stored| {
+        self.record(context, grant, |stored| {
             let held = self.held_keys()?;
             let newest = held.first().filter(|key| !is_known(stored, key.kid()));
             let key = newest.ok_or_else(|| CommandError::Refused {
@@ -118,14 +116,14 @@ impl Ledger {
         reason: RetirementReason,
         context: &Context,
     ) -> Result<Receipt, CommandError> {
-        let role = authorise(&context.actor, Permission::ManageKeys)?;
+        let grant = self.may_manage_keys(context)?;
         let refused = |code, detail: &str| CommandError::Refused {
             kind: RefusalKind::Conflict,
             code,
             field: Some("kid"),
             detail: detail.to_owned(),
         };
-        self.record(context, role, |stored| {
+        self.record(context, grant, |stored| {
             if self.inner.sealer.signing.current().kid() == kid {
                 return Err(refused(
                     "key-in-use",
@@ -142,22 +140,27 @@ impl Ledger {
         .await
     }
 
+    /// What allows the actor to activate and retire keys, and to re-wrap data keys.
+    pub(crate) fn may_manage_keys(&self, context: &Context) -> Result<Grant, CommandError> {
+        self.inner.policy.decide(&context.asks(Permission::ManageKeys)).granted()
+    }
+
     /// Appends an event of the log's own, decided on the newest keyring. Whatever was done under the command's id before
     /// counts: there is no request to compare with.
     async fn record(
         &self,
         context: &Context,
-        role: Role,
+        grant: Grant,
         decide: impl Fn(&StoredKeyring) -> Result<SystemEvent, CommandError>,
     ) -> Result<Receipt, CommandError> {
-        let event = OwnEvent { ledger: self, context, role, decide };
+        let event = OwnEvent { ledger: self, context, grant, decide };
         self.once(context, None, pin!(self.attempt(context, event))).await
     }
 
     fn prepare_own(
         &self,
         context: &Context,
-        role: Role,
+        grant: &Grant,
         stored: &StoredKeyring,
         event: &SystemEvent,
     ) -> Result<Prepared<domain::Account>, CommandError> {
@@ -167,11 +170,8 @@ impl Ledger {
             event_id: random::uuid_v7(now),
             command_id: context.command_id,
             correlation_id: context.correlation_id,
-            actor: statement::Actor {
-                id: context.actor.id.as_uuid(),
-                kind: context.actor.kind.as_str().to_owned(),
-                role: role.as_str().to_owned(),
-            },
+            actor: acting(&context.actor, grant),
+            grounds: grant.grounds(),
             recorded_at: self.inner.time.stamp(now),
         };
         let sealed = |error: system::SystemError| Unavailable::Seal(Box::new(error));
@@ -230,7 +230,7 @@ impl Ledger {
 struct OwnEvent<'a, F> {
     ledger: &'a Ledger,
     context: &'a Context,
-    role: Role,
+    grant: Grant,
     decide: F,
 }
 
@@ -244,7 +244,7 @@ where
     async fn prepare(&mut self) -> Result<Option<Prepared<domain::Account>>, CommandError> {
         let stored = self.ledger.stored_keyring().await?;
         let event = (self.decide)(&stored)?;
-        self.ledger.prepare_own(self.context, self.role, &stored, &event).map(Some)
+        self.ledger.prepare_own(self.context, &self.grant, &stored, &event).map(Some)
     }
 
     fn repeat(&mut self, _why: Again) -> Result<(), CommandError> {

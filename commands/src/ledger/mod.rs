@@ -28,6 +28,7 @@ use crate::error::CommandError;
 use crate::key_encryption::KeyEncryption;
 use crate::keys::Keys;
 use crate::memory::{Cached, Memory};
+use crate::policy::Policy;
 use crate::random;
 use crate::recorded::CommandTags;
 use crate::seal::Sealer;
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) key_encryption: Arc<KeyEncryption>,
     pub(crate) key_reporter: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) policy: Policy,
     pub(crate) sealer: Sealer,
     /// Where the log's own events are.
     pub(crate) own_stream: Uuid,
@@ -102,6 +104,11 @@ impl Ledger {
     /// The log's identity.
     pub fn origin(&self) -> &str {
         &self.inner.sealer.origin
+    }
+
+    /// Who may do what: whoever shows something asks it, as commands do.
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
     }
 
     /// The public key events and checkpoints are signed with now, as a checkpoint verifier key.

@@ -11,7 +11,6 @@ use super::Ledger;
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
 use crate::key_encryption::{KeyEncryptionState, KeyHolder};
-use crate::policy::{Permission, authorise};
 use crate::random;
 
 /// How many data keys are re-wrapped in one transaction.
@@ -59,7 +58,7 @@ impl Ledger {
         context: &Context,
         mut progress: impl FnMut(u64),
     ) -> Result<Rewrapped, CommandError> {
-        authorise(&context.actor, Permission::ManageKeys)?;
+        self.may_manage_keys(context)?;
         let keys = &self.inner.keys;
         keys.refresh_key_encryption().map_err(|error| Unavailable::Keys(Box::new(error)))?;
         let target = keys.newest_kek_id();

@@ -24,7 +24,7 @@ use domain::{
 
 use serde::Serialize;
 
-use super::permission::{Grant, Permission, may};
+use super::permission::{Needed, Permission, may};
 
 /// A command that knows which permission it needs.
 pub trait Authorised {
@@ -44,7 +44,7 @@ pub trait CommandBody: Send + Sync + 'static {
     const STREAM_TYPE: &'static str = <Self::Aggregate as Aggregate>::TYPE;
 
     /// What whoever gives it must be allowed to do.
-    type Needs: Grant;
+    type Needs: Needed;
 
     /// The command.
     fn command(self) -> Self::Command;

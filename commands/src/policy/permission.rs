@@ -3,7 +3,7 @@
 use domain::account::Role;
 
 /// A permission as a type: one of [`may`].
-pub trait Grant: Send + Sync + 'static {
+pub trait Needed: Send + Sync + 'static {
     /// The permission.
     const PERMISSION: Permission;
 }
@@ -38,7 +38,7 @@ macro_rules! permissions {
                 #[derive(Clone, Copy, Debug)]
                 pub struct $name;
 
-                impl super::Grant for $name {
+                impl super::Needed for $name {
                     const PERMISSION: super::Permission = super::Permission::$name;
                 }
             )*

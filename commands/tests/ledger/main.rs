@@ -15,6 +15,7 @@ mod guards;
 mod idempotence;
 mod keyring;
 mod keys;
+mod policy;
 mod recorded;
 mod reserved;
 mod rights;

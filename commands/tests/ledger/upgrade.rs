@@ -1,5 +1,5 @@
 //! A log that an earlier version made, with its keys, as an operator would bring it along: it migrates, opens, is written to and
-//! verifies.
+//! verifies, in the database and exported, by both verifiers.
 //!
 //! `upgrade/` holds a dump that the version 20de38c left: patients, accounts, bookings, a scan with its measurement, an erasure with
 //! its purge, a hold, a stream long enough for a snapshot, a rotation of the signing key and one of the key-encryption key. Its keys
@@ -9,7 +9,9 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use audit::postgres::DataKeys;
+use audit::export::verify_export;
+use audit::postgres::{DataKeys, export_database};
+use audit::statement::{FORMAT_V1, FORMAT_V2, Statement};
 use audit::verify::{Options, Trust};
 use commands::database::{self, Login};
 use commands::{Clock, CommandError, Keys, Ledger, LedgerConfig};
@@ -86,6 +88,44 @@ impl Old {
         assert!(report.plaintexts > 140, "{}", report.plaintexts);
     }
 
+    /// How many statements are of the first format and how many of the second, where none of the first follows.
+    async fn formats(&self) -> (usize, usize) {
+        let statements = "SELECT statement FROM events ORDER BY position";
+        let statements: Vec<Vec<u8>> =
+            sqlx::query_scalar(statements).fetch_all(&self.owner).await.expect("the log");
+        let read = |bytes: &Vec<u8>| Statement::parse(bytes).expect("a statement").format();
+        let formats: Vec<&str> = statements.iter().map(read).collect();
+        let first = formats.iter().take_while(|format| **format == FORMAT_V1).count();
+        assert!(formats[first..].iter().all(|format| *format == FORMAT_V2), "{formats:?}");
+        (first, formats.len() - first)
+    }
+
+    /// What an auditor finds in an export: with this program, and with the one that shares no line with it.
+    async fn assert_export_is_sound(&self, events: u64) {
+        let temporary = tempfile::tempdir().expect("a folder");
+        let folder = temporary.path().join("export");
+        let mut connection = self.owner.acquire().await.expect("a connection");
+        let exported = export_database(&mut connection, &folder, |_| ()).await;
+        assert_eq!(exported.expect("exported"), events);
+        let keys = self.keys.verifiers(self.origin()).expect("keys");
+        let trust = Trust::any_of(self.origin(), keys.clone());
+        let report = verify_export(&folder, &trust, Options::default(), |_, _| ());
+        let report = report.expect("readable");
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        assert_eq!(report.events, events);
+
+        let python = std::env::var_os("LEDGER_PYTHON").unwrap_or_else(|| "python3".into());
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/verify.py");
+        let mut verifier = std::process::Command::new(python);
+        verifier.arg(script).arg("export").arg(&folder);
+        for key in keys {
+            verifier.arg("--key").arg(key.to_string());
+        }
+        let output = verifier.output().expect("an interpreter, named by LEDGER_PYTHON");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(&format!("{events} events")), "{said}");
+    }
+
     /// What it finds beside the log, once the log was opened: then everything that was taken lies under a seal.
     async fn assert_all_sound(&self) {
         let login = database::trial(&self.options, Login::Auditor).await.expect("the rights");
@@ -105,6 +145,8 @@ async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: Pg
     let folder = tempfile::tempdir().expect("a folder");
     let old = Old::restore(options, folder.path()).await;
     old.assert_sound(157).await;
+    assert_eq!(old.formats().await, (157, 0));
+    old.assert_export_is_sound(157).await;
     let ledger = old.open().await;
     let (kept, gone, held) = (old.id("kept"), old.id("gone"), old.id("held"));
 
@@ -149,6 +191,9 @@ async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: Pg
     ledger.close().await;
     old.assert_sound(160).await;
     old.assert_all_sound().await;
+    // What was there stays as it was signed, and what came after says by which rule it was allowed.
+    assert_eq!(old.formats().await, (157, 3));
+    old.assert_export_is_sound(160).await;
     old.open().await.close().await;
     let destroyed = "SELECT count(*) FROM keyring.data_keys WHERE wrapped IS NULL";
     let destroyed: i64 =

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Cases;
-use crate::world::{World, world};
+use crate::world::{GROUNDS_FROM, World, world};
 
 fn statement(world: &World, position: usize) -> String {
     String::from_utf8(world.entries[position].statement.clone()).expect("text")
@@ -15,7 +15,17 @@ fn statement(world: &World, position: usize) -> String {
 const SEALED: &[(&str, &str, bool, &str)] = &[
     ("{\"format\"", " {\n\t\"format\"", true, "blanks are allowed, though no writer makes any"),
     ("\"purpose\":\"TREAT\"", "\"purpose\":\"\\u0054REAT\"", true, "escapes are allowed"),
-    ("coherency-event/v1", "coherency-event/v2", false, "the version is not known"),
+    ("coherency-event/v1", "coherency-event/v2", false, "the second format names rule and policy"),
+    ("coherency-event/v1", "coherency-event/v3", false, "the version is not known"),
+    ("coherency-event/v1", "coherency-event/v01", false, "the version is not known"),
+    ("\"purpose\"", "\"because\":\"default\",\"purpose\"", false, "the first format has no rule"),
+    ("\"purpose\"", "\"client\":\"console\",\"purpose\"", false, "the first format has no client"),
+    (
+        "\"purpose\"",
+        "\"session\":\"01970000-0000-7000-8000-000800000001\",\"purpose\"",
+        false,
+        "the first format has no session",
+    ),
     ("\"coherency-event/v1\"", "null", false, "the format must be text"),
     ("\"origin\":\"ledger", "\"origin\":\"led ger", false, "an origin has no space"),
     ("\"origin\":\"ledger", "\"origin\":\"led+ger", false, "an origin has no plus sign"),
@@ -173,6 +183,154 @@ const SEALED: &[(&str, &str, bool, &str)] = &[
     ),
 ];
 
+/// What may be changed in the statement of an event whose rule is named.
+const WITH_GROUNDS: &[(&str, &str, bool, &str)] = &[
+    ("coherency-event/v2", "coherency-event/v1", false, "the first format has no rule"),
+    ("coherency-event/v2", "coherency-event/v3", false, "the version is not known"),
+    ("coherency-event/v2", "coherency-event/v2 ", false, "the version is not known"),
+    ("coherency-event/v2", "coherency-ledger/v2", false, "the version is not known"),
+    ("\"coherency-event/v2\"", "2", false, "a format is text"),
+    ("\"format\":\"coherency-event/v2\",", "", false, "a statement says which format it has"),
+    (
+        "\"format\":\"coherency-event/v2\"",
+        "\"format\":\"coherency-event\\/v\\u0032\"",
+        true,
+        "escapes are allowed",
+    ),
+    (
+        "\"because\":\"role:clinician/edit-patient\",",
+        "",
+        false,
+        "nothing is written without the rule that allowed it",
+    ),
+    ("\"because\":\"role:clinician/edit-patient\"", "\"because\":null", false, "a rule is text"),
+    (
+        "\"because\":\"role:clinician/edit-patient\"",
+        "\"because\":[\"role:clinician/edit-patient\"]",
+        false,
+        "a rule is text",
+    ),
+    (
+        "\"because\":\"role:clinician/edit-patient\"",
+        "\"because\":\"\"",
+        false,
+        "a rule is not empty",
+    ),
+    (
+        "\"because\":\"role:clinician/edit-patient\"",
+        "\"because\":\"-\"",
+        true,
+        "a rule's id is not taken apart",
+    ),
+    ("role:clinician/", "role:clinician1/", true, "any id of a rule: later policies have others"),
+    ("role:clinician/", "role:\\u0063linician/", true, "escapes are allowed"),
+    ("role:clinician/", "Role:clinician/", false, "a rule is in lower case"),
+    ("role:clinician/", "role:clinician /", false, "a rule has no space"),
+    ("role:clinician/", "role:clinician_/", false, "a rule has no underscore"),
+    ("role:clinician/", "role:clinician./", false, "a rule has no full stop"),
+    ("role:clinician/", "role:clin\\u0456cian/", false, "a rule is ASCII"),
+    ("role:clinician/", "role:clinician\\n/", false, "a rule is printable"),
+    (
+        "\"because\":\"role",
+        "\"because\":\"default\",\"because\":\"role",
+        false,
+        "a member given twice",
+    ),
+    ("\"because\":\"role", "\"Because\":\"role", false, "other members are refused"),
+    ("\"policy\":\"", "\"policy\":\"0", false, "a digest has 64 digits"),
+    ("\"policy\":\"", "\"policy\":\"A", false, "a digest has 64 lower-case digits"),
+    ("\"policy\":\"", "\"policy\":null,\"x\":\"", false, "other members are refused"),
+    ("\"policy\"", "\"policies\"", false, "other members are refused"),
+    ("\"purpose\"", "\"client\":\"console\",\"purpose\"", true, "a client may be named"),
+    (
+        "\"purpose\"",
+        "\"client\":\"https://app.example/smart\",\"purpose\"",
+        true,
+        "a client is a name",
+    ),
+    ("\"purpose\"", "\"client\":null,\"purpose\"", false, "a client is left out, not null"),
+    ("\"purpose\"", "\"client\":\"\",\"purpose\"", false, "a name is not empty"),
+    ("\"purpose\"", "\"client\":\"a b\",\"purpose\"", false, "a name has no space"),
+    ("\"purpose\"", "\"client\":\"\\u00e9\",\"purpose\"", false, "a name is ASCII"),
+    ("\"purpose\"", "\"client\":7,\"purpose\"", false, "a name is text"),
+    ("\"purpose\"", "\"client\":\"a\",\"client\":\"a\",\"purpose\"", false, "a member given twice"),
+    (
+        "\"purpose\"",
+        "\"session\":\"01970000-0000-7000-8000-000800000001\",\"purpose\"",
+        true,
+        "a session may be named",
+    ),
+    (
+        "\"purpose\"",
+        "\"session\":\"01970000-0000-7000-8000-000800000001\",\"client\":\"console\",\"purpose\"",
+        true,
+        "both may be named, and order says nothing",
+    ),
+    ("\"purpose\"", "\"session\":null,\"purpose\"", false, "a session is left out, not null"),
+    ("\"purpose\"", "\"session\":\"\",\"purpose\"", false, "a session is a UUID"),
+    (
+        "\"purpose\"",
+        "\"session\":\"01970000-0000-7000-8000-00080000000A\",\"purpose\"",
+        false,
+        "a UUID is in lower case",
+    ),
+    (
+        "\"purpose\"",
+        "\"session\":\"01970000-0000-7000-8000-0008000000011\",\"purpose\"",
+        false,
+        "a UUID has 36 characters",
+    ),
+    ("\"purpose\"", "\"session\":1,\"purpose\"", false, "a session is a UUID"),
+    ("\"purpose\"", "\"consent\":\"a\",\"purpose\"", false, "other members are refused"),
+    (
+        "\"actor_signature\":null",
+        "\"actor_signature\":null,\"because\":null",
+        false,
+        "a member given twice",
+    ),
+    (
+        "\"role\":\"clinician\"",
+        "\"role\":\"clinician\",\"because\":\"role:clinician/edit-patient\"",
+        false,
+        "the actor has no other members than before",
+    ),
+    ("\"purpose\":\"TREAT\",", "", false, "a member of the first format may not be missing"),
+    (",\"actor_signature\":null", "", false, "a member that may be null may not be missing"),
+];
+
+/// Statements of the second format, which name the rule and the policy that has it.
+fn with_grounds(cases: &mut Cases) {
+    let world = world(GROUNDS_FROM + 8);
+    let good = statement(&world, GROUNDS_FROM as usize + 7);
+    cases.text("statement", "of the second format", &good, true, "as the writer makes it");
+    cases.edits("statement", &good, &json!({}), WITH_GROUNDS);
+    let rule = "role:clinician/edit-patient";
+    for (length, valid) in [(1, true), (64, true), (65, false), (128, false)] {
+        let name = format!("a rule of {length} characters");
+        let text = good.replacen(rule, &"r".repeat(length), 1);
+        cases.text("statement", &name, &text, valid, "64 characters are the most");
+    }
+    for (length, valid) in [(128, true), (129, false)] {
+        let name = format!("a client of {length} characters");
+        let client = format!("\"client\":\"{}\",\"purpose\"", "c".repeat(length));
+        let text = good.replacen("\"purpose\"", &client, 1);
+        cases.text("statement", &name, &text, valid, "128 characters are the most");
+    }
+    let members: Value = serde_json::from_str(&good).expect("JSON");
+    // `serde_json` sorts the names.
+    let sorted = members.to_string();
+    cases.text("statement", "its members sorted", &sorted, true, "order says nothing");
+    for (digits, valid) in [(63, false), (64, true), (65, false)] {
+        let mut with = members.clone();
+        with["policy"] = json!("0".repeat(digits));
+        let name = format!("a policy of {digits} digits");
+        cases.text("statement", &name, &with.to_string(), valid, "a digest has 64 digits");
+    }
+    let entry = &world.entries[GROUNDS_FROM as usize + 7];
+    let jws = audit::jws::compact(&entry.header, &entry.statement, &entry.signature);
+    cases.text("jws", "of the second format", &jws, true, "the header is the same for both");
+}
+
 pub(super) fn add(cases: &mut Cases) {
     let world = world(9);
     let (genesis, sealed) = (statement(&world, 0), statement(&world, 7));
@@ -253,6 +411,7 @@ pub(super) fn add(cases: &mut Cases) {
     let padded = |length: usize| format!("{sealed}{}", " ".repeat(length - sealed.len()));
     cases.text("statement", "48,000 bytes", &padded(48_000), true, "48,000 bytes are the most");
     cases.text("statement", "48,001 bytes", &padded(48_001), false, "48,000 bytes are the most");
+    with_grounds(cases);
     headers(cases, &world);
     plaintexts(cases, &world, &sealed);
 }
