@@ -229,8 +229,8 @@ impl Serialize for Statement {
         let grounds = self.grounds.as_ref();
         let client = grounds.and_then(|grounds| grounds.client.as_ref());
         let session = grounds.and_then(|grounds| grounds.session.as_ref());
-        let optional = [grounds.is_some(), grounds.is_some(), client.is_some(), session.is_some()];
-        let count = MEMBERS_V1.len() + optional.into_iter().filter(|given| *given).count();
+        let added = grounds.map_or(0, |_| 2) + client.iter().len() + session.iter().len();
+        let count = MEMBERS_V1.len() + added;
         let mut members = serializer.serialize_struct("Statement", count)?;
         members.serialize_field("format", self.format())?;
         members.serialize_field("origin", &self.origin)?;

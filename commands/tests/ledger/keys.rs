@@ -91,6 +91,9 @@ async fn a_signing_key_takes_the_place_of_another_without_a_restart(
     let activated = ledger.activate_key(&asked).await.expect("activated");
     let again = ledger.activate_key(&asked).await.expect("answered alike");
     assert_eq!((again.position, again.replayed), (activated.position, true));
+    let signed = audit::jws::parse_compact(&activated.events[0].jws).expect("a JWS").statement;
+    let grounds = audit::statement::Statement::parse(&signed).expect("it reads").grounds;
+    assert_eq!(grounds.expect("a rule").because, "role:admin/manage-keys");
     assert_eq!(ledger.activate_key(&operator()).await.expect_err("once").code(), "no-new-key");
 
     // Each process notices with the first append after it, whose event is sealed by then.

@@ -74,21 +74,21 @@ async fn everything_that_is_written_names_its_rule(_: PgPoolOptions, options: Pg
     let clinic = Clinic::open(options).await;
     let (kept, gone) = (clinic.register("A-1").await, clinic.register("A-2").await);
     let ledger = &clinic.ledger;
-    let desk = Context::new(
-        Actor::user(AccountId::from_uuid(Uuid::from_u128(0xde5c)), [Role::FrontDesk]),
-        PurposeOfUse::Hoperat,
-    );
+    let desk = || {
+        let id = AccountId::from_uuid(Uuid::from_u128(0xde5c));
+        Context::new(Actor::user(id, [Role::FrontDesk]), PurposeOfUse::Hoperat)
+    };
     let slot = Slot {
         patient: kept,
         practitioner: Uuid::from_u128(0x77),
         room: Uuid::from_u128(0xa00),
         start: "2031-03-01T09:00",
     };
-    ledger.execute::<Appointment>(ledger.new_id(), slot.book(), &desk).await.expect("booked");
+    ledger.execute::<Appointment>(ledger.new_id(), slot.book(), &desk()).await.expect("booked");
     let look =
         serde_json::json!({ "patient_id": kept, "resource": "patient", "outcome": "disclosed" });
     let look = serde_json::from_value(look).expect("an entry");
-    ledger.disclose(vec![look], &desk).await.expect("recorded");
+    ledger.disclose(vec![look], &desk()).await.expect("recorded");
     ledger.execute::<Custody>(gone, erase(), &officer()).await.expect("erased");
 
     let written = statements(&clinic).await;
