@@ -61,6 +61,15 @@ use crate::runtime::Projector;
 use crate::tags::Tags;
 use store::{Source, Store};
 
+registry::read_models! {
+    /// `patients_v2`.
+    PATIENTS = patient::Patients;
+    /// `appointments_v2`.
+    APPOINTMENTS = appointment::Appointments;
+    /// `wounds_v2`.
+    WOUNDS = wound::Wounds;
+}
+
 /// How long the driver may look for a server. The default, half a minute, would outlast every request.
 const SERVER_SELECTION: Duration = Duration::from_secs(3);
 
