@@ -56,6 +56,14 @@ macro_rules! aggregates {
         /// The streams of every aggregate there is.
         pub const STREAM_KINDS: [StreamKind; [$(stringify!($variant)),*].len()] =
             [$(StreamKind::of::<$aggregate>()),*];
+
+        /// Brings a visitor to the aggregate that a type of streams belongs to; nothing, if there is no such type.
+        pub fn visit<V: StreamVisitor>(stream_type: &str, visitor: V) -> Option<V::Output> {
+            match stream_type {
+                $(<$aggregate>::STREAM_TYPE => Some(visitor.visit::<$aggregate>()),)*
+                _ => None,
+            }
+        }
     };
 }
 

@@ -39,8 +39,8 @@ pub use ids::{
 pub use model::{ModelCard, ModelCommand, ModelError, ModelEvent, ModelRegistry};
 pub use patient::{Patient, PatientCommand, PatientError, PatientEvent};
 pub use stream::{
-    BlobReference, Claim, ClaimChange, MediaRef, Refusal, RefusalKind, Resource, ResourceKind,
-    Stream, StreamKind,
+    BlobReference, Claim, ClaimChange, MediaRef, Refusal, RefusalKind, Reliance, Resource,
+    ResourceKind, Standing, Stream, StreamKind, StreamVisitor,
 };
 pub use wound::{WoundCommand, WoundEpisode, WoundError, WoundEvent};
 
