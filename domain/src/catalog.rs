@@ -78,25 +78,3 @@ pub const ERASURE: (&str, &str) = match Custody::ERASURE_EVENT {
     Some(event_type) => (<Custody as Aggregate>::TYPE, event_type),
     None => panic!("an erasure has an event"),
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::STREAM_KINDS;
-
-    #[test]
-    fn each_id_is_of_one_kind_of_subject_and_a_record_is_one() {
-        let subjects = STREAM_KINDS.iter().filter(|kind| kind.begins_subject);
-        let subjects: Vec<_> = subjects.map(|kind| (kind.stream_type, kind.sealed)).collect();
-        assert_eq!(subjects, [("patient", true), ("account", true)]);
-        assert_eq!(RECORD, "patient");
-        assert_eq!(ERASURE, ("custody", "SubjectErased"));
-    }
-
-    #[test]
-    fn claims_are_taken_by_sealed_streams_alone() {
-        let claiming = STREAM_KINDS.iter().filter(|kind| kind.has_claims);
-        let claiming: Vec<_> = claiming.map(|kind| (kind.stream_type, kind.sealed)).collect();
-        assert_eq!(claiming, [("patient", true), ("appointment", true), ("account", true)]);
-    }
-}
