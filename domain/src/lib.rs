@@ -21,6 +21,7 @@ pub mod event;
 pub mod ids;
 pub mod model;
 pub mod patient;
+pub mod practitioner;
 pub mod stream;
 pub mod value;
 pub mod wound;
@@ -38,6 +39,7 @@ pub use ids::{
 };
 pub use model::{ModelCard, ModelCommand, ModelError, ModelEvent, ModelRegistry};
 pub use patient::{Patient, PatientCommand, PatientError, PatientEvent};
+pub use practitioner::{Practitioner, PractitionerCommand, PractitionerError, PractitionerEvent};
 pub use stream::{
     BlobReference, Claim, ClaimChange, MediaRef, Refusal, RefusalKind, Reliance, Resource,
     ResourceKind, Standing, Stream, StreamKind, StreamVisitor,
@@ -59,4 +61,6 @@ catalog::aggregates! {
     Custody: Custody,
     /// What happened to the models that measure wounds.
     Model: ModelRegistry,
+    /// Of a practitioner.
+    Practitioner: Practitioner,
 }

@@ -8,7 +8,7 @@ use domain::account::Role;
 use domain::wound::{WithdrawMeasurement, WithdrawalReason};
 use domain::{
     AccountCommand, AppointmentCommand, CustodyCommand, DisclosureCommand, ModelCommand,
-    PatientCommand, WoundCommand,
+    PatientCommand, PractitionerCommand, WoundCommand,
 };
 
 use crate::actor::Actor;
@@ -106,6 +106,12 @@ impl Authorised for CustodyCommand {
 impl Authorised for ModelCommand {
     fn permission(&self) -> Permission {
         Permission::ManageModels
+    }
+}
+
+impl Authorised for PractitionerCommand {
+    fn permission(&self) -> Permission {
+        Permission::ManageDirectory
     }
 }
 

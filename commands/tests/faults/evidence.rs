@@ -11,7 +11,7 @@ use audit::verify::{Options, Report, Trust};
 use commands::Keys;
 use domain::{
     Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, ModelRegistry, Patient,
-    Stream, WoundEpisode,
+    Practitioner, Stream, WoundEpisode,
 };
 use jiff::Timestamp;
 use sqlx::postgres::PgConnectOptions;
@@ -109,6 +109,7 @@ fn changes(id: Uuid, event: &Event) -> Vec<ClaimChange> {
         Event::Disclosure(event) => Disclosure::claims(id, event),
         Event::Custody(event) => Custody::claims(id, event),
         Event::Model(event) => ModelRegistry::claims(id, event),
+        Event::Practitioner(event) => Practitioner::claims(id, event),
     }
 }
 

@@ -9,6 +9,7 @@ use domain::custody::{Authority, ErasureReason, HoldReason, ReleaseReason, Store
 use domain::disclosure::DisclosureOutcome;
 use domain::model::ModelStatus;
 use domain::patient::DeactivationReason;
+use domain::practitioner::LeavingReason;
 use domain::value::{
     AddressUse, ContactSystem, ContactUse, Fold, Gender, IdentifierUse, NameUse, UnknownCode,
 };
@@ -76,6 +77,7 @@ fn the_lists_of_codes() {
         HoldReason,
         IdentifierUse,
         Laterality,
+        LeavingReason,
         ModelStatus,
         NameUse,
         RejectionReason,

@@ -13,6 +13,7 @@ mod limits;
 mod model;
 mod outlook;
 mod patient;
+mod practitioner;
 mod quiet;
 mod refusals;
 mod states;

@@ -4,7 +4,7 @@ use domain::appointment::AppointmentStatus::{Booked, Fulfilled};
 use domain::value::VisitTimeError;
 use domain::{
     Account, AccountError, AppointmentError, CustodyError, DisclosureError, ModelError,
-    PatientError, Refusal, RefusalKind, Stream, WoundError,
+    PatientError, PractitionerError, Refusal, RefusalKind, Stream, WoundError,
 };
 use insta::assert_snapshot;
 
@@ -90,6 +90,27 @@ fn custody() -> [CustodyError; 9] {
     ]
 }
 
+fn practitioners() -> [PractitionerError; 11] {
+    use PractitionerError::{
+        AlreadyActive, AlreadyInactive, AlreadyRegistered, IdentifierRepeated,
+        NameOrIdentifierRequired, NotRegistered, NoteRequired, NothingChanged, QualificationEmpty,
+        QualificationEndsBeforeStart, TooMany,
+    };
+    [
+        AlreadyRegistered,
+        NotRegistered,
+        AlreadyInactive,
+        AlreadyActive,
+        NameOrIdentifierRequired,
+        IdentifierRepeated,
+        QualificationEmpty,
+        QualificationEndsBeforeStart,
+        TooMany { field: "contacts", max: 32 },
+        NothingChanged,
+        NoteRequired,
+    ]
+}
+
 fn models() -> [ModelError; 7] {
     use ModelError::{
         AlreadyActive, AlreadyRegistered, NothingToRollBackTo, Size, TooManyModels, UnknownModel,
@@ -170,6 +191,7 @@ fn the_table_of_refusals() {
         table("disclosure", &[AlreadyRecorded, TooManyDocuments { max: 500 }]),
         table("model", &models()),
         table("patient", &patients()),
+        table("practitioner", &practitioners()),
         table("wound", &wounds()),
     ];
     in_snapshots(|| assert_snapshot!("refusals", text.concat()));

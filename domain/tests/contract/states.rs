@@ -3,8 +3,8 @@
 
 use domain::wound::{ScanRecorded, WoundEvent};
 use domain::{
-    Account, Appointment, Custody, Disclosure, Event, ModelRegistry, Patient, STREAM_KINDS, Stream,
-    StreamKind, WoundEpisode,
+    Account, Appointment, Custody, Disclosure, Event, ModelRegistry, Patient, Practitioner,
+    STREAM_KINDS, Stream, StreamKind, WoundEpisode,
 };
 use insta::assert_snapshot;
 use proptest::prelude::*;
@@ -42,6 +42,7 @@ fn the_form_of_every_state_is_reviewed() {
     reviewed::<Disclosure>(&samples!(Disclosure));
     reviewed::<Custody>(&samples!(Custody));
     reviewed::<ModelRegistry>(&samples!(Model));
+    reviewed::<Practitioner>(&samples!(Practitioner));
 }
 
 /// Folds some of the events in some order, once straight and once from a state that was kept after each.
@@ -73,6 +74,7 @@ proptest! {
         goes_on_alike::<Disclosure>(&samples!(Disclosure), &picks);
         goes_on_alike::<Custody>(&samples!(Custody), &picks);
         goes_on_alike::<ModelRegistry>(&samples!(Model), &picks);
+        goes_on_alike::<Practitioner>(&samples!(Practitioner), &picks);
     }
 }
 
@@ -89,6 +91,7 @@ fn what_each_kind_of_stream_is_is_fixed() {
         ("disclosure", true, true, false, false),
         ("custody", false, false, false, false),
         ("model", false, false, false, false),
+        ("practitioner", true, true, true, true),
     ];
     let kinds = STREAM_KINDS.map(|kind| {
         let StreamKind { stream_type, sealed, keeps_snapshots, begins_subject, has_claims, .. } =

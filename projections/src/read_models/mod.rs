@@ -5,6 +5,7 @@
 //! | `patients_v2` | patient | [`PatientDocument`] |
 //! | `appointments_v2` | booked or historical visit | [`AppointmentDocument`] |
 //! | `wounds_v2` | wound episode, with its scans, measurements and healing course | [`WoundDocument`] |
+//! | `practitioners_v1` | practitioner in the directory | [`PractitionerDocument`] |
 //!
 //! The store is not believed. A document is kept as bytes with a tag (`stored`), compared with what is known of its stream
 //! whenever it is read (`store`), and made from the log where it does not hold (`rebuild`); a slow walk over the whole log
@@ -21,6 +22,7 @@ mod erasure;
 mod error;
 mod page;
 mod patient;
+mod practitioner;
 mod projector;
 mod purge;
 mod query;
@@ -46,6 +48,7 @@ pub use erasure::Purged;
 pub use error::ReadError;
 pub use page::{Cursor, InvalidCursor, Listing, Page};
 pub use patient::{Deactivation, Matching, PatientDocument};
+pub use practitioner::{Leaving, PractitionerDocument, PractitionerSearch};
 pub use query::{AppointmentFilter, PatientSearch};
 pub use registry::ReadModel;
 pub use view::{FoldError, View};
@@ -68,6 +71,8 @@ registry::read_models! {
     APPOINTMENTS = appointment::Appointments;
     /// `wounds_v2`.
     WOUNDS = wound::Wounds;
+    /// `practitioners_v1`.
+    PRACTITIONERS = practitioner::Practitioners;
 }
 
 /// How long the driver may look for a server. The default, half a minute, would outlast every request.

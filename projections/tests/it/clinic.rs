@@ -12,7 +12,7 @@ use commands::{
 };
 use domain::account::Role;
 use domain::value::Digest;
-use domain::{AccountId, Appointment, Patient, Stream, WoundEpisode};
+use domain::{AccountId, Appointment, Patient, Practitioner, Stream, WoundEpisode};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use projections::cache::Cache;
@@ -30,7 +30,8 @@ use uuid::Uuid;
 pub(crate) const ORIGIN: &str = "test.example/ledger";
 
 /// The read models' collections.
-pub(crate) const COLLECTIONS: [&str; 3] = ["patients_v2", "appointments_v2", "wounds_v2"];
+pub(crate) const COLLECTIONS: [&str; 4] =
+    ["patients_v2", "appointments_v2", "wounds_v2", "practitioners_v1"];
 
 /// Quick enough for tests, and with a poll that a missed notification would make visible.
 const CONFIG: RunConfig = RunConfig {
@@ -166,6 +167,21 @@ impl Clinic {
             "reason": "married",
         }});
         self.execute::<Patient>(id(n), command).await
+    }
+
+    /// Registers the practitioner with whom everything is booked, unless there.
+    pub(crate) async fn list(&self) {
+        let practitioner = id(0xd0c);
+        if self.ledger.exists::<Practitioner>(practitioner).await.expect("an answer") {
+            return;
+        }
+        let who = json!({ "register": {
+            "name": { "family": "Özdemir-Schmidt", "given": ["Ayşe"], "prefix": ["Dr."] },
+            "identifiers": [{ "system": "http://hl7.org/fhir/sid/us-npi", "value": "17" }],
+            "qualifications": [{ "text": "Wound care", "issuer": "A college", "from": "2011" }],
+            "contacts": [{ "system": "phone", "value": "+49 30 654321", "use": "work" }],
+        }});
+        self.execute::<Practitioner>(practitioner, who).await;
     }
 
     /// Books appointment `0x1000 + n` for patient `n` at nine, local time, on the given day of March.
