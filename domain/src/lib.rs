@@ -19,6 +19,7 @@ pub mod custody;
 pub mod disclosure;
 pub mod event;
 pub mod ids;
+pub mod location;
 pub mod model;
 pub mod patient;
 pub mod practitioner;
@@ -34,9 +35,10 @@ pub use custody::{Custody, CustodyCommand, CustodyError, CustodyEvent};
 pub use disclosure::{Disclosure, DisclosureCommand, DisclosureError, DisclosureEvent};
 pub use event::{UnknownEvent, upcasters};
 pub use ids::{
-    AccountId, AppointmentId, DisclosureId, HoldId, MeasurementId, PatientId, PractitionerId,
-    RoomId, ScanId, WoundId,
+    AccountId, AppointmentId, DisclosureId, HoldId, LocationId, MeasurementId, PatientId,
+    PractitionerId, RoomId, ScanId, WoundId,
 };
+pub use location::{Location, LocationCommand, LocationError, LocationEvent};
 pub use model::{ModelCard, ModelCommand, ModelError, ModelEvent, ModelRegistry};
 pub use patient::{Patient, PatientCommand, PatientError, PatientEvent};
 pub use practitioner::{Practitioner, PractitionerCommand, PractitionerError, PractitionerEvent};
@@ -63,4 +65,6 @@ catalog::aggregates! {
     Model: ModelRegistry,
     /// Of a practitioner.
     Practitioner: Practitioner,
+    /// Of a site, a room or another place.
+    Location: Location,
 }

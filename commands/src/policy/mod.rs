@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use domain::account::Role;
 use domain::wound::{WithdrawMeasurement, WithdrawalReason};
 use domain::{
-    AccountCommand, AppointmentCommand, CustodyCommand, DisclosureCommand, ModelCommand,
-    PatientCommand, PractitionerCommand, WoundCommand,
+    AccountCommand, AppointmentCommand, CustodyCommand, DisclosureCommand, LocationCommand,
+    ModelCommand, PatientCommand, PractitionerCommand, WoundCommand,
 };
 
 use crate::actor::Actor;
@@ -110,6 +110,12 @@ impl Authorised for ModelCommand {
 }
 
 impl Authorised for PractitionerCommand {
+    fn permission(&self) -> Permission {
+        Permission::ManageDirectory
+    }
+}
+
+impl Authorised for LocationCommand {
     fn permission(&self) -> Permission {
         Permission::ManageDirectory
     }

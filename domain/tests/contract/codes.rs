@@ -7,6 +7,7 @@ use domain::account::{AccountKind, Role};
 use domain::appointment::{AppointmentStatus, CancellationReason, VisitStatus};
 use domain::custody::{Authority, ErasureReason, HoldReason, ReleaseReason, Store};
 use domain::disclosure::DisclosureOutcome;
+use domain::location::{ClosingReason, LocationKind};
 use domain::model::ModelStatus;
 use domain::patient::DeactivationReason;
 use domain::practitioner::LeavingReason;
@@ -65,6 +66,7 @@ fn the_lists_of_codes() {
         Boundary,
         CancellationReason,
         CloseReason,
+        ClosingReason,
         ContactSystem,
         ContactUse,
         DeactivationReason,
@@ -78,6 +80,7 @@ fn the_lists_of_codes() {
         IdentifierUse,
         Laterality,
         LeavingReason,
+        LocationKind,
         ModelStatus,
         NameUse,
         RejectionReason,

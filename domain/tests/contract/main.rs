@@ -10,6 +10,7 @@ mod disclosure;
 mod events;
 mod healing;
 mod limits;
+mod location;
 mod model;
 mod outlook;
 mod patient;

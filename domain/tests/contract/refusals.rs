@@ -3,8 +3,8 @@
 use domain::appointment::AppointmentStatus::{Booked, Fulfilled};
 use domain::value::VisitTimeError;
 use domain::{
-    Account, AccountError, AppointmentError, CustodyError, DisclosureError, ModelError,
-    PatientError, PractitionerError, Refusal, RefusalKind, Stream, WoundError,
+    Account, AccountError, AppointmentError, CustodyError, DisclosureError, LocationError,
+    ModelError, PatientError, PractitionerError, Refusal, RefusalKind, Stream, WoundError,
 };
 use insta::assert_snapshot;
 
@@ -87,6 +87,28 @@ fn custody() -> [CustodyError; 9] {
         NotErased,
         PurgeAlreadyRecorded,
         StoresNotDistinct,
+    ]
+}
+
+fn locations() -> [LocationError; 12] {
+    use LocationError::{
+        AlreadyActive, AlreadyInactive, AlreadyRegistered, InactiveParent, NotRegistered,
+        NoteRequired, NothingChanged, ParentIsNoSite, SiteWithParent, UnknownParent, UnknownZone,
+        ZoneRequired,
+    };
+    [
+        AlreadyRegistered,
+        NotRegistered,
+        AlreadyInactive,
+        AlreadyActive,
+        SiteWithParent,
+        UnknownParent,
+        InactiveParent,
+        ParentIsNoSite,
+        UnknownZone,
+        ZoneRequired,
+        NothingChanged,
+        NoteRequired,
     ]
 }
 
@@ -189,6 +211,7 @@ fn the_table_of_refusals() {
         table("appointment", &appointments()),
         table("custody", &custody()),
         table("disclosure", &[AlreadyRecorded, TooManyDocuments { max: 500 }]),
+        table("location", &locations()),
         table("model", &models()),
         table("patient", &patients()),
         table("practitioner", &practitioners()),

@@ -3,8 +3,8 @@
 
 use domain::wound::{ScanRecorded, WoundEvent};
 use domain::{
-    Account, Appointment, Custody, Disclosure, Event, ModelRegistry, Patient, Practitioner,
-    STREAM_KINDS, Stream, StreamKind, WoundEpisode,
+    Account, Appointment, Custody, Disclosure, Event, Location, ModelRegistry, Patient,
+    Practitioner, STREAM_KINDS, Stream, StreamKind, WoundEpisode,
 };
 use insta::assert_snapshot;
 use proptest::prelude::*;
@@ -43,6 +43,7 @@ fn the_form_of_every_state_is_reviewed() {
     reviewed::<Custody>(&samples!(Custody));
     reviewed::<ModelRegistry>(&samples!(Model));
     reviewed::<Practitioner>(&samples!(Practitioner));
+    reviewed::<Location>(&samples!(Location));
 }
 
 /// Folds some of the events in some order, once straight and once from a state that was kept after each.
@@ -75,6 +76,7 @@ proptest! {
         goes_on_alike::<Custody>(&samples!(Custody), &picks);
         goes_on_alike::<ModelRegistry>(&samples!(Model), &picks);
         goes_on_alike::<Practitioner>(&samples!(Practitioner), &picks);
+        goes_on_alike::<Location>(&samples!(Location), &picks);
     }
 }
 
@@ -92,6 +94,7 @@ fn what_each_kind_of_stream_is_is_fixed() {
         ("custody", false, false, false, false),
         ("model", false, false, false, false),
         ("practitioner", true, true, true, true),
+        ("location", false, false, false, false),
     ];
     let kinds = STREAM_KINDS.map(|kind| {
         let StreamKind { stream_type, sealed, keeps_snapshots, begins_subject, has_claims, .. } =

@@ -6,6 +6,7 @@
 //! | `appointments_v2` | booked or historical visit | [`AppointmentDocument`] |
 //! | `wounds_v2` | wound episode, with its scans, measurements and healing course | [`WoundDocument`] |
 //! | `practitioners_v1` | practitioner in the directory | [`PractitionerDocument`] |
+//! | `locations_v1` | site, room or other place in the directory | [`LocationDocument`] |
 //!
 //! The store is not believed. A document is kept as bytes with a tag (`stored`), compared with what is known of its stream
 //! whenever it is read (`store`), and made from the log where it does not hold (`rebuild`); a slow walk over the whole log
@@ -20,6 +21,7 @@ mod compare;
 mod comparison;
 mod erasure;
 mod error;
+mod location;
 mod page;
 mod patient;
 mod practitioner;
@@ -46,6 +48,7 @@ pub use compare::Difference;
 pub use comparison::Pace;
 pub use erasure::Purged;
 pub use error::ReadError;
+pub use location::{Closing, LocationDocument, LocationEntry, LocationSearch};
 pub use page::{Cursor, InvalidCursor, Listing, Page};
 pub use patient::{Deactivation, Matching, PatientDocument};
 pub use practitioner::{Leaving, PractitionerDocument, PractitionerSearch};
@@ -73,6 +76,8 @@ registry::read_models! {
     WOUNDS = wound::Wounds;
     /// `practitioners_v1`.
     PRACTITIONERS = practitioner::Practitioners;
+    /// `locations_v1`.
+    LOCATIONS = location::Locations;
 }
 
 /// How long the driver may look for a server. The default, half a minute, would outlast every request.
