@@ -5,6 +5,9 @@
 //! are private to this module, and a [`Shown`] is made in one place, `shown.rs`, after the look is recorded: so neither a
 //! handler nor whoever adds a way to look can forget it. A refused look is recorded, too.
 //!
+//! What holds nothing of any patient, the directory of practitioners and locations, comes out without a record of the look, by
+//! a type of its own (`directory.rs`).
+//!
 //! Nobody reaches past the door to the stores:
 //!
 //! ```compile_fail
@@ -23,6 +26,7 @@
 
 mod captures;
 mod denied;
+mod directory;
 mod error;
 mod look;
 mod shown;
@@ -42,15 +46,17 @@ use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
 pub use denied::RecordOf;
+pub use directory::{Entry, OfNoPatient};
 pub use error::RecordsError;
 pub use look::Look;
 pub use shown::Shown;
 
 /// Who may look into a read model, and which one that is.
-const PATIENTS: (Permission, ReadModel) = (Permission::ReadPatient, ReadModel::PATIENTS);
-const APPOINTMENTS: (Permission, ReadModel) =
-    (Permission::ReadAppointments, ReadModel::APPOINTMENTS);
-const WOUNDS: (Permission, ReadModel) = (Permission::ReadWounds, ReadModel::WOUNDS);
+type View = (Permission, ReadModel);
+
+const PATIENTS: View = (Permission::ReadPatient, ReadModel::PATIENTS);
+const APPOINTMENTS: View = (Permission::ReadAppointments, ReadModel::APPOINTMENTS);
+const WOUNDS: View = (Permission::ReadWounds, ReadModel::WOUNDS);
 
 /// The records of patients, for reading. Cheap to clone.
 #[derive(Clone)]
@@ -219,7 +225,7 @@ impl Records {
     async fn enter(
         &self,
         look: &Look,
-        (permission, model): (Permission, ReadModel),
+        (permission, model): View,
         of: RecordOf,
     ) -> Result<Option<u64>, RecordsError> {
         self.authorise(look, permission, of).await?;
