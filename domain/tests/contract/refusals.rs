@@ -43,8 +43,9 @@ fn accounts() -> [AccountError; 8] {
 
 fn appointments() -> Vec<AppointmentError> {
     use AppointmentError::{
-        AlreadyExists, EndBeforeStart, IllegalTransition, NotBegun, NotBooked, NotMovable,
-        NoteRequired, NothingChanged, RequestInFuture, RequestedAfterStart, VisitInFuture,
+        AlreadyExists, EndBeforeStart, IllegalTransition, InactivePractitioner, InactiveRoom,
+        NotBegun, NotBooked, NotMovable, NoteRequired, NothingChanged, RequestInFuture,
+        RequestedAfterStart, RoomIsSite, UnknownPractitioner, UnknownRoom, VisitInFuture,
     };
     let times = [
         VisitTimeError::UnknownZone,
@@ -66,6 +67,11 @@ fn appointments() -> Vec<AppointmentError> {
         RequestInFuture,
         NothingChanged,
         NoteRequired,
+        UnknownPractitioner,
+        InactivePractitioner,
+        UnknownRoom,
+        InactiveRoom,
+        RoomIsSite,
         VisitInFuture,
         EndBeforeStart,
     ];

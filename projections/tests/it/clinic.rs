@@ -194,6 +194,7 @@ impl Clinic {
 
     /// Books appointment `0x1000 + n` for patient `n` at nine, local time, on the given day of March.
     pub(crate) async fn book(&self, n: u128, day: u8) -> Receipt {
+        self.list().await;
         let command = json!({ "book": {
             "patient_id": id(n),
             "practitioner_id": id(0xd0c),
