@@ -241,6 +241,7 @@ async fn begin(
         command_id,
         request_mac: keys.index(&[b"genesis", origin.as_bytes()]),
         expected: Vec::new(),
+        relied_on: Vec::new(),
         absent: Vec::new(),
         events: vec![event],
         claims: Vec::new(),

@@ -1,48 +1,18 @@
-//! Any event of the log, and how stored events are read.
+//! How stored events are read, older versions of them too.
 
 use cqrs_es::DomainEvent;
 use cqrs_es::persist::{EventUpcaster, SerializedEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use uuid::Uuid;
 
-use crate::account::AccountEvent;
-use crate::appointment::AppointmentEvent;
-use crate::custody::CustodyEvent;
-use crate::disclosure::DisclosureEvent;
-use crate::model::ModelEvent;
-use crate::patient::PatientEvent;
-use crate::stream::{ClaimChange, Stream};
+use crate::STREAM_KINDS;
 use crate::value::describe;
-use crate::wound::WoundEvent;
-use crate::{Account, Appointment, Custody, Disclosure, ModelRegistry, Patient, WoundEpisode};
-
-/// Any event of the seven aggregates.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// Of a patient.
-    Patient(PatientEvent),
-    /// Of an appointment.
-    Appointment(AppointmentEvent),
-    /// Of an episode of a wound.
-    Wound(WoundEvent),
-    /// Of an account.
-    Account(AccountEvent),
-    /// A look at a record.
-    Disclosure(DisclosureEvent),
-    /// A hold on a record, or its erasure.
-    Custody(CustodyEvent),
-    /// What happened to the models that measure wounds.
-    Model(ModelEvent),
-}
 
 /// A stored event this version cannot read. It holds nothing of the payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownEvent {
     /// No such stream type.
-    #[error(
-        "the stream type is unknown: this version reads patient, appointment, wound, account, disclosure, custody and model"
-    )]
+    #[error("the stream type is unknown: this version reads {}", stream_types())]
     StreamType,
     /// No such event type in this stream type.
     #[error(
@@ -72,72 +42,12 @@ pub enum UnknownEvent {
     },
 }
 
-impl Event {
-    /// Reads a stored event, bringing older versions up to date.
-    pub fn from_stored(
-        stream_type: &str,
-        event_type: &str,
-        event_version: &str,
-        payload: &[u8],
-    ) -> Result<Self, UnknownEvent> {
-        let stored = (event_type, event_version, payload);
-        match stream_type {
-            "patient" => read("patient", PatientEvent::VERSIONS, stored).map(Self::Patient),
-            "appointment" => {
-                read("appointment", AppointmentEvent::VERSIONS, stored).map(Self::Appointment)
-            }
-            "wound" => read("wound", WoundEvent::VERSIONS, stored).map(Self::Wound),
-            "account" => read("account", AccountEvent::VERSIONS, stored).map(Self::Account),
-            "disclosure" => {
-                read("disclosure", DisclosureEvent::VERSIONS, stored).map(Self::Disclosure)
-            }
-            "custody" => read("custody", CustodyEvent::VERSIONS, stored).map(Self::Custody),
-            "model" => read("model", ModelEvent::VERSIONS, stored).map(Self::Model),
-            _ => Err(UnknownEvent::StreamType),
-        }
-    }
-
-    /// The type of the streams that hold such events.
-    pub fn stream_type(&self) -> &'static str {
-        match self {
-            Self::Patient(_) => "patient",
-            Self::Appointment(_) => "appointment",
-            Self::Wound(_) => "wound",
-            Self::Account(_) => "account",
-            Self::Disclosure(_) => "disclosure",
-            Self::Custody(_) => "custody",
-            Self::Model(_) => "model",
-        }
-    }
-
-    /// What it takes and gives back, in the stream with this id.
-    pub fn claims(&self, id: Uuid) -> Vec<ClaimChange> {
-        match self {
-            Self::Patient(event) => Patient::claims(id, event),
-            Self::Appointment(event) => Appointment::claims(id, event),
-            Self::Wound(event) => WoundEpisode::claims(id, event),
-            Self::Account(event) => Account::claims(id, event),
-            Self::Disclosure(event) => Disclosure::claims(id, event),
-            Self::Custody(event) => Custody::claims(id, event),
-            Self::Model(event) => ModelRegistry::claims(id, event),
-        }
-    }
-
-    /// The type of the event.
-    pub fn event_type(&self) -> String {
-        match self {
-            Self::Patient(event) => event.event_type(),
-            Self::Appointment(event) => event.event_type(),
-            Self::Wound(event) => event.event_type(),
-            Self::Account(event) => event.event_type(),
-            Self::Disclosure(event) => event.event_type(),
-            Self::Custody(event) => event.event_type(),
-            Self::Model(event) => event.event_type(),
-        }
-    }
+fn stream_types() -> String {
+    STREAM_KINDS.map(|kind| kind.stream_type).join(", ")
 }
 
-fn read<E: DomainEvent + DeserializeOwned>(
+/// Reads a stored event of one type of stream, bringing older versions up to date.
+pub(crate) fn read<E: DomainEvent + DeserializeOwned>(
     stream_type: &'static str,
     versions: &'static [(&'static str, &'static str)],
     (event_type, event_version, payload): (&str, &str, &[u8]),

@@ -109,13 +109,15 @@ ids! {
     DisclosureId;
     /// A legal hold on a record.
     HoldId;
+    /// A site, a room or another place.
+    LocationId;
     /// One measurement of a scan.
     MeasurementId;
     /// A patient.
     PatientId;
     /// A practitioner whose time is booked.
     PractitionerId;
-    /// A room whose time is booked.
+    /// A room whose time is booked: a location, by the same UUID.
     RoomId;
     /// One capture of a wound.
     ScanId;

@@ -86,6 +86,48 @@ pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
     fn follows(_id: Uuid) -> Option<(&'static str, Uuid)> {
         None
     }
+
+    /// The other streams that an event relies on: how each stands decides whether the event may come to be. Asked once the
+    /// event is decided and never again, so that what is in the log stays there however those streams stand later. Pure.
+    fn relies_on(_event: &Self::Event) -> Vec<Reliance<Self::Error>> {
+        Vec::new()
+    }
+
+    /// How this stream stands, for events of others that rely on it. None may, unless it says so.
+    fn standing(&self) -> Standing {
+        Standing::Unknown
+    }
+}
+
+/// How a stream stands that an event of another one relies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is nothing under this id.
+    Unknown,
+    /// It is out of use.
+    Inactive,
+    /// It is in use, as a thing of this kind.
+    InUse(&'static str),
+}
+
+/// A stream that an event of another one relies on.
+#[derive(Clone, Debug)]
+pub struct Reliance<E> {
+    /// The type of the stream.
+    pub stream_type: &'static str,
+    /// The stream.
+    pub id: Uuid,
+    /// Why the event is refused, if the stream stands like this; nothing where it may be relied on.
+    pub refusal: fn(Standing) -> Option<E>,
+}
+
+/// Something to be done with the aggregate that a type of streams belongs to.
+pub trait StreamVisitor {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn visit<A: Stream + 'static>(self) -> Self::Output;
 }
 
 /// How a stored event names an object that is kept outside the log.

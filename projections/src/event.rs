@@ -37,8 +37,7 @@ pub struct RecordedEvent {
     pub position: u64,
     /// The event's id.
     pub event_id: Uuid,
-    /// The type of its stream: `patient`, `appointment`, `wound`, `account`, `disclosure`, `custody`, `model`,
-    /// `ledger`.
+    /// The type of its stream: one of [`domain::STREAM_KINDS`], or `ledger`.
     pub stream_type: String,
     /// Its stream.
     pub stream_id: Uuid,

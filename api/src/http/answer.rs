@@ -174,12 +174,41 @@ impl<T: JsonSchema> Answers for PageOf<T> {
 
 impl<T: Serialize> IntoResponse for PageOf<T> {
     fn into_response(self) -> Response {
-        let items: Result<Vec<_>, _> = self.0.items.iter().map(shown).collect();
-        let next = self.0.next.as_ref().map(ToString::to_string);
-        match items {
-            Ok(items) => Json(Page { items, next }).into_response(),
-            Err(problem) => problem.into_response(),
-        }
+        page(&self.0.items, self.0.next.as_ref().map(ToString::to_string))
+    }
+}
+
+/// 200 with a page of what is nobody's record.
+pub(super) struct Entries<T> {
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+impl<T> Entries<T> {
+    /// The page, with a view of each entry.
+    pub(super) fn of<E>(listing: Listing<E>, view: impl Fn(E) -> T) -> Self {
+        let next = listing.next.as_ref().map(ToString::to_string);
+        Self { items: listing.items.into_iter().map(view).collect(), next }
+    }
+}
+
+impl<T: JsonSchema> Answers for Entries<T> {
+    fn describe(draft: &mut Draft<'_>) {
+        draft.answer::<Page<T>>(StatusCode::OK, JSON, "A page of them", &[]);
+    }
+}
+
+impl<T: Serialize> IntoResponse for Entries<T> {
+    fn into_response(self) -> Response {
+        page(&self.items, self.next)
+    }
+}
+
+fn page<T: Serialize>(items: &[T], next: Option<String>) -> Response {
+    let items: Result<Vec<_>, _> = items.iter().map(shown).collect();
+    match items {
+        Ok(items) => Json(Page { items, next }).into_response(),
+        Err(problem) => problem.into_response(),
     }
 }
 

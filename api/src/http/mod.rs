@@ -13,6 +13,7 @@ mod caller;
 mod command;
 mod custody;
 mod describe;
+mod directory;
 pub mod gate;
 mod guard;
 mod health;
@@ -65,6 +66,7 @@ fn routes() -> Routes {
         accounts::add,
         patients::add,
         custody::add,
+        directory::add,
         appointments::add,
         wounds::add,
         scans::add,

@@ -17,11 +17,12 @@ const DESCRIPTION: &str = "The clinical record of a clinic, kept as a ledger. Ev
     * **Why**: send `Purpose-Of-Use`. Every look at a record is recorded before it is answered.\n\
     * **Errors** are RFC 9457 problem details; decide by `code`.";
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("sessions", "Logging in"),
     ("accounts", "Accounts and their roles"),
     ("patients", "Registration and edits"),
     ("custody", "Legal holds and erasure"),
+    ("directory", "Practitioners, sites and rooms"),
     ("appointments", "Booking, and what became of it"),
     ("wounds", "Episodes, scans and measurements"),
     ("models", "The models that measure wounds, with their cards"),

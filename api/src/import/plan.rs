@@ -1,8 +1,11 @@
 //! What a line of a file asks of the ledger.
 
 use domain::appointment::AppointmentCommand;
+use domain::location::RegisterLocation;
 use domain::patient::PatientCommand;
-use domain::{AppointmentId, PatientId};
+use domain::practitioner::RegisterPractitioner;
+use domain::{AppointmentId, LocationId, PatientId, PractitionerId};
+use uuid::Uuid;
 
 /// The commands of one line, in order.
 #[derive(Clone, Debug)]
@@ -11,8 +14,45 @@ pub struct Plan {
     pub line: u64,
     /// Lines of one lane are executed in order; lanes run side by side.
     pub lane: String,
+    /// Whom and what it names. They are registered before any line is executed, each once, unless they are there.
+    pub named: Vec<Named>,
     /// What is executed.
     pub steps: Vec<Step>,
+}
+
+/// An entry of the directory that a line needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A practitioner.
+    Practitioner(PractitionerId, RegisterPractitioner),
+    /// A location.
+    Location(LocationId, RegisterLocation),
+}
+
+impl Named {
+    /// The stream's id.
+    pub(super) fn id(&self) -> Uuid {
+        match self {
+            Named::Practitioner(id, _) => id.as_uuid(),
+            Named::Location(id, _) => id.as_uuid(),
+        }
+    }
+
+    /// What a report counts it as.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Named::Practitioner(..) => "practitioners",
+            Named::Location(..) => "locations",
+        }
+    }
+
+    /// Whether others may rely on it: a site comes before its rooms.
+    pub(super) fn comes_first(&self) -> bool {
+        match self {
+            Named::Practitioner(..) => true,
+            Named::Location(_, register) => register.parent_id.is_none(),
+        }
+    }
 }
 
 /// One command.

@@ -11,12 +11,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::directory::{self, Registered};
 use super::ids::Ids;
 use super::plan::{LineRefusal, Plan, Step};
 use super::report::Report;
 
 /// How many lanes run at once: what fills one append of the sequencer.
-const LANES_AT_ONCE: usize = 64;
+pub(super) const LANES_AT_ONCE: usize = 64;
 
 /// How often a command is repeated when the ledger is busy or its answer was lost.
 const ATTEMPTS: u32 = 8;
@@ -41,6 +42,7 @@ pub async fn run(
     plans: Vec<Plan>,
     progress: Progress<'_>,
 ) -> Result<Report, ImportError> {
+    let named = directory::register(ledger, &plans).await?;
     let mut lanes: Vec<Vec<Plan>> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for plan in plans {
@@ -51,9 +53,12 @@ pub async fn run(
         lanes[lane].push(plan);
     }
     let mut outcomes = stream::iter(lanes)
-        .map(|lane| run_lane(ledger, lane, progress))
+        .map(|lane| run_lane(ledger, lane, &named, progress))
         .buffer_unordered(LANES_AT_ONCE);
     let mut report = Report::default();
+    for (kind, replayed) in &named.done {
+        report.count(kind, *replayed);
+    }
     while let Some(lane) = outcomes.next().await {
         for (line, done, refusal) in lane? {
             report.lines += 1;
@@ -75,13 +80,14 @@ type LineOutcome = (u64, Vec<(&'static str, bool)>, Option<LineRefusal>);
 async fn run_lane(
     ledger: &Ledger,
     lane: Vec<Plan>,
+    named: &Registered,
     progress: Progress<'_>,
 ) -> Result<Vec<LineOutcome>, ImportError> {
     let mut outcomes = Vec::with_capacity(lane.len());
     for plan in lane {
         let mut done = Vec::with_capacity(plan.steps.len());
-        let mut refusal = None;
-        for step in plan.steps {
+        let mut refusal = named.refusal_of(&plan);
+        for step in if refusal.is_none() { plan.steps } else { Vec::new() } {
             match execute(ledger, &step).await {
                 Ok(receipt) => done.push((step.kind(), receipt.replayed)),
                 Err(error) => {
@@ -97,9 +103,17 @@ async fn run_lane(
 }
 
 async fn execute(ledger: &Ledger, step: &Step) -> Result<Receipt, CommandError> {
+    patiently(|| execute_once(ledger, step)).await
+}
+
+/// Repeats a command while the ledger is busy or its answer was lost.
+pub(super) async fn patiently<F>(once: impl Fn() -> F) -> Result<Receipt, CommandError>
+where
+    F: Future<Output = Result<Receipt, CommandError>>,
+{
     let mut wait = Duration::from_millis(50);
     for _ in 1..ATTEMPTS {
-        match execute_once(ledger, step).await {
+        match once().await {
             Err(CommandError::Overloaded | CommandError::Unavailable(_)) => {
                 tokio::time::sleep(wait).await;
                 wait *= 2;
@@ -107,7 +121,7 @@ async fn execute(ledger: &Ledger, step: &Step) -> Result<Receipt, CommandError> 
             answer => return answer,
         }
     }
-    execute_once(ledger, step).await
+    once().await
 }
 
 async fn execute_once(ledger: &Ledger, step: &Step) -> Result<Receipt, CommandError> {
@@ -124,7 +138,7 @@ async fn execute_once(ledger: &Ledger, step: &Step) -> Result<Receipt, CommandEr
 }
 
 /// The command's id follows from what it is about and what it says: the same line gives the same id.
-fn context<C: Serialize>(ledger: &Ledger, id: Uuid, command: &C) -> Context {
+pub(super) fn context<C: Serialize>(ledger: &Ledger, id: Uuid, command: &C) -> Context {
     let content = serde_json::to_vec(command).expect("a command of ours is JSON");
     let source = format!("{id}|{}", hex::encode(Sha256::digest(content)));
     Context::new(Actor::importer(), PurposeOfUse::Hoperat)
@@ -132,7 +146,7 @@ fn context<C: Serialize>(ledger: &Ledger, id: Uuid, command: &C) -> Context {
 }
 
 /// A refusal belongs to the line; anything else stops the import.
-fn refused(error: CommandError) -> Result<LineRefusal, ImportError> {
+pub(super) fn refused(error: CommandError) -> Result<LineRefusal, ImportError> {
     match &error {
         CommandError::Refused { code, field, .. } => {
             Ok(LineRefusal::new(code, field.unwrap_or("command"), &error))

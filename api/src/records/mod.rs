@@ -5,6 +5,9 @@
 //! are private to this module, and a [`Shown`] is made in one place, `shown.rs`, after the look is recorded: so neither a
 //! handler nor whoever adds a way to look can forget it. A refused look is recorded, too.
 //!
+//! What holds nothing of any patient, the directory of practitioners and locations, comes out without a record of the look, by
+//! a type of its own (`directory.rs`).
+//!
 //! Nobody reaches past the door to the stores:
 //!
 //! ```compile_fail
@@ -23,6 +26,7 @@
 
 mod captures;
 mod denied;
+mod directory;
 mod error;
 mod look;
 mod shown;
@@ -42,6 +46,7 @@ use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
 pub use denied::RecordOf;
+pub use directory::{Entry, OfNoPatient};
 pub use error::RecordsError;
 pub use look::{Asking, Look};
 pub use shown::Shown;

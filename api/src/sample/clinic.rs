@@ -3,11 +3,13 @@
 use jiff::civil::{Date, DateTime, Weekday};
 use jiff::{Span, ToSpan};
 use serde_json::{Value, json};
-use uuid::Uuid;
 use wound::phantom::{PhantomSpec, healing_series};
 
 /// The zone of the clock on the clinic's wall.
 const ZONE: &str = "America/Chicago";
+
+/// How many practitioners see patients side by side, each in a room of their own.
+const LANES: usize = 2;
 
 /// How often each wound is seen, a week apart.
 const WOUND_VISITS: u32 = 6;
@@ -51,9 +53,9 @@ pub struct Visit {
     /// Which patient.
     pub patient: usize,
     /// Which practitioner.
-    pub practitioner: Uuid,
+    pub practitioner: usize,
     /// Which room.
-    pub room: Uuid,
+    pub room: usize,
     /// When, by the clock on the wall.
     pub start: DateTime,
     /// For how long.
@@ -62,11 +64,11 @@ pub struct Visit {
 
 impl Visit {
     /// The booking, as the API takes it.
-    pub fn booking(&self, patient_id: &str) -> Value {
+    pub fn booking(&self, patient_id: &str, practitioner_id: &str, room_id: &str) -> Value {
         json!({
             "patient_id": patient_id,
-            "practitioner_id": self.practitioner,
-            "room_id": self.room,
+            "practitioner_id": practitioner_id,
+            "room_id": room_id,
             "time": { "start": self.start.strftime("%Y-%m-%dT%H:%M").to_string(), "zone": ZONE,
                       "duration_minutes": self.minutes },
             "reason": "wound care",
@@ -88,6 +90,10 @@ pub struct WoundCase {
 pub struct Clinic {
     /// Who works there.
     pub staff: Vec<Staff>,
+    /// With whom is booked, as the API takes them.
+    pub practitioners: Vec<Value>,
+    /// Where the clinic is, as the API takes it.
+    pub site: Value,
     /// Who comes there.
     pub patients: Vec<Patient>,
     /// The coming week.
@@ -99,8 +105,39 @@ pub struct Clinic {
 impl Clinic {
     /// The clinic as it is loaded on this day.
     pub fn on(today: Date) -> Clinic {
-        Clinic { staff: staff(), patients: patients(), week: week(today), wounds: wounds(today) }
+        Clinic {
+            staff: staff(),
+            practitioners: practitioners(),
+            site: json!({
+                "kind": "site", "name": "Sample clinic", "zone": ZONE,
+                "address": { "lines": ["1 Example Street"], "city": "Sampleton", "country": "US" },
+            }),
+            patients: patients(),
+            week: week(today),
+            wounds: wounds(today),
+        }
     }
+
+    /// The rooms at the site, as the API takes them. Their clocks show the time of the site.
+    pub fn rooms(&self, site_id: &str) -> Vec<Value> {
+        (1..=LANES)
+            .map(|number| {
+                json!({ "kind": "room", "name": format!("Room {number}"), "parent_id": site_id })
+            })
+            .collect()
+    }
+}
+
+fn practitioners() -> Vec<Value> {
+    [("Maren", "Oyelaran", "1"), ("Tadeo", "Brankovic", "2")]
+        .map(|(given, family, number)| {
+            json!({
+                "name": { "family": family, "given": [given], "prefix": ["Dr."] },
+                "identifiers": [{ "system": "urn:example:coherency:staff", "value": number }],
+                "qualifications": [{ "text": "Wound care" }],
+            })
+        })
+        .into()
 }
 
 fn staff() -> Vec<Staff> {
@@ -131,10 +168,6 @@ fn patients() -> Vec<Patient> {
         .collect()
 }
 
-fn id(kind: u128, index: u128) -> Uuid {
-    Uuid::from_u128((0x5a4d_504c_0000_8000_8000_0000_0000_0000 | (kind << 32)) + index)
-}
-
 /// Monday to Friday of the week after `today`, two practitioners in two rooms, half an hour each.
 fn week(today: Date) -> Vec<Visit> {
     let monday = today.nth_weekday(1, Weekday::Monday).unwrap_or(today);
@@ -144,13 +177,13 @@ fn week(today: Date) -> Vec<Visit> {
             let index = day * 6 + hour;
             let start = monday.saturating_add(day.days()).at(9, 0, 0, 0);
             let start = start.saturating_add(Span::new().minutes(30 * hour));
-            for lane in 0..2_i64 {
+            for lane in 0..LANES {
                 // Two lanes never ask for the same patient at the same time: they are six apart.
-                let patient = (index * 5 + lane * 6).rem_euclid(PATIENTS.len() as i64);
+                let patient = (index * 5 + lane as i64 * 6).rem_euclid(PATIENTS.len() as i64);
                 visits.push(Visit {
                     patient: usize::try_from(patient).unwrap_or(0),
-                    practitioner: id(1, u128::from(lane.unsigned_abs())),
-                    room: id(2, u128::from(lane.unsigned_abs())),
+                    practitioner: lane,
+                    room: lane,
                     start,
                     minutes: 30,
                 });

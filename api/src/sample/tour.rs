@@ -150,10 +150,27 @@ pub async fn load(
         say(&told(&format!("{} registered", patient.key), &registered));
         patients.push(registered.text("stream_id")?.to_owned());
     }
+    let mut practitioners = Vec::with_capacity(clinic.practitioners.len());
+    for (index, practitioner) in clinic.practitioners.iter().enumerate() {
+        let key = format!("practitioner {index}");
+        let registered = front_desk.command("/v1/practitioners", &key, practitioner).await?;
+        say(&told(&format!("{key} registered"), &registered));
+        practitioners.push(registered.text("stream_id")?.to_owned());
+    }
+    let site = front_desk.command("/v1/locations", "site", &clinic.site).await?;
+    say(&told("site registered", &site));
+    let mut rooms = Vec::new();
+    for (index, room) in clinic.rooms(site.text("stream_id")?).iter().enumerate() {
+        let key = format!("room {index}");
+        let registered = front_desk.command("/v1/locations", &key, room).await?;
+        say(&told(&format!("{key} registered"), &registered));
+        rooms.push(registered.text("stream_id")?.to_owned());
+    }
     let mut position = 0;
     for (index, visit) in clinic.week.iter().enumerate() {
         let key = format!("visit {index} from {}", visit.start);
-        let booking = visit.booking(&patients[visit.patient]);
+        let (practitioner, room) = (&practitioners[visit.practitioner], &rooms[visit.room]);
+        let booking = visit.booking(&patients[visit.patient], practitioner, room);
         let booked = front_desk.command("/v1/appointments", &key, &booking).await?;
         position = booked.position().unwrap_or(position);
         if index < 3 {

@@ -18,7 +18,10 @@ use commands::{
 };
 use domain::account::{AccountKind, GrantRole, LoginName, PasswordHash, RegisterAccount, Role};
 use domain::value::Line;
-use domain::{Account, AccountCommand, PatientId};
+use domain::{
+    Account, AccountCommand, Location, LocationCommand, PatientId, Practitioner,
+    PractitionerCommand,
+};
 use projections::cache::Cache;
 use projections::event::EventLog;
 use projections::read_models::ReadModels;
@@ -201,6 +204,23 @@ impl TestApp {
             done.expect("the account is registered");
         }
         id
+    }
+
+    /// Has a practitioner and a room in the directory, past the HTTP edge.
+    pub(crate) async fn list(&self, practitioner: Uuid, room: Option<Uuid>) {
+        let context = || Context::new(Actor::importer(), PurposeOfUse::Hoperat);
+        let who = json!({ "register": { "name": { "family": "Behandler" } } });
+        let who: PractitionerCommand = serde_json::from_value(who).expect("a command");
+        let ledger = &self.state.ledger;
+        let done = ledger.execute::<Practitioner>(practitioner, who, &context()).await;
+        done.expect("the practitioner is registered");
+        if let Some(room) = room {
+            let place =
+                json!({ "register": { "kind": "room", "name": "Zimmer 1", "zone": "UTC" } });
+            let place: LocationCommand = serde_json::from_value(place).expect("a command");
+            let done = ledger.execute::<Location>(room, place, &context()).await;
+            done.expect("the room is registered");
+        }
     }
 
     /// A token for an account.

@@ -119,8 +119,10 @@ async fn an_erased_record_is_gone_for_everybody(_: PgPoolOptions, options: PgCon
     let (patient, position) = app.patient().await;
     let desk = app.front_desk().with("Ledger-Min-Position", position);
     let path = format!("/v1/patients/{patient}");
+    let practitioner = Uuid::now_v7();
+    app.list(practitioner, None).await;
     let booking = json!({
-        "patient_id": patient, "practitioner_id": Uuid::now_v7(),
+        "patient_id": patient, "practitioner_id": practitioner,
         "time": { "start": "2031-03-10T15:00", "zone": "UTC", "duration_minutes": 30 },
     });
     let booked = desk.post("/v1/appointments", &booking).await.expect_status(201);

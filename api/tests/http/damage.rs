@@ -54,7 +54,9 @@ async fn a_changed_patient_is_neither_shown_nor_looked_at(
     let app = TestApp::start(options).await;
     let (mine, _) = app.patient().await;
     let (other, _) = app.patient().await;
-    let booking = json!({ "patient_id": mine, "practitioner_id": uuid::Uuid::from_u128(0xd0c),
+    let practitioner = uuid::Uuid::from_u128(0xd0c);
+    app.list(practitioner, None).await;
+    let booking = json!({ "patient_id": mine, "practitioner_id": practitioner,
         "time": { "start": "2031-03-03T09:00", "zone": "UTC", "duration_minutes": 15 } });
     let booked = app.front_desk().post("/v1/appointments", &booking).await.expect_status(201);
     let id = booked.stream_id().to_owned();

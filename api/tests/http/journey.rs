@@ -41,6 +41,7 @@ async fn from_registration_to_cancellation(_: PgPoolOptions, options: PgConnectO
     assert_eq!(taken.body["conflicts"][0]["kind"], "patient-identifier");
 
     let (practitioner, room) = (Uuid::now_v7(), Uuid::now_v7());
+    app.list(practitioner, Some(room)).await;
     let book = booking(&patient, practitioner, room, "2031-03-10T15:00");
     let booked = desk.post("/v1/appointments", &book).await.expect_status(201);
     let path = booked.header("location").to_owned();
@@ -228,6 +229,7 @@ async fn of_64_who_want_one_slot_one_gets_it(_: PgPoolOptions, options: PgConnec
         patients.push(app.patient().await.0);
     }
     let (practitioner, room) = (Uuid::now_v7(), Uuid::now_v7());
+    app.list(practitioner, Some(room)).await;
     for round in 0..3 {
         let mut tasks = JoinSet::new();
         for patient in &patients {

@@ -7,6 +7,7 @@ mod access;
 mod claims;
 mod custody;
 mod damage;
+mod directory;
 mod edge;
 mod ids;
 mod input;

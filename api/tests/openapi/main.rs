@@ -22,14 +22,17 @@ struct Known {
     appointment: String,
     wound: String,
     account: Uuid,
+    practitioner: Uuid,
     command: String,
 }
 
 async fn known(app: &TestApp) -> Known {
     let patient = app.patient().await.0.as_uuid();
     let clinician = app.clinician();
+    let practitioner = Uuid::now_v7();
+    app.list(practitioner, None).await;
     let booking = json!({
-        "patient_id": patient, "practitioner_id": Uuid::now_v7(),
+        "patient_id": patient, "practitioner_id": practitioner,
         "time": { "start": "2027-03-10T09:00", "zone": "America/Chicago", "duration_minutes": 30 },
     });
     let booked = clinician.post("/v1/appointments", &booking).await.expect_status(201);
@@ -43,6 +46,7 @@ async fn known(app: &TestApp) -> Known {
         appointment: booked.stream_id().to_owned(),
         wound: opened.stream_id().to_owned(),
         account,
+        practitioner,
         command: booked.body["command_id"].as_str().expect("a command").to_owned(),
     }
 }
@@ -72,6 +76,7 @@ fn config(known: &Known, token: &str, examples: &str) -> String {
         ("/v1/appointments/", known.appointment.clone()),
         ("/v1/wounds/", known.wound.clone()),
         ("/v1/accounts/", known.account.to_string()),
+        ("/v1/practitioners/", known.practitioner.to_string()),
     ] {
         write!(
             config,

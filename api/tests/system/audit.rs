@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 use uuid::Uuid;
 
-use crate::support::{Instance, Random, below};
+use crate::support::{Instance, Random, below, list};
 
 /// The types of the columns of `events` but its tag, each with the SQL that flips bit `{bit}` of a value.
 const COLUMNS: [(&str, Flip); 15] = [
@@ -77,6 +77,7 @@ impl Flip {
 async fn fill(ledger: &Ledger) {
     let context = || Context::new(Actor::importer(), PurposeOfUse::Hoperat);
     let day = jiff::civil::date(2031, 3, 3).at(8, 0, 0, 0);
+    list(ledger, [Uuid::from_u128(7)]).await;
     for number in 0..140_i64 {
         let id = ledger.new_id();
         let command = json!({ "register": { "name": { "family": format!("Audited-{number}") },

@@ -59,6 +59,11 @@ struct Progress {
     stop: AtomicBool,
 }
 
+/// The practitioner of a client, or the one whom everybody wants.
+fn practitioner(of: Option<u64>) -> Uuid {
+    Uuid::from_u128(of.map_or(7, |number| 0x100 + u128::from(number)))
+}
+
 /// Registers, books and looks until told to stop; the last request is brought to its end.
 async fn client(staff: Client, number: u64, progress: Arc<Progress>) -> Seen {
     let mut random = Random::new(SEED ^ (number << 32));
@@ -77,9 +82,7 @@ async fn client(staff: Client, number: u64, progress: Arc<Progress>) -> Seen {
             let chosen = &patients[random.within(0..patients.len() as u64) as usize];
             if choice < 8 {
                 // A practitioner of one's own, or now and then the one whom everybody wants.
-                let wanted = choice == 7;
-                let practitioner =
-                    Uuid::from_u128(if wanted { 7 } else { 0x100 + u128::from(number) });
+                let practitioner = practitioner((choice != 7).then_some(number));
                 slot += 1;
                 let start = first.saturating_add((15 * slot).minutes()).to_string();
                 let body = booking(chosen, practitioner, &start);
@@ -167,6 +170,8 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_done_twice() {
     let begin = Instant::now();
     let captures: Vec<Vec<u8>> = (0..SCANS).map(phantom).collect();
     let mut clinic = Clinic::start().await;
+    let own = (0..CLIENTS).map(|number| practitioner(Some(number)));
+    clinic.instance.list(own.chain([practitioner(None)])).await;
     let treated = clinic.register("Crashproof", "Jorunn", "K-treated").await;
     let wound = clinic.wound(&treated).await;
 

@@ -180,6 +180,7 @@ async fn assert_nowhere(clinic: &Clinic, needles: &Needles) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_an_erased_patient_can_be_read_and_everything_still_verifies() {
     let mut clinic = Clinic::start().await;
+    clinic.instance.list([Uuid::from_u128(7)]).await;
     let gone = ["Wolkenstein", "Ottilie-Henrike", "1941-07-23", "CL-778201", "+49 351 7782019"];
     let gone = known(&clinic, gone, 3).await;
     let stays = ["Abendroth", "Leopold-Caspar", "1966-02-17", "CL-889312", "+49 351 8893127"];

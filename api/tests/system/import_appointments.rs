@@ -124,6 +124,7 @@ async fn the_schedule_is_taken_as_the_rules_say() {
     let (attended, absent, cancelled) = (of("attended"), of("did not attend"), of("cancelled"));
     for (kind, count) in [
         ("PatientRegistered", listed as i64),
+        ("PractitionerRegistered", 1),
         ("AppointmentBooked", 6477),
         ("AppointmentCheckedIn", attended),
         ("AppointmentFulfilled", attended),

@@ -1,11 +1,11 @@
 //! FHIR bundles: what the files hold, counted here from the raw JSON, is what the ledger records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use api::import::{self, Report, fhir};
 use commands::Ledger;
-use domain::{Appointment, Patient};
+use domain::{Appointment, Patient, Practitioner};
 use serde_json::{Value, json};
 
 use crate::support::{Instance, data, text};
@@ -33,6 +33,31 @@ fn resources(path: &Path) -> Vec<Vec<Value>> {
     text(path).lines().filter(|line| !line.is_empty()).map(bundle).collect()
 }
 
+/// The practitioners that resources are, or refer to by identifier.
+fn practitioners<'a>(resources: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for resource in resources {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        match kind(resource) {
+            "Practitioner" => {
+                let identifier = &resource["identifier"][0];
+                named.insert(format!(
+                    "{}|{}",
+                    text(&identifier["system"]),
+                    text(&identifier["value"])
+                ));
+            }
+            "Encounter" => {
+                let reference = text(&resource["participant"][0]["individual"]["reference"]);
+                let identifier = reference.strip_prefix("Practitioner?identifier=");
+                named.extend(identifier.map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+    named
+}
+
 fn kind(resource: &Value) -> &str {
     resource["resourceType"].as_str().expect("a resource type")
 }
@@ -43,6 +68,7 @@ async fn the_synthea_files_are_recorded_and_importing_again_adds_nothing() {
     let instance = Instance::new().await;
     let ledger = instance.ledger().await;
     let mut everything = Vec::new();
+    let mut staff: BTreeSet<String> = BTreeSet::new();
     let mut events = 1;
     for name in SYNTHEA {
         let path = folder.join(name);
@@ -53,22 +79,35 @@ async fn the_synthea_files_are_recorded_and_importing_again_adds_nothing() {
         }
         let patients = counted.remove("Patient").expect("patients");
         let encounters = counted.remove("Encounter").expect("encounters");
+        // Each is registered once, however many bundles name them.
+        let mut named = practitioners(bundles.iter().flatten());
+        counted.remove("Practitioner");
+        let known = named.len() as u64;
+        named.retain(|practitioner| !staff.contains(practitioner));
+        let new = named.len() as u64;
+        staff.extend(named);
 
         let report = import(&ledger, &path).await;
         assert!(report.refusals.is_empty(), "{:?}", report.refusals);
         assert_eq!((report.lines, report.accepted), (patients, patients), "{name}");
-        let recorded = [("patients", patients), ("visits", encounters)];
-        assert_eq!(report.recorded, recorded.map(|(kind, n)| (kind.to_owned(), n)).into());
+        let recorded = [("patients", patients), ("practitioners", new), ("visits", encounters)];
+        let recorded = recorded.into_iter().filter(|(_, n)| *n > 0);
+        let recorded: BTreeMap<_, _> = recorded.map(|(kind, n)| (kind.to_owned(), n)).collect();
+        assert_eq!(report.recorded, recorded);
         assert_eq!(report.passed_over, counted, "{name}: what is not recorded is counted");
-        events += patients + encounters;
+        events += patients + new + encounters;
 
         let again = import(&ledger, &path).await;
         assert!(again.recorded.is_empty(), "{name}: {:?}", again.recorded);
-        assert_eq!(again.unchanged, report.recorded, "{name}");
+        let mut all = report.recorded;
+        if known > 0 {
+            all.insert("practitioners".to_owned(), known);
+        }
+        assert_eq!(again.unchanged, all, "{name}");
         assert_eq!(u64::try_from(instance.events().await).expect("a size"), events, "{name}");
         everything.extend(bundles);
     }
-    assert_eq!(events, 1 + 108 + 2329 + 939);
+    assert_eq!(events, 1 + 108 + 2329 + 939 + staff.len() as u64);
     let of = |kind: &str| format!("SELECT count(*) FROM events WHERE event_type = '{kind}'");
     assert_eq!(instance.count(&of("PatientRegistered")).await, 108);
     assert_eq!(instance.count(&of("VisitRecorded")).await, 3268);
@@ -166,8 +205,9 @@ async fn what_is_older_than_r4_is_refused_by_its_sign() {
             continue;
         }
         if name.ends_with("Practitioner-dr-y.json") {
-            // It says nowhere that it is STU3, would be the same in R4, and nothing of it is recorded.
-            assert_eq!((report.refused, report.recorded.len()), (0, 0), "{name}");
+            // It says nowhere that it is STU3, and would be the same in R4.
+            assert_eq!((report.refused, report.recorded.len()), (0, 1), "{name}");
+            assert_eq!(report.recorded["practitioners"], 1, "{name}");
             continue;
         }
         let [line] = report.refusals.as_slice() else { panic!("{name}: {report:?}") };
@@ -209,6 +249,35 @@ fn bundle(mrn: &str, subject: &str) -> Value {
           "class": { "code": "AMB" }, "subject": { "reference": subject },
           "period": { "start": "2019-05-27T09:43:30+02:00" } } },
     ]})
+}
+
+/// Who is out of use when a file names them stays so, and the file still says who treated whom.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_registers_whom_it_names_once_and_changes_nobody() {
+    let instance = Instance::new().await;
+    let ledger = instance.ledger().await;
+    let named = |mrn: &str, family: &str| {
+        let mut bundle = bundle(mrn, "urn:uuid:1");
+        let who = json!({ "resource": { "resourceType": "Practitioner", "id": "d",
+            "identifier": [{ "system": "urn:example:npi", "value": "7" }],
+            "name": [{ "family": family }] } });
+        bundle["entry"].as_array_mut().expect("entries").push(who);
+        bundle.to_string()
+    };
+    let file = instance.path("named.ndjson");
+    std::fs::write(&file, [named("M-1", "Doctor"), named("M-2", "Docteur")].join("\n"))
+        .expect("a file");
+    let report = import(&ledger, &file).await;
+    assert_eq!(report.refused, 0, "{:?}", report.refusals);
+    assert_eq!(report.recorded["practitioners"], 1);
+    let id = ledger.derived_id("practitioner", "urn:example:npi|7");
+    let practitioner =
+        ledger.load::<Practitioner>(id).await.expect("it loads").expect("it is there");
+    let name = practitioner.aggregate.profile().name.as_ref().expect("a name");
+    assert_eq!(name.family.as_deref(), Some("Doctor"), "what is said first counts");
+    let again = import(&ledger, &file).await;
+    assert_eq!((again.recorded.len(), again.unchanged["practitioners"]), (0, 1));
+    ledger.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,6 +61,7 @@ async fn dumps_captures_and_logs_hold_no_patient() {
                        "birth_date": PATIENTS[4].2, "reason": "marriage" });
     staff.put(&format!("/v1/patients/{}/demographics", ids[1]), &edit).await.done();
     let start = "2031-03-03T09:00";
+    clinic.instance.list([Uuid::from_u128(7)]).await;
     staff.post("/v1/appointments", &booking(&ids[0], Uuid::from_u128(7), start)).await.done();
 
     // Refusals of all kinds, each with a name or a number in it.

@@ -26,6 +26,7 @@ async fn a_dropped_database_and_a_flushed_cache_come_back_identical() {
     let contacts = json!({ "contacts": [{ "system": "phone", "value": "+47 555 01 23" }],
                            "reason": "moved" });
     clinic.staff.put(&path, &contacts).await.done();
+    clinic.instance.list([Uuid::from_u128(0xd0c)]).await;
     for (hour, patient) in patients.iter().enumerate() {
         let start = format!("2031-03-03T{:02}:00", 8 + hour);
         let booked = booking(patient, Uuid::from_u128(0xd0c), &start);

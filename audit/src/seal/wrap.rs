@@ -4,7 +4,6 @@ use uuid::Uuid;
 
 use super::SealError;
 use super::aead::{DataKey, decrypt, encrypt};
-use crate::custody::ACCOUNT_STREAM_TYPE;
 use crate::primitives::sha256;
 
 /// What kind of subject a data key belongs to. It follows from the stream that makes the subject's first event.
@@ -14,6 +13,8 @@ pub enum SubjectKind {
     Patient,
     /// An account.
     Account,
+    /// Somebody who treats patients.
+    Practitioner,
 }
 
 impl SubjectKind {
@@ -23,19 +24,23 @@ impl SubjectKind {
         match self {
             SubjectKind::Patient => "patient",
             SubjectKind::Account => "account",
+            SubjectKind::Practitioner => "practitioner",
         }
     }
 
     /// From the stored word; `None` for any other.
     #[must_use]
     pub fn parse(word: &str) -> Option<SubjectKind> {
-        [SubjectKind::Patient, SubjectKind::Account].into_iter().find(|kind| kind.as_str() == word)
+        [SubjectKind::Patient, SubjectKind::Account, SubjectKind::Practitioner]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
     }
 
-    /// Whom the sealed events of a type of streams are about: accounts have a type of their own.
+    /// Whom the sealed events of a type of streams are about: a kind of subject has a type of streams of its own, by the
+    /// same word, and whatever else is sealed is of a record.
     #[must_use]
     pub fn of_stream(stream_type: &str) -> SubjectKind {
-        if stream_type == ACCOUNT_STREAM_TYPE { SubjectKind::Account } else { SubjectKind::Patient }
+        SubjectKind::parse(stream_type).unwrap_or(SubjectKind::Patient)
     }
 }
 

@@ -187,7 +187,7 @@ fn sealing() {
 
 #[test]
 fn a_kind_of_subject_has_one_word() {
-    for kind in [SubjectKind::Patient, SubjectKind::Account] {
+    for kind in [SubjectKind::Patient, SubjectKind::Account, SubjectKind::Practitioner] {
         assert_eq!(SubjectKind::parse(kind.as_str()), Some(kind));
     }
     assert_eq!(SubjectKind::Patient.as_str(), "patient");

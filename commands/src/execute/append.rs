@@ -21,6 +21,8 @@ pub(super) enum Answer {
 pub(super) enum Again {
     /// The stream has another version.
     Version { actual: u64 },
+    /// A stream that it relies on has another version.
+    Moved,
     /// Another key signs, or seals.
     Keys,
     /// It is older than the last event of the log by more than is borne.
@@ -64,6 +66,10 @@ impl Ledger {
             }
             Err(Rejection::Repeated(recorded)) => Ok(Answer::Repeated(recorded)),
             Err(Rejection::Version { actual }) => Ok(Answer::Again(Again::Version { actual })),
+            Err(Rejection::Moved { stream_type, stream_id }) => {
+                self.inner.aggregates.remove(&(stream_type, stream_id));
+                Ok(Answer::Again(Again::Moved))
+            }
             Err(Rejection::KeyExists) => {
                 for (subject, key) in keys {
                     self.inner.data_keys.get(subject, key.kind).await?;

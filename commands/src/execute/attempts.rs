@@ -64,6 +64,6 @@ fn given_up(last: Option<Again>) -> Unavailable {
     match last {
         Some(Again::Time) => Unavailable::LogAhead { attempts },
         Some(Again::Keys) => Unavailable::KeysMoving { attempts },
-        Some(Again::Version { .. }) | None => Unavailable::Contention { attempts },
+        Some(Again::Version { .. } | Again::Moved) | None => Unavailable::Contention { attempts },
     }
 }

@@ -94,7 +94,7 @@ impl Ledger {
         })
     }
 
-    fn cached<A: Stream + 'static>(&self, id: Uuid) -> Option<Loaded<A>> {
+    pub(super) fn cached<A: Stream + 'static>(&self, id: Uuid) -> Option<Loaded<A>> {
         let cached = self.inner.aggregates.get(&(A::TYPE, id))?;
         let aggregate = cached.aggregate::<A>()?.clone();
         Some(Loaded { aggregate, version: cached.version })

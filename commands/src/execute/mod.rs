@@ -3,7 +3,8 @@
 //!
 //! * `command`: on one stream; `disclose`: looks at records, many at once; `signing_keys`: the log's own events;
 //! * `repeated`: the one rule of what a repetition is; `attempts`: the one retry loop;
-//! * `load`: the state to decide on; `prepare`: deciding and sealing; `append`: the wait for the sequencer;
+//! * `load`: the state to decide on; `reliance`: how other streams stand that a decision relies on; `prepare`: deciding and
+//!   sealing; `append`: the wait for the sequencer;
 //! * `receipt`: a receipt is made; `receipts`: it is asked for later.
 
 mod append;
@@ -14,6 +15,7 @@ mod load;
 mod prepare;
 mod receipt;
 mod receipts;
+mod reliance;
 mod repeated;
 #[cfg(feature = "bench")]
 mod sealed;

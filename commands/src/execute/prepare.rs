@@ -57,6 +57,7 @@ impl Ledger {
                 command_id: context.command_id,
                 request_mac: mac,
                 expected: Vec::with_capacity(commands.len()),
+                relied_on: Vec::new(),
                 absent: Vec::new(),
                 events: Vec::with_capacity(commands.len()),
                 claims: Vec::new(),
@@ -106,6 +107,9 @@ impl Ledger {
                 stream_id: *id,
                 version: before,
             });
+            for reliance in events.iter().flat_map(A::relies_on) {
+                prepared.append.relied_on.push(self.relied_on(&reliance).await?);
+            }
             for (event, sequence) in events.iter().zip(before + 1..) {
                 if let Some(erased) = A::erases(*id, event) {
                     self.inner.data_keys.may_be_destroyed(erased).await?;
@@ -209,7 +213,7 @@ fn micros(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
-fn refused<E: Refusal + std::error::Error>(error: E) -> CommandError {
+pub(super) fn refused<E: Refusal + std::error::Error>(error: E) -> CommandError {
     CommandError::Refused {
         kind: error.kind(),
         code: error.code(),

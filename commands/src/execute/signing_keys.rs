@@ -195,6 +195,7 @@ impl Ledger {
             command_id: context.command_id,
             request_mac: mac,
             expected: vec![expected],
+            relied_on: Vec::new(),
             absent: Vec::new(),
             events: vec![event],
             claims: Vec::new(),

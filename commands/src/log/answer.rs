@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use audit::merkle::Hash;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::append::{Append, SealedEvent};
 use super::command::Recorded;
@@ -44,6 +45,8 @@ pub(crate) enum Rejection {
     IdTaken,
     /// The stream has another version.
     Version { actual: u64 },
+    /// A stream that it relies on has another version.
+    Moved { stream_type: &'static str, stream_id: Uuid },
     /// Claims are taken.
     Claims(Vec<Conflict>),
     /// What is stored of the claims it needs is not what was granted.
@@ -72,6 +75,7 @@ impl Rejection {
             Rejection::CommandDamaged => "command-damaged",
             Rejection::IdTaken => "id-taken",
             Rejection::Version { .. } => "version-conflict",
+            Rejection::Moved { .. } => "moved",
             Rejection::Claims(_) => "claim-conflict",
             Rejection::ClaimsDamaged => "claims-damaged",
             Rejection::KeyExists => "key-exists",

@@ -58,6 +58,8 @@ pub(crate) struct Append {
     pub(crate) command_id: Uuid,
     pub(crate) request_mac: [u8; 32],
     pub(crate) expected: Vec<Expected>,
+    /// The streams of others that it relies on, and the versions as of which they may be relied on.
+    pub(crate) relied_on: Vec<Expected>,
     /// Streams that there must not be: of other kinds of subjects, under the id of one that begins here.
     pub(crate) absent: Vec<(&'static str, Uuid)>,
     pub(crate) events: Vec<SealedEvent>,
@@ -74,7 +76,7 @@ impl Append {
 
     /// The streams whose versions decide whether it is appended.
     pub(crate) fn streams(&self) -> impl Iterator<Item = (&'static str, Uuid)> {
-        let expected = self.expected.iter();
+        let expected = self.expected.iter().chain(&self.relied_on);
         let expected = expected.map(|expected| (expected.stream_type, expected.stream_id));
         expected.chain(self.absent.iter().copied())
     }

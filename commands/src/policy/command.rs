@@ -8,9 +8,14 @@ use domain::appointment::{
 };
 use domain::custody::{Erase, PlaceHold, RecordPurge, ReleaseHold};
 use domain::disclosure::RecordDisclosure;
+use domain::location::{DeactivateLocation, EditLocation, ReactivateLocation, RegisterLocation};
 use domain::model::{ActivateModel, RegisterModel, RollBackModel};
 use domain::patient::{
     DeactivatePatient, EditContacts, EditDemographics, EditIdentifiers, RegisterPatient,
+};
+use domain::practitioner::{
+    DeactivatePractitioner, EditPractitioner, EditPractitionerIdentifiers, ReactivatePractitioner,
+    RegisterPractitioner,
 };
 use domain::wound::{
     CloseWound, ConfirmMeasurement, OpenWound, RecordMeasurement, RecordScan, RejectScan,
@@ -18,8 +23,8 @@ use domain::wound::{
 };
 use domain::{
     Account, AccountCommand, Appointment, AppointmentCommand, Custody, CustodyCommand, Disclosure,
-    DisclosureCommand, ModelCommand, ModelRegistry, Patient, PatientCommand, Stream, WoundCommand,
-    WoundEpisode,
+    DisclosureCommand, Location, LocationCommand, ModelCommand, ModelRegistry, Patient,
+    PatientCommand, Practitioner, PractitionerCommand, Stream, WoundCommand, WoundEpisode,
 };
 
 use serde::Serialize;
@@ -133,6 +138,19 @@ commands! {
         ReleaseHold(ReleaseHold) = ManageHolds,
         Erase(Erase) = ErasePatient,
         RecordPurge(RecordPurge) = RecordPurge,
+    }
+    Practitioner, PractitionerCommand {
+        Register(RegisterPractitioner) = ManageDirectory,
+        Edit(EditPractitioner) = ManageDirectory,
+        EditIdentifiers(EditPractitionerIdentifiers) = ManageDirectory,
+        Deactivate(DeactivatePractitioner) = ManageDirectory,
+        Reactivate(ReactivatePractitioner) = ManageDirectory,
+    }
+    Location, LocationCommand {
+        Register(RegisterLocation) = ManageDirectory,
+        Edit(EditLocation) = ManageDirectory,
+        Deactivate(DeactivateLocation) = ManageDirectory,
+        Reactivate(ReactivateLocation) = ManageDirectory,
     }
     ModelRegistry, ModelCommand {
         Register(RegisterModel) = ManageModels,

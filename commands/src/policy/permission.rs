@@ -95,6 +95,10 @@ permissions! {
     RecordPurge = "record-purge": Service;
     /// See the holds on a record, and whether it was erased. That holds no PHI.
     ReadCustody = "read-custody": Auditor | Compliance;
+    /// Register practitioners and locations, edit them, take them out of use and back. An entry grants nothing to anybody.
+    ManageDirectory = "manage-directory": FrontDesk | Admin | Service;
+    /// Look practitioners and locations up. That holds nothing of any patient, and whoever works here may.
+    ReadDirectory = "read-directory": Clinician | FrontDesk | Auditor | Compliance | Analyst | Admin | Service;
     /// Register models, activate them and roll back.
     ManageModels = "manage-models": Admin;
     /// See which models are registered, which one is active, and their cards.

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::claims::{Claims, Net};
-use crate::log::{Append, CommandKey, Recorded, Rejection};
+use crate::log::{Append, CommandKey, Expected, Recorded, Rejection};
 
 /// What the database holds of the things a batch touches, read under the lock.
 #[derive(Debug, Default)]
@@ -116,6 +116,12 @@ fn admit(
             return Err(Rejection::Version { actual });
         }
     }
+    for relied_on in &append.relied_on {
+        let Expected { stream_type, stream_id, version } = *relied_on;
+        if facts.versions.get(&(stream_type, stream_id)).copied().unwrap_or(0) != version {
+            return Err(Rejection::Moved { stream_type, stream_id });
+        }
+    }
     if append
         .absent
         .iter()
@@ -153,7 +159,7 @@ mod tests {
     use audit::merkle::leaf_hash;
 
     use super::*;
-    use crate::log::{Change, Expected, NewKey, SealedEvent};
+    use crate::log::{Change, NewKey, SealedEvent};
 
     const STREAM: Uuid = Uuid::from_u128(1);
     const OTHER: Uuid = Uuid::from_u128(2);
@@ -185,6 +191,7 @@ mod tests {
             command_id: Uuid::from_u128(command),
             request_mac: [mac; 32],
             expected: vec![Expected { stream_type: "patient", stream_id, version }],
+            relied_on: Vec::new(),
             absent: Vec::new(),
             events: vec![event(stream_id, version + 1, now())],
             claims: Vec::new(),
@@ -298,6 +305,29 @@ mod tests {
         let none =
             Facts { versions: HashMap::from([(("account", STREAM), 0)]), ..Facts::default() };
         assert_eq!(verdicts(&[patient], none), [Verdict::Append { offset: 0 }]);
+    }
+
+    #[test]
+    fn what_relies_on_a_stream_is_rejected_once_that_has_moved() {
+        let relying = |command: u128, version| {
+            let mut append = append(command, 1, Uuid::from_u128(command), 0);
+            append.relied_on = vec![Expected { stream_type: "patient", stream_id: OTHER, version }];
+            append
+        };
+        let moved =
+            || Verdict::Reject(Rejection::Moved { stream_type: "patient", stream_id: OTHER });
+        // As the log has it, and as an earlier command of the same batch leaves it.
+        let facts =
+            || Facts { versions: HashMap::from([(("patient", OTHER), 1)]), ..Facts::default() };
+        let batch = [relying(11, 1), relying(12, 0), append(13, 1, OTHER, 1), relying(14, 1)];
+        assert_eq!(
+            verdicts(&batch, facts()),
+            [Verdict::Append { offset: 0 }, moved(), Verdict::Append { offset: 1 }, moved()]
+        );
+        // That many rely on it does not move it.
+        let batch = [relying(11, 1), relying(12, 1)];
+        let both = [Verdict::Append { offset: 0 }, Verdict::Append { offset: 1 }];
+        assert_eq!(verdicts(&batch, facts()), both);
     }
 
     #[test]

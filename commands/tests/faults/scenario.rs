@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::journal::{Acknowledged, Writer};
-use crate::task::{Ended, ORIGIN, Slot, Task, book, disclose, register, rename, reschedule};
+use crate::task::{Ended, ORIGIN, Slot, Task, book, disclose, list, register, rename, reschedule};
 
 /// How often one command is asked for before it counts as never answered.
 const TRIES_MAX: u32 = 50;
@@ -66,6 +66,7 @@ fn steps(round: u64, point: &str) -> Vec<Step> {
         (1, register(second, &mrn(2))),
         // The other one has appended: its leaves have to be read.
         (0, register(third, &mrn(3))),
+        (0, list(slot(0).practitioner)),
         // And the data key it made.
         (0, book(visits[0], first, &slot(0))),
         (0, book(visits[1], second, &slot(2))),

@@ -2,7 +2,10 @@
 
 use commands::{Actor, CommandError, Context, DisclosureEntry, Ledger, PurposeOfUse, Receipt};
 use domain::account::Role;
-use domain::{AccountId, Appointment, AppointmentCommand, Patient, PatientCommand};
+use domain::{
+    AccountId, Appointment, AppointmentCommand, Patient, PatientCommand, Practitioner,
+    PractitionerCommand,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -13,6 +16,7 @@ pub(crate) const ORIGIN: &str = "ledger.example.org/faults";
 pub(crate) enum Task {
     Patient(Uuid, PatientCommand),
     Appointment(Uuid, AppointmentCommand),
+    Practitioner(Uuid, PractitionerCommand),
     Disclose(Vec<DisclosureEntry>),
 }
 
@@ -30,12 +34,18 @@ pub(crate) enum Ended {
 
 impl Task {
     pub(crate) async fn attempt(&self, ledger: &Ledger, command_id: Uuid) -> Ended {
-        let actor = Actor::user(AccountId::from_uuid(Uuid::from_u128(0xacc0)), [Role::Clinician]);
+        let actor = Actor::user(
+            AccountId::from_uuid(Uuid::from_u128(0xacc0)),
+            [Role::Clinician, Role::FrontDesk],
+        );
         let context = Context::new(actor, PurposeOfUse::Treat).with_command_id(command_id);
         let outcome = match self.clone() {
             Task::Patient(id, command) => ledger.execute::<Patient>(id, command, &context).await,
             Task::Appointment(id, command) => {
                 ledger.execute::<Appointment>(id, command, &context).await
+            }
+            Task::Practitioner(id, command) => {
+                ledger.execute::<Practitioner>(id, command, &context).await
             }
             Task::Disclose(entries) => ledger.disclose(entries, &context).await,
         };
@@ -63,6 +73,12 @@ pub(crate) fn register(id: Uuid, mrn: &str) -> Task {
     let who = json!({"name": {"family": "Mustermann"}, "gender": "female", "birth_date": "1964-08-12",
         "identifiers": identifiers});
     Task::Patient(id, command(json!({"register": who})))
+}
+
+/// With whom is booked must be in the directory.
+pub(crate) fn list(practitioner: Uuid) -> Task {
+    let who = json!({"name": {"family": "Behandler"}});
+    Task::Practitioner(practitioner, command(json!({"register": who})))
 }
 
 pub(crate) fn rename(id: Uuid, family: &str) -> Task {

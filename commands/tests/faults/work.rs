@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::random::Random;
-use crate::task::{Slot, Task, book, cancel, disclose, register, rename, reschedule};
+use crate::task::{Slot, Task, book, cancel, disclose, list, register, rename, reschedule};
 
 /// Streams that every writer writes to.
 const SHARED: u64 = 4;
@@ -28,6 +28,7 @@ pub(crate) struct Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Register,
+    List,
     Rename,
     RenameShared,
     Book,
@@ -43,6 +44,10 @@ fn id(kind: u8, writer: u8, seed: u64, n: u64) -> Uuid {
     bytes[2..6].copy_from_slice(&(seed as u32).to_be_bytes());
     bytes[9..].copy_from_slice(&n.to_be_bytes()[1..]);
     Uuid::new_v8(bytes)
+}
+
+fn practitioner(n: u64) -> Uuid {
+    Uuid::from_u128(1 + u128::from(n))
 }
 
 impl Work {
@@ -67,6 +72,9 @@ impl Work {
     }
 
     fn kind(&self, n: u64) -> Kind {
+        if (SHARED..SHARED + PRACTITIONERS).contains(&n) {
+            return Kind::List;
+        }
         if n < SHARED || n.is_multiple_of(4) {
             return Kind::Register;
         }
@@ -92,7 +100,7 @@ impl Work {
         let kind = self.kind(n);
         let _the_kind = random.within(0..12);
         let slot = Slot {
-            practitioner: Uuid::from_u128(1 + u128::from(random.within(0..PRACTITIONERS))),
+            practitioner: practitioner(random.within(0..PRACTITIONERS)),
             day: random.within(0..DAYS),
             quarter: random.within(0..QUARTERS),
         };
@@ -103,6 +111,7 @@ impl Work {
             }
             Kind::Register if n < SHARED => register(self.patient(n), &format!("S-{n}")),
             Kind::Register => register(self.patient(n), &format!("W-{}-{n}", self.writer)),
+            Kind::List => list(practitioner(n - SHARED)),
             Kind::Rename => {
                 let whom = self.earlier(Kind::Register, n, &mut random);
                 rename(self.patient(whom), &format!("Beispiel-{n}"))

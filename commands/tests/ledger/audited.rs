@@ -127,7 +127,7 @@ fn beside(report: &DatabaseReport) -> BTreeMap<&'static str, Vec<Named>> {
 async fn what_nobody_touched_is_sound(_: PgPoolOptions, options: PgConnectOptions) {
     let audited = Audited::open(options).await;
     let fresh = audited.assert_sound().await;
-    assert_eq!(fresh.log.size, Some(5));
+    assert_eq!(fresh.log.size, Some(7));
     let Clinic { ledger, .. } = &audited.clinic;
     // Long enough for a snapshot, which is compared as well.
     for number in 0..130 {
@@ -269,23 +269,23 @@ async fn checkpoints_head_and_rows_beyond_it_are_named(
     let audited = Audited::open(options).await;
     audited.keep().await;
     for (sql, position, kind, told) in [
-        ("DELETE FROM checkpoints WHERE size = 5", 4, FindingKind::Checkpoint, "of size 5"),
+        ("DELETE FROM checkpoints WHERE size = 7", 6, FindingKind::Checkpoint, "of size 7"),
         ("DELETE FROM checkpoints WHERE size = 3", 2, FindingKind::Checkpoint, "of size 3"),
-        ("DELETE FROM checkpoints WHERE size < 5", 0, FindingKind::Checkpoint, "of size 1"),
+        ("DELETE FROM checkpoints WHERE size < 7", 0, FindingKind::Checkpoint, "of size 1"),
         ("UPDATE checkpoints SET note = (SELECT note FROM checkpoints WHERE size = 2) WHERE size = 4", 3, FindingKind::Checkpoint, "size 4"),
-        ("UPDATE ledger_head SET size = 4", 4, FindingKind::Head, "size"),
-        ("UPDATE ledger_head SET frontier = '\\x00'", 4, FindingKind::Head, "frontier"),
-        ("UPDATE ledger_head SET last_recorded_at = last_recorded_at + interval '1 hour'", 4, FindingKind::Head, "last_recorded_at"),
+        ("UPDATE ledger_head SET size = 6", 6, FindingKind::Head, "size"),
+        ("UPDATE ledger_head SET frontier = '\\x00'", 6, FindingKind::Head, "frontier"),
+        ("UPDATE ledger_head SET last_recorded_at = last_recorded_at + interval '1 hour'", 6, FindingKind::Head, "last_recorded_at"),
         (
             "INSERT INTO events SELECT 9000000000000000000, gen_random_uuid(), aggregate_type, gen_random_uuid(), sequence, event_type,
                     event_version, subject, gen_random_uuid(), recorded_at, header, statement, signature, payload, leaf_hash
                FROM events WHERE position = 1",
-            5,
+            7,
             FindingKind::Missing,
             "missing",
         ),
-        ("INSERT INTO checkpoints SELECT 9, note FROM checkpoints WHERE size = 5", 5, FindingKind::Checkpoint, "size 9"),
-        ("INSERT INTO tiles VALUES (0, 0, decode(repeat('00', 8192), 'hex'))", 5, FindingKind::Tile, "0/0"),
+        ("INSERT INTO checkpoints SELECT 9, note FROM checkpoints WHERE size = 7", 7, FindingKind::Checkpoint, "size 9"),
+        ("INSERT INTO tiles VALUES (0, 0, decode(repeat('00', 8192), 'hex'))", 7, FindingKind::Tile, "0/0"),
     ] {
         audited.attack(sql).await;
         let report = audited.verdict().await;

@@ -74,9 +74,9 @@ async fn of_64_who_book_one_slot_exactly_one_gets_it(_: PgPoolOptions, options: 
         }
     }
     assert_eq!(clinic.count("SELECT count(*) FROM claims_busy").await, 3 * 20);
-    // The genesis, the patients, the winners; a loser left nothing behind.
-    assert_eq!(clinic.count("SELECT count(*) FROM events").await, 1 + 64 + 20);
-    assert_eq!(clinic.count("SELECT count(*) FROM commands").await, 1 + 64 + 20);
+    // The genesis, the patients, practitioner and room, the winners; a loser left nothing behind.
+    assert_eq!(clinic.count("SELECT count(*) FROM events").await, 1 + 64 + 2 + 20);
+    assert_eq!(clinic.count("SELECT count(*) FROM commands").await, 1 + 64 + 2 + 20);
     clinic.assert_sound().await;
 }
 
@@ -138,6 +138,6 @@ async fn an_appointment_of_an_unknown_patient_is_refused(
     let clinic = Clinic::open(options).await;
     let error = clinic.book(&slot(Uuid::from_u128(1), STARTS[0])).await.expect_err("unknown");
     assert!(matches!(error, CommandError::NotFound { what: "patient" }), "{error:?}");
-    assert_eq!(clinic.count("SELECT count(*) FROM events").await, 1);
+    assert_eq!(clinic.count("SELECT count(*) FROM events").await, 1 + 2);
     assert_eq!(clinic.count("SELECT count(*) FROM claims_busy").await, 0);
 }

@@ -12,7 +12,7 @@ use sqlx::{Executor, PgPool};
 use uuid::Uuid;
 
 use crate::clinic::{
-    Clinic, ORIGIN, Slot, cancel, context, erase, identify, officer, patient, rename,
+    Clinic, ORIGIN, Slot, cancel, context, erase, identify, list, officer, patient, rename,
 };
 
 const START: &str = "2031-03-10T15:00";
@@ -438,6 +438,7 @@ async fn whatever_two_processes_do_the_tables_are_what_a_replay_makes(
             };
             let id = ledger.new_id();
             async move {
+                list(ledger, &slot).await;
                 let outcome = match (what, visit) {
                     (0..=5, _) | (6..=8, None) => {
                         ledger.execute::<Appointment>(id, slot.book(), &context()).await

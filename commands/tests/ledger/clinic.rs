@@ -9,8 +9,8 @@ use commands::{
 };
 use domain::account::Role;
 use domain::{
-    AccountId, Appointment, AppointmentCommand, CustodyCommand, Patient, PatientCommand,
-    WoundCommand,
+    AccountId, Appointment, AppointmentCommand, CustodyCommand, Location, LocationCommand, Patient,
+    PatientCommand, Practitioner, PractitionerCommand, WoundCommand,
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -54,7 +54,9 @@ impl Clinic {
         id
     }
 
+    /// Books, after practitioner and room are in the directory.
     pub(crate) async fn book(&self, slot: &Slot) -> Result<Receipt, CommandError> {
+        list(&self.ledger, slot).await;
         let id = self.ledger.new_id();
         self.ledger.execute::<Appointment>(id, slot.book(), &context()).await
     }
@@ -113,6 +115,29 @@ pub(crate) fn context() -> Context {
 pub(crate) fn officer() -> Context {
     let id = AccountId::from_uuid(Uuid::from_u128(0xacc1));
     Context::new(Actor::user(id, [Role::Compliance]), PurposeOfUse::Hcompl)
+}
+
+/// Has practitioner and room of a slot in the directory, in use or not.
+pub(crate) async fn list(ledger: &Ledger, slot: &Slot) {
+    let there = |outcome: Result<Receipt, CommandError>| match outcome {
+        Ok(_) | Err(CommandError::Refused { code: "already-registered", .. }) => {}
+        Err(error) => panic!("not registered: {error:?}"),
+    };
+    if !ledger.exists::<Practitioner>(slot.practitioner).await.expect("an answer") {
+        let id = slot.practitioner;
+        there(ledger.execute::<Practitioner>(id, practitioner("Behandler"), &context()).await);
+    }
+    if !ledger.exists::<Location>(slot.room).await.expect("an answer") {
+        there(ledger.execute::<Location>(slot.room, room("Zimmer 1"), &context()).await);
+    }
+}
+
+pub(crate) fn practitioner(family: &str) -> PractitionerCommand {
+    command(json!({"register": {"name": {"family": family}}}))
+}
+
+pub(crate) fn room(name: &str) -> LocationCommand {
+    command(json!({"register": {"kind": "room", "name": name, "zone": "America/Chicago"}}))
 }
 
 fn command<T: serde::de::DeserializeOwned>(value: Value) -> T {

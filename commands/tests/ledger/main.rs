@@ -7,6 +7,7 @@ mod catalog;
 mod claims;
 mod clinic;
 mod clock;
+mod directory;
 mod erasure;
 mod evidence;
 mod forged;

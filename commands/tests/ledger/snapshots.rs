@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 use uuid::Uuid;
 
-use crate::clinic::{Clinic, ORIGIN, Slot, cancel, context, open_wound, patient, rename};
+use crate::clinic::{Clinic, ORIGIN, Slot, cancel, context, list, open_wound, patient, rename};
 
 fn command<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("a command")
@@ -142,6 +142,7 @@ async fn every_aggregate(long: &Long) {
     };
     let [first, second, third] =
         ["2031-03-03T09:00", "2031-03-03T10:00", "2031-03-03T11:00"].map(slot);
+    list(&long.clinic.ledger, &first).await;
     let visit = vec![first.book(), second.reschedule(), third.reschedule(), cancel()];
     long.compare::<Appointment>(long.clinic.ledger.new_id(), visit).await;
     let wound = std::iter::once(open_wound(patient_id)).chain((1..6).map(scan)).collect();

@@ -21,7 +21,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::clinic::{Slot, context, erase, officer, owner, patient, rename, serve};
+use crate::clinic::{Slot, context, erase, list, officer, owner, patient, rename, serve};
 
 const LOG: &str = include_str!("upgrade/log.json");
 const DUMP: &[u8] = include_bytes!("upgrade/dump.sql.gz");
@@ -172,6 +172,11 @@ async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: Pg
         room: Uuid::from_u128(0xa00),
         start,
     };
+    let visit = slot("2031-03-01T11:00").book();
+    let unknown = ledger.execute::<Appointment>(ledger.new_id(), visit, &context()).await;
+    let unknown = unknown.expect_err("there was no directory before");
+    assert_eq!(unknown.code(), "unknown-practitioner");
+    list(&ledger, &slot("2031-03-01T09:00")).await;
     let book = async |start: &'static str| {
         let mut command = serde_json::to_value(slot(start).book()).expect("JSON");
         command["book"]["time"]["zone"] = "UTC".into();
@@ -189,7 +194,7 @@ async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: Pg
         .await
         .expect("a new one");
     ledger.close().await;
-    old.assert_sound(160).await;
+    old.assert_sound(162).await;
     old.assert_all_sound().await;
     // What was there stays as it was signed, and what came after says by which rule it was allowed.
     assert_eq!(old.formats().await, (157, 3));

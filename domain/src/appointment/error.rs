@@ -47,6 +47,21 @@ pub enum AppointmentError {
     /// The reason says "other" and no note says more.
     #[error("the reason `other` needs a note that says more")]
     NoteRequired,
+    /// A practitioner whom the directory does not have.
+    #[error("no practitioner is registered under this id: register the practitioner first")]
+    UnknownPractitioner,
+    /// A practitioner who is out of use.
+    #[error("the practitioner is out of use: book with another")]
+    InactivePractitioner,
+    /// A room that the directory does not have.
+    #[error("no room is registered under this id: register the location first")]
+    UnknownRoom,
+    /// A room that is out of use.
+    #[error("the room is out of use: book another")]
+    InactiveRoom,
+    /// A site instead of a room.
+    #[error("this location is a site: book one of its rooms")]
+    RoomIsSite,
     /// A recorded visit that has not begun.
     #[error(
         "the visit begins in the future: only past and current visits are recorded; book this one"
@@ -65,11 +80,16 @@ impl Refusal for AppointmentError {
             | Self::IllegalTransition { .. }
             | Self::NotMovable { .. }
             | Self::NotBegun
+            | Self::InactivePractitioner
+            | Self::InactiveRoom
             | Self::NothingChanged => RefusalKind::Conflict,
             Self::Time(_)
             | Self::RequestedAfterStart
             | Self::RequestInFuture
             | Self::NoteRequired
+            | Self::UnknownPractitioner
+            | Self::UnknownRoom
+            | Self::RoomIsSite
             | Self::VisitInFuture
             | Self::EndBeforeStart => RefusalKind::Invalid,
         }
@@ -87,6 +107,11 @@ impl Refusal for AppointmentError {
             Self::RequestInFuture => "request-in-future",
             Self::NothingChanged => "nothing-changed",
             Self::NoteRequired => "note-required",
+            Self::UnknownPractitioner => "unknown-practitioner",
+            Self::InactivePractitioner => "inactive-practitioner",
+            Self::UnknownRoom => "unknown-room",
+            Self::InactiveRoom => "inactive-room",
+            Self::RoomIsSite => "room-is-site",
             Self::VisitInFuture => "visit-in-future",
             Self::EndBeforeStart => "end-before-start",
         }
@@ -103,6 +128,8 @@ impl Refusal for AppointmentError {
             Self::Time(error) => Some(error.field()),
             Self::RequestedAfterStart | Self::RequestInFuture => Some("requested_at"),
             Self::NoteRequired => Some("note"),
+            Self::UnknownPractitioner | Self::InactivePractitioner => Some("practitioner_id"),
+            Self::UnknownRoom | Self::InactiveRoom | Self::RoomIsSite => Some("room_id"),
             Self::VisitInFuture => Some("started_at"),
             Self::EndBeforeStart => Some("ended_at"),
         }

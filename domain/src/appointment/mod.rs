@@ -21,7 +21,11 @@ pub use event::{
 
 use crate::clock::Now;
 use crate::ids::{PatientId, PractitionerId, RoomId};
-use crate::stream::{Claim, ClaimChange, MediaRef, Resource, ResourceKind, Stream, aggregate};
+use crate::location::{Location, LocationKind};
+use crate::practitioner::Practitioner;
+use crate::stream::{
+    Claim, ClaimChange, MediaRef, Reliance, Resource, ResourceKind, Standing, Stream, aggregate,
+};
 use crate::value::{VisitTime, coded};
 
 coded! {
@@ -324,6 +328,47 @@ impl Stream for Appointment {
     fn media(_event: &AppointmentEvent) -> Vec<MediaRef> {
         vec![]
     }
+
+    /// What is booked, on the practitioner and the room, when it is booked and when it is moved. A visit that is recorded
+    /// afterwards took place whoever they are.
+    fn relies_on(event: &AppointmentEvent) -> Vec<Reliance<AppointmentError>> {
+        match event {
+            AppointmentEvent::AppointmentBooked(event) => bookable(&event.slot),
+            AppointmentEvent::AppointmentRescheduled(event) => bookable(&event.after),
+            AppointmentEvent::AppointmentCancelled(_)
+            | AppointmentEvent::AppointmentCheckedIn(_)
+            | AppointmentEvent::AppointmentFulfilled(_)
+            | AppointmentEvent::AppointmentNoShow(_)
+            | AppointmentEvent::AppointmentEnteredInError(_)
+            | AppointmentEvent::VisitRecorded(_) => Vec::new(),
+        }
+    }
+}
+
+/// The practitioner and the room of a slot must be in use when it is booked.
+fn bookable(slot: &Slot) -> Vec<Reliance<AppointmentError>> {
+    let practitioner = Reliance {
+        stream_type: Practitioner::STREAM_TYPE,
+        id: slot.practitioner_id.as_uuid(),
+        refusal: |standing: Standing| match standing {
+            Standing::Unknown => Some(AppointmentError::UnknownPractitioner),
+            Standing::Inactive => Some(AppointmentError::InactivePractitioner),
+            Standing::InUse(_) => None,
+        },
+    };
+    let room = slot.room_id.map(|room| Reliance {
+        stream_type: Location::STREAM_TYPE,
+        id: room.as_uuid(),
+        refusal: |standing: Standing| match standing {
+            Standing::Unknown => Some(AppointmentError::UnknownRoom),
+            Standing::Inactive => Some(AppointmentError::InactiveRoom),
+            // The time of a site is not booked: whoever is at one of its rooms is at the site.
+            Standing::InUse(kind) => {
+                (kind == LocationKind::Site.as_str()).then_some(AppointmentError::RoomIsSite)
+            }
+        },
+    });
+    std::iter::once(practitioner).chain(room).collect()
 }
 
 /// The time of everybody and everything a slot needs.

@@ -133,9 +133,8 @@ impl VisitTime {
         if !(1900..=2200).contains(&start.year()) {
             return Err(VisitTimeError::OutOfRange);
         }
+        let name = Self::zone_named(zone).ok_or(VisitTimeError::UnknownZone)?;
         let zone = find_zone(zone).ok_or(VisitTimeError::UnknownZone)?;
-        let name = zone.iana_name().and_then(|name| Line::new(name).ok());
-        let name = name.ok_or(VisitTimeError::UnknownZone)?;
         let offset = match (zone.to_ambiguous_timestamp(*start).offset(), fold) {
             (AmbiguousOffset::Unambiguous { offset }, None) => offset,
             (AmbiguousOffset::Unambiguous { .. }, Some(_)) => return Err(VisitTimeError::NoFold),
@@ -145,6 +144,11 @@ impl VisitTime {
             (AmbiguousOffset::Fold { after, .. }, Some(Fold::Later)) => after,
         };
         Self::at(*start, name, *duration_minutes, offset)
+    }
+
+    /// The name of a time zone as the bundled database has it; none, if it has no such zone.
+    pub fn zone_named(name: &str) -> Option<Line<64>> {
+        find_zone(name)?.iana_name().and_then(|name| Line::new(name).ok())
     }
 
     fn at(

@@ -7,7 +7,8 @@ use domain::appointment::{
     RescheduleAppointment, VisitStatus,
 };
 use domain::value::Fold;
-use domain::{Appointment, Now, Stream};
+use domain::{Appointment, AppointmentError, Now, Refusal, Reliance, Standing, Stream};
+use uuid::Uuid;
 
 use crate::support::{
     Refused, accepts, at, book, booking, chicago, coding, given, now, patient, practitioner,
@@ -355,4 +356,50 @@ fn nothing_is_known_of_what_is_not_booked() {
     assert!(nothing.slot().is_none() && nothing.visit().is_none() && nothing.status().is_none());
     assert_eq!((nothing.patient_id(), nothing.subject(uuid(1))), (None, None));
     assert!(booked().visit().is_none());
+}
+
+#[test]
+fn what_is_booked_or_moved_relies_on_its_practitioner_and_its_room() {
+    let refusals = |event: &AppointmentEvent| -> Vec<(&'static str, Uuid, Vec<&'static str>)> {
+        let standings = [
+            Standing::Unknown,
+            Standing::Inactive,
+            Standing::InUse("practitioner"),
+            Standing::InUse("room"),
+            Standing::InUse("vehicle"),
+            Standing::InUse("site"),
+        ];
+        let codes = |on: &Reliance<AppointmentError>| {
+            standings.into_iter().filter_map(on.refusal).map(|refusal| refusal.code()).collect()
+        };
+        let relies_on = Appointment::relies_on(event);
+        relies_on.iter().map(|on| (on.stream_type, on.id, codes(on))).collect()
+    };
+    let with = |n| {
+        let codes = vec!["unknown-practitioner", "inactive-practitioner"];
+        ("practitioner", practitioner(n).as_uuid(), codes)
+    };
+    let at =
+        |n| ("location", room(n).as_uuid(), vec!["unknown-room", "inactive-room", "room-is-site"]);
+    let booked = accepts(&Appointment::default(), now(), book(chicago("15:00", 30)));
+    assert_eq!(refusals(&booked), [with(1), at(1)]);
+    let state: Appointment = given(std::slice::from_ref(&booked));
+    let moved = |practitioner_n: Option<u128>, room_n: Option<u128>| {
+        let command = RescheduleAppointment {
+            time: chicago("16:00", 30),
+            practitioner_id: practitioner_n.map(practitioner),
+            room_id: room_n.map(room),
+            reason: None,
+        };
+        refusals(&accepts(&state, now(), AppointmentCommand::Reschedule(command)))
+    };
+    // Who stays is asked for again: the appointment may be of a time when nobody was.
+    assert_eq!(moved(None, None), [with(1), at(1)]);
+    assert_eq!(moved(Some(2), Some(3)), [with(2), at(3)]);
+    // Nothing else asks: whoever has left since is still cancelled with, and seen.
+    for event in
+        [AppointmentCommand::CheckIn(CheckIn {}), cancel(CancellationReason::PatientRequest)]
+    {
+        assert!(refusals(&accepts(&state, now(), event)).is_empty());
+    }
 }

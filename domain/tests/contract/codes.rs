@@ -7,8 +7,10 @@ use domain::account::{AccountKind, Role};
 use domain::appointment::{AppointmentStatus, CancellationReason, VisitStatus};
 use domain::custody::{Authority, ErasureReason, HoldReason, ReleaseReason, Store};
 use domain::disclosure::DisclosureOutcome;
+use domain::location::{ClosingReason, LocationKind};
 use domain::model::ModelStatus;
 use domain::patient::DeactivationReason;
+use domain::practitioner::LeavingReason;
 use domain::value::{
     AddressUse, ContactSystem, ContactUse, Fold, Gender, IdentifierUse, NameUse, UnknownCode,
 };
@@ -64,6 +66,7 @@ fn the_lists_of_codes() {
         Boundary,
         CancellationReason,
         CloseReason,
+        ClosingReason,
         ContactSystem,
         ContactUse,
         DeactivationReason,
@@ -76,6 +79,8 @@ fn the_lists_of_codes() {
         HoldReason,
         IdentifierUse,
         Laterality,
+        LeavingReason,
+        LocationKind,
         ModelStatus,
         NameUse,
         RejectionReason,

@@ -28,10 +28,12 @@ use domain::wound::{
     MeasurementRecorded, MeasurementWithdrawn, RejectionReason, ScanRecorded, ScanRejected,
     WithdrawalReason, WoundClosed, WoundEvent, WoundOpened,
 };
-use domain::{Event, HoldId, UnknownEvent, upcasters};
+use domain::{Event, HoldId, LocationEvent, PractitionerEvent, UnknownEvent, upcasters};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
+use crate::location::location_events;
+use crate::practitioner::practitioner_events;
 use crate::support::{
     address, at, capture, card, chicago, coding, measurement, measurement_id, mrn, name, patient,
     phone, practitioner, room, scan, slot, uuid, val,
@@ -262,8 +264,11 @@ pub(crate) fn every_event() -> Vec<Event> {
     let disclosures = disclosure_events().into_iter().map(Event::Disclosure);
     let custody = custody_events().into_iter().map(Event::Custody);
     let models = model_events().into_iter().map(Event::Model);
+    let practitioners = practitioner_events().into_iter().map(Event::Practitioner);
+    let locations = location_events().into_iter().map(Event::Location);
     let people = patients.chain(appointments).chain(wounds).chain(accounts);
-    people.chain(disclosures).chain(custody).chain(models).collect()
+    let people = people.chain(disclosures).chain(custody).chain(models);
+    people.chain(practitioners).chain(locations).collect()
 }
 
 /// The type, the version and the payload of an event, as they are stored.
@@ -280,6 +285,8 @@ fn stored(event: &Event) -> (String, String, String) {
         Event::Disclosure(event) => parts(event),
         Event::Custody(event) => parts(event),
         Event::Model(event) => parts(event),
+        Event::Practitioner(event) => parts(event),
+        Event::Location(event) => parts(event),
     }
 }
 
@@ -305,6 +312,8 @@ fn every_event_has_a_sample_that_is_reviewed_and_readable() {
         DisclosureEvent::VERSIONS,
         CustodyEvent::VERSIONS,
         ModelEvent::VERSIONS,
+        PractitionerEvent::VERSIONS,
+        LocationEvent::VERSIONS,
     ];
     let all: BTreeSet<(String, String)> = versions
         .concat()

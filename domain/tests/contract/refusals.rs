@@ -3,8 +3,8 @@
 use domain::appointment::AppointmentStatus::{Booked, Fulfilled};
 use domain::value::VisitTimeError;
 use domain::{
-    Account, AccountError, AppointmentError, CustodyError, DisclosureError, ModelError,
-    PatientError, Refusal, RefusalKind, Stream, WoundError,
+    Account, AccountError, AppointmentError, CustodyError, DisclosureError, LocationError,
+    ModelError, PatientError, PractitionerError, Refusal, RefusalKind, Stream, WoundError,
 };
 use insta::assert_snapshot;
 
@@ -43,8 +43,9 @@ fn accounts() -> [AccountError; 8] {
 
 fn appointments() -> Vec<AppointmentError> {
     use AppointmentError::{
-        AlreadyExists, EndBeforeStart, IllegalTransition, NotBegun, NotBooked, NotMovable,
-        NoteRequired, NothingChanged, RequestInFuture, RequestedAfterStart, VisitInFuture,
+        AlreadyExists, EndBeforeStart, IllegalTransition, InactivePractitioner, InactiveRoom,
+        NotBegun, NotBooked, NotMovable, NoteRequired, NothingChanged, RequestInFuture,
+        RequestedAfterStart, RoomIsSite, UnknownPractitioner, UnknownRoom, VisitInFuture,
     };
     let times = [
         VisitTimeError::UnknownZone,
@@ -66,6 +67,11 @@ fn appointments() -> Vec<AppointmentError> {
         RequestInFuture,
         NothingChanged,
         NoteRequired,
+        UnknownPractitioner,
+        InactivePractitioner,
+        UnknownRoom,
+        InactiveRoom,
+        RoomIsSite,
         VisitInFuture,
         EndBeforeStart,
     ];
@@ -87,6 +93,49 @@ fn custody() -> [CustodyError; 9] {
         NotErased,
         PurgeAlreadyRecorded,
         StoresNotDistinct,
+    ]
+}
+
+fn locations() -> [LocationError; 12] {
+    use LocationError::{
+        AlreadyActive, AlreadyInactive, AlreadyRegistered, InactiveParent, NotRegistered,
+        NoteRequired, NothingChanged, ParentIsNoSite, SiteWithParent, UnknownParent, UnknownZone,
+        ZoneRequired,
+    };
+    [
+        AlreadyRegistered,
+        NotRegistered,
+        AlreadyInactive,
+        AlreadyActive,
+        SiteWithParent,
+        UnknownParent,
+        InactiveParent,
+        ParentIsNoSite,
+        UnknownZone,
+        ZoneRequired,
+        NothingChanged,
+        NoteRequired,
+    ]
+}
+
+fn practitioners() -> [PractitionerError; 11] {
+    use PractitionerError::{
+        AlreadyActive, AlreadyInactive, AlreadyRegistered, IdentifierRepeated,
+        NameOrIdentifierRequired, NotRegistered, NoteRequired, NothingChanged, QualificationEmpty,
+        QualificationEndsBeforeStart, TooMany,
+    };
+    [
+        AlreadyRegistered,
+        NotRegistered,
+        AlreadyInactive,
+        AlreadyActive,
+        NameOrIdentifierRequired,
+        IdentifierRepeated,
+        QualificationEmpty,
+        QualificationEndsBeforeStart,
+        TooMany { field: "contacts", max: 32 },
+        NothingChanged,
+        NoteRequired,
     ]
 }
 
@@ -168,8 +217,10 @@ fn the_table_of_refusals() {
         table("appointment", &appointments()),
         table("custody", &custody()),
         table("disclosure", &[AlreadyRecorded, TooManyDocuments { max: 500 }]),
+        table("location", &locations()),
         table("model", &models()),
         table("patient", &patients()),
+        table("practitioner", &practitioners()),
         table("wound", &wounds()),
     ];
     in_snapshots(|| assert_snapshot!("refusals", text.concat()));

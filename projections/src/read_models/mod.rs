@@ -5,6 +5,8 @@
 //! | `patients_v2` | patient | [`PatientDocument`] |
 //! | `appointments_v2` | booked or historical visit | [`AppointmentDocument`] |
 //! | `wounds_v2` | wound episode, with its scans, measurements and healing course | [`WoundDocument`] |
+//! | `practitioners_v1` | practitioner in the directory | [`PractitionerDocument`] |
+//! | `locations_v1` | site, room or other place in the directory | [`LocationDocument`] |
 //!
 //! The store is not believed. A document is kept as bytes with a tag (`stored`), compared with what is known of its stream
 //! whenever it is read (`store`), and made from the log where it does not hold (`rebuild`); a slow walk over the whole log
@@ -19,8 +21,10 @@ mod compare;
 mod comparison;
 mod erasure;
 mod error;
+mod location;
 mod page;
 mod patient;
+mod practitioner;
 mod projector;
 mod purge;
 mod query;
@@ -44,8 +48,10 @@ pub use compare::Difference;
 pub use comparison::Pace;
 pub use erasure::Purged;
 pub use error::ReadError;
+pub use location::{Closing, LocationDocument, LocationEntry, LocationSearch};
 pub use page::{Cursor, InvalidCursor, Listing, Page};
 pub use patient::{Deactivation, Matching, PatientDocument};
+pub use practitioner::{Leaving, PractitionerDocument, PractitionerSearch};
 pub use query::{AppointmentFilter, PatientSearch};
 pub use registry::ReadModel;
 pub use view::{FoldError, View};
@@ -60,6 +66,19 @@ use crate::known::KnownPositions;
 use crate::runtime::Projector;
 use crate::tags::Tags;
 use store::{Source, Store};
+
+registry::read_models! {
+    /// `patients_v2`.
+    PATIENTS = patient::Patients;
+    /// `appointments_v2`.
+    APPOINTMENTS = appointment::Appointments;
+    /// `wounds_v2`.
+    WOUNDS = wound::Wounds;
+    /// `practitioners_v1`.
+    PRACTITIONERS = practitioner::Practitioners;
+    /// `locations_v1`.
+    LOCATIONS = location::Locations;
+}
 
 /// How long the driver may look for a server. The default, half a minute, would outlast every request.
 const SERVER_SELECTION: Duration = Duration::from_secs(3);

@@ -95,7 +95,7 @@ impl std::fmt::Debug for Matching {
 }
 
 impl Matching {
-    fn of(name: Option<&HumanName>, identifiers: &[Identifier]) -> Matching {
+    pub(super) fn of(name: Option<&HumanName>, identifiers: &[Identifier]) -> Matching {
         let family = name.and_then(|name| name.family.clone());
         let given = name.map(|name| name.given.clone()).unwrap_or_default();
         Matching {
@@ -112,6 +112,18 @@ impl Matching {
                 })
                 .collect(),
         }
+    }
+
+    /// The same, as it is stored beside a document.
+    pub(super) fn fields(&self) -> Document {
+        let Matching { family, given, identifiers } = self;
+        let mut fields = doc! { "identifiers": identifiers };
+        for (field, key) in [("family", family), ("given", given)] {
+            if let Some(key) = key {
+                fields.insert(field, key);
+            }
+        }
+        fields
     }
 }
 
@@ -162,14 +174,7 @@ impl View for Patients {
         if let Some(date) = document.birth_date {
             fields.insert("birth_date", date.to_string());
         }
-        let mut matching = doc! { "identifiers": &document.matching.identifiers };
-        let Matching { family, given, .. } = &document.matching;
-        for (field, key) in [("family", family), ("given", given)] {
-            if let Some(key) = key {
-                matching.insert(field, key);
-            }
-        }
-        fields.insert("matching", matching);
+        fields.insert("matching", document.matching.fields());
         fields
     }
 

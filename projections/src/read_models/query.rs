@@ -1,5 +1,6 @@
-//! The queries. Every list is bounded and sorted, and continues at a cursor; no query needs more than
-//! one index, and none uses `$or`, which some servers answer by scanning the collection.
+//! The queries, and what those of read models that keep their own beside their view are made of. Every list is
+//! bounded and sorted, and continues at a cursor; no query needs more than one index, and none uses `$or`, which some
+//! servers answer by scanning the collection.
 
 use std::collections::HashSet;
 
@@ -101,7 +102,7 @@ impl PatientSearch {
 }
 
 /// Everything that begins with `text`. The upper bound is the last character there is.
-fn prefix(text: &str) -> Bson {
+pub(super) fn prefix(text: &str) -> Bson {
     Bson::Document(doc! { "$gte": text, "$lt": format!("{text}\u{10FFFF}") })
 }
 
@@ -270,7 +271,7 @@ impl ReadModels {
     }
 
     /// By id: from the cache if it is there, or else from the store, filling the cache.
-    async fn one<V: View>(
+    pub(super) async fn one<V: View>(
         &self,
         id: Uuid,
         at_least: Option<u64>,
@@ -340,7 +341,7 @@ impl ReadModels {
 
     /// One document more than the page holds, sorted by `key`. Every one is checked as if it were read alone; where one does
     /// not hold, it is made from the log and the list is read again.
-    async fn list<V: View>(
+    pub(super) async fn list<V: View>(
         &self,
         filter: Document,
         key: &str,

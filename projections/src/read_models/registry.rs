@@ -1,4 +1,5 @@
-//! The registry of read models: one line for each, and whatever is done for every read model is done for these.
+//! The registry of read models: one line for each, and whatever is done for every read model is done for these. The lines
+//! stand in the page of the module above.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -6,15 +7,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::appointment::Appointments;
 use super::compare::{Difference, compare, surplus};
 use super::error::ReadError;
-use super::patient::Patients;
 use super::projector::ViewProjector;
 use super::purge::purge;
 use super::store::{Source, Store};
 use super::view::View;
-use super::wound::Wounds;
 use crate::cache::Cache;
 use crate::runtime::Projector;
 
@@ -22,18 +20,21 @@ use crate::runtime::Projector;
 #[derive(Clone, Copy)]
 pub struct ReadModel(&'static dyn Declared);
 
+/// Names the read models of the product, once.
+macro_rules! read_models {
+    ($($(#[$meta:meta])* $name:ident = $view:ty;)*) => {
+        impl ReadModel {
+            $($(#[$meta])* pub const $name: ReadModel = ReadModel::of::<$view>();)*
+
+            /// Every read model of the product.
+            pub const ALL: [ReadModel; [$(stringify!($name)),*].len()] = [$(ReadModel::$name),*];
+        }
+    };
+}
+
+pub(super) use read_models;
+
 impl ReadModel {
-    /// `patients_v2`.
-    pub const PATIENTS: ReadModel = ReadModel::of::<Patients>();
-    /// `appointments_v2`.
-    pub const APPOINTMENTS: ReadModel = ReadModel::of::<Appointments>();
-    /// `wounds_v2`.
-    pub const WOUNDS: ReadModel = ReadModel::of::<Wounds>();
-
-    /// Every read model of the product.
-    pub const ALL: [ReadModel; 3] =
-        [ReadModel::PATIENTS, ReadModel::APPOINTMENTS, ReadModel::WOUNDS];
-
     /// The read model that a view declares.
     #[must_use]
     pub const fn of<V: View>() -> ReadModel {

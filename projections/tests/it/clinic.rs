@@ -12,7 +12,7 @@ use commands::{
 };
 use domain::account::Role;
 use domain::value::Digest;
-use domain::{AccountId, Appointment, Patient, Stream, WoundEpisode};
+use domain::{AccountId, Appointment, Location, Patient, Practitioner, Stream, WoundEpisode};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use projections::cache::Cache;
@@ -30,7 +30,8 @@ use uuid::Uuid;
 pub(crate) const ORIGIN: &str = "test.example/ledger";
 
 /// The read models' collections.
-pub(crate) const COLLECTIONS: [&str; 3] = ["patients_v2", "appointments_v2", "wounds_v2"];
+pub(crate) const COLLECTIONS: [&str; 5] =
+    ["patients_v2", "appointments_v2", "wounds_v2", "practitioners_v1", "locations_v1"];
 
 /// Quick enough for tests, and with a poll that a missed notification would make visible.
 const CONFIG: RunConfig = RunConfig {
@@ -168,8 +169,32 @@ impl Clinic {
         self.execute::<Patient>(id(n), command).await
     }
 
+    /// Registers whom and where everything is booked, unless they are there.
+    pub(crate) async fn list(&self) {
+        let (practitioner, site, room) = (id(0xd0c), id(0x301), id(0x300));
+        if self.ledger.exists::<Location>(room).await.expect("an answer") {
+            return;
+        }
+        let who = json!({ "register": {
+            "name": { "family": "Özdemir-Schmidt", "given": ["Ayşe"], "prefix": ["Dr."] },
+            "identifiers": [{ "system": "http://hl7.org/fhir/sid/us-npi", "value": "17" }],
+            "qualifications": [{ "text": "Wound care", "issuer": "A college", "from": "2011" }],
+            "contacts": [{ "system": "phone", "value": "+49 30 654321", "use": "work" }],
+        }});
+        self.execute::<Practitioner>(practitioner, who).await;
+        let house = json!({ "register": {
+            "kind": "site", "name": "Haus am See", "zone": "America/Chicago",
+            "address": { "lines": ["Seestr. 1"], "city": "Berlin" },
+        }});
+        self.execute::<Location>(site, house).await;
+        let place =
+            json!({ "register": { "kind": "room", "name": "Zimmer 2", "parent_id": site } });
+        self.execute::<Location>(room, place).await;
+    }
+
     /// Books appointment `0x1000 + n` for patient `n` at nine, local time, on the given day of March.
     pub(crate) async fn book(&self, n: u128, day: u8) -> Receipt {
+        self.list().await;
         let command = json!({ "book": {
             "patient_id": id(n),
             "practitioner_id": id(0xd0c),

@@ -8,6 +8,8 @@ mod counted;
 mod damage;
 mod damaged_cache;
 mod erasure;
+mod location;
+mod practitioner;
 mod read_models;
 mod registry;
 mod runtime;

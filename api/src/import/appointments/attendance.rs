@@ -53,5 +53,5 @@ pub(super) fn plan(row: &Row<'_>) -> Result<Plan, LineRefusal> {
         row.registration(patient_id, identifier, row.gender("Gender")?),
         Step::Appointment(id, AppointmentCommand::RecordVisit(visit)),
     ];
-    Ok(Plan { line: row.line, lane: patient_id.to_string(), steps })
+    Ok(Plan { line: row.line, lane: patient_id.to_string(), named: Vec::new(), steps })
 }

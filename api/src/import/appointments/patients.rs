@@ -23,7 +23,7 @@ pub(super) fn plan(row: &Row<'_>) -> Result<Plan, LineRefusal> {
         ..RegisterPatient::default()
     };
     let steps = vec![Step::Patient(id, PatientCommand::Register(command))];
-    Ok(Plan { line: row.line, lane: id.to_string(), steps })
+    Ok(Plan { line: row.line, lane: id.to_string(), named: Vec::new(), steps })
 }
 
 /// The last word is taken for the family name: the list says no more.

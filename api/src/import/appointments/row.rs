@@ -3,14 +3,15 @@
 use std::fmt::Display;
 
 use csv::StringRecord;
-use domain::PatientId;
 use domain::patient::{PatientCommand, RegisterPatient};
+use domain::practitioner::RegisterPractitioner;
 use domain::value::{Gender, Identifier, IdentifierParts, Line, SystemUri};
+use domain::{PatientId, PractitionerId};
 use jiff::civil::Date;
 
 use super::options::Options;
 use crate::import::ids::Ids;
-use crate::import::plan::{LineRefusal, Step};
+use crate::import::plan::{LineRefusal, Named, Step};
 
 /// The longest cell.
 const MAX_CELL_BYTES: usize = 1_000;
@@ -77,18 +78,31 @@ impl Row<'_> {
         }
     }
 
-    /// The patient that the source knows under this number, and that number as an identifier.
-    pub(super) fn patient(&self, number: &str) -> Result<(PatientId, Identifier), LineRefusal> {
-        let system = format!("urn:import:{}:patient", self.options.source);
+    /// What the source calls somebody of this kind, as an identifier.
+    fn identifier(&self, kind: &str, value: &str, column: &str) -> Result<Identifier, LineRefusal> {
+        let system = format!("urn:import:{}:{kind}", self.options.source);
         let parts = IdentifierParts {
             system: SystemUri::new(&system).map_err(|error| self.invalid("source", error))?,
-            value: Line::new(number).map_err(|error| self.invalid("patient_id", error))?,
+            value: Line::new(value).map_err(|error| self.invalid(column, error))?,
             identifier_use: None,
             kind: None,
             issuer: None,
         };
-        let identifier: Identifier =
-            parts.try_into().map_err(|error| self.invalid("patient_id", error))?;
+        parts.try_into().map_err(|error| self.invalid(column, error))
+    }
+
+    /// The practitioner that the source means, though it may call nobody by name, and the entry of that practitioner.
+    pub(super) fn practitioner(&self, who: &str) -> Result<(PractitionerId, Named), LineRefusal> {
+        let source = format!("{}|{who}", self.options.source);
+        let id = PractitionerId::from_uuid(self.ids.derive("practitioner", &source));
+        let identifiers = vec![self.identifier("practitioner", who, "source")?];
+        let register = RegisterPractitioner { identifiers, ..RegisterPractitioner::default() };
+        Ok((id, Named::Practitioner(id, register)))
+    }
+
+    /// The patient that the source knows under this number, and that number as an identifier.
+    pub(super) fn patient(&self, number: &str) -> Result<(PatientId, Identifier), LineRefusal> {
+        let identifier = self.identifier("patient", number, "patient_id")?;
         let id = PatientId::from_uuid(self.ids.derive("patient", &identifier.claim_key()));
         Ok((id, identifier))
     }

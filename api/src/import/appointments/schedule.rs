@@ -1,11 +1,11 @@
 //! A row of a schedule: a booking and what became of it.
 
+use domain::AppointmentId;
 use domain::appointment::{
     AppointmentCommand, BookAppointment, CancelAppointment, CancellationReason, CheckIn, Fulfil,
     MarkNoShow,
 };
 use domain::value::{Note, RequestedTime};
-use domain::{AppointmentId, PractitionerId};
 use jiff::civil::Time;
 
 use super::row::Row;
@@ -30,10 +30,10 @@ pub(super) fn plan(row: &Row<'_>) -> Result<(String, Plan), LineRefusal> {
     let what_became = what_became(row)?;
 
     let source = &row.options.source;
-    let practitioner = row.ids.derive("practitioner", &format!("{source}|schedule"));
+    let (practitioner_id, practitioner) = row.practitioner("schedule")?;
     let booking = BookAppointment {
         patient_id,
-        practitioner_id: PractitionerId::from_uuid(practitioner),
+        practitioner_id,
         room_id: None,
         time: RequestedTime {
             start: day.to_datetime(time),
@@ -52,7 +52,8 @@ pub(super) fn plan(row: &Row<'_>) -> Result<(String, Plan), LineRefusal> {
     let commands = std::iter::once(AppointmentCommand::Book(booking)).chain(what_became);
     steps.extend(commands.map(|command| Step::Appointment(id, command)));
     // Appointments of different days cannot conflict.
-    let plan = Plan { line: row.line, lane: day.to_string(), steps };
+    let named = vec![practitioner];
+    let plan = Plan { line: row.line, lane: day.to_string(), named, steps };
     Ok((format!("{booked_on} {number:0>20}"), plan))
 }
 

@@ -4,6 +4,7 @@ use domain::value::Line;
 
 use super::{Format, Options, Planned, TableError, plan};
 use crate::import::ids::PlainIds;
+use crate::import::plan::Named;
 
 const SCHEDULE: &str = "appointment_id,slot_id,scheduling_date,appointment_date,appointment_time,status,patient_id,sex";
 const ATTENDANCE: &str = "PatientId,AppointmentID,Gender,ScheduledDay,AppointmentDay,Age,No-show";
@@ -33,6 +34,13 @@ fn a_schedule_runs_in_the_order_of_booking() {
     // Registration and booking, and then the cancellation, the no-show, or check-in and fulfilment.
     assert_eq!(order, [(3, 3), (4, 3), (2, 4)]);
     assert!(planned.plans.iter().all(|plan| plan.lane == "2025-01-01"));
+    // The table calls nobody by name: all of it is one practitioner, whom each row needs in the directory.
+    let named = &planned.plans[0].named;
+    assert_eq!(named.len(), 1);
+    assert!(planned.plans.iter().all(|plan| &plan.named == named));
+    let Named::Practitioner(_, register) = &named[0] else { panic!("a practitioner") };
+    let key = register.identifiers[0].claim_key();
+    assert_eq!(key, "urn:import:test:practitioner|schedule");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Import of FHIR R4 bundles, one a line (NDJSON) or one a file: patients, and their encounters as
-//! historical visits, which claim nobody's time.
+//! historical visits, which claim nobody's time; practitioners and locations as entries of the directory.
 //!
 //! A bundle is planned whole before any of it is executed: a reference that resolves to nothing, a
 //! resource of an older release or an impossible date refuses the bundle. What the ledger does not
 //! record (observations, claims, …) is counted and passed over.
 
 mod convert;
+mod directory;
 mod patient;
 mod resource;
 mod version;
@@ -18,9 +19,10 @@ use domain::{PatientId, PractitionerId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use self::directory::Place;
 use self::resource::{Bundle, Encounter, Entry, Patient, Practitioner};
 use super::ids::Ids;
-use super::plan::{LineRefusal, Plan};
+use super::plan::{LineRefusal, Named, Plan};
 
 /// The longest line read: one bundle of one patient's whole record.
 const MAX_LINE_BYTES: usize = 256 << 20;
@@ -116,9 +118,11 @@ fn plan_bundle(
     ids: &dyn Ids,
     passed_over: &mut BTreeMap<String, u64>,
 ) -> Result<Plan, LineRefusal> {
-    let mut parties = Parties { ids, patients: HashMap::new(), practitioners: HashMap::new() };
+    let (patients, practitioners) = (HashMap::new(), HashMap::new());
+    let mut parties = Parties { ids, patients, practitioners, named: Vec::new() };
     let mut steps = Vec::new();
     let mut encounters = Vec::new();
+    let mut places = Vec::new();
     let mut left: BTreeMap<String, u64> = BTreeMap::new();
     let mut lane = None;
     for (index, entry) in bundle.entry.into_iter().enumerate() {
@@ -133,24 +137,33 @@ fn plan_bundle(
                 steps.push(step);
             }
             "Encounter" => encounters.push((path.clone(), parse::<Encounter>(value, &path)?)),
-            other => {
-                if other == "Practitioner" {
-                    let practitioner: Practitioner = parse(value.clone(), &path)?;
-                    parties.name_practitioner(entry.full_url, &practitioner);
+            "Practitioner" => {
+                let practitioner: Practitioner = parse(value, &path)?;
+                if !parties.name_practitioner(entry.full_url, &practitioner, &path)? {
+                    *left.entry("Practitioner".to_owned()).or_default() += 1;
                 }
-                *left.entry(other.to_owned()).or_default() += 1;
             }
+            "Location" => {
+                let location = parse(value, &path)?;
+                places.push(Place { full_url: entry.full_url, path, location });
+            }
+            other => *left.entry(other.to_owned()).or_default() += 1,
         }
     }
     for (path, encounter) in &encounters {
-        steps.push(visit::record(encounter, path, &parties)?);
+        steps.push(visit::record(encounter, path, &mut parties)?);
     }
+    let (locations, unknown) = directory::locations(&places, ids)?;
+    if unknown > 0 {
+        left.insert("Location".to_owned(), unknown);
+    }
+    let named = parties.named.into_iter().chain(locations).collect();
     for (kind, count) in left {
         *passed_over.entry(kind).or_default() += count;
     }
     // Lines about different patients run side by side.
     let lane = lane.map_or_else(|| format!("line {line}"), |patient| patient.to_string());
-    Ok(Plan { line, lane, steps })
+    Ok(Plan { line, lane, named, steps })
 }
 
 /// Whom the references of a bundle mean.
@@ -158,6 +171,8 @@ struct Parties<'a> {
     ids: &'a dyn Ids,
     patients: HashMap<String, PatientId>,
     practitioners: HashMap<String, PractitionerId>,
+    /// The practitioners, as the directory takes them.
+    named: Vec<Named>,
 }
 
 impl Parties<'_> {
@@ -166,15 +181,25 @@ impl Parties<'_> {
         self.patients.extend(names.map(|name| (name, patient)));
     }
 
-    fn name_practitioner(&mut self, full_url: Option<String>, practitioner: &Practitioner) {
+    /// Answers whether the directory takes the practitioner: nothing may tell who it is.
+    fn name_practitioner(
+        &mut self,
+        full_url: Option<String>,
+        practitioner: &Practitioner,
+        path: &str,
+    ) -> Result<bool, LineRefusal> {
         let known = practitioner.identifier.iter().find_map(|identifier| {
             Some(format!("{}|{}", identifier.system.as_deref()?, identifier.value.as_deref()?))
         });
         let id = practitioner.id.as_deref();
-        let Some(source) = known.or_else(|| id.map(str::to_owned)) else { return };
+        let Some(source) = known.or_else(|| id.map(str::to_owned)) else { return Ok(false) };
         let names = full_url.into_iter().chain(id.map(|id| format!("Practitioner/{id}")));
-        let practitioner = self.practitioner_id(&source);
-        self.practitioners.extend(names.map(|name| (name, practitioner)));
+        let id = self.practitioner_id(&source);
+        self.practitioners.extend(names.map(|name| (name, id)));
+        let named = directory::practitioner(practitioner, id, path)?;
+        let is_taken = named.is_some();
+        self.named.extend(named);
+        Ok(is_taken)
     }
 
     fn practitioner_id(&self, source: &str) -> PractitionerId {
@@ -187,11 +212,15 @@ impl Parties<'_> {
 
     /// A practitioner named in the bundle, or by identifier (`Practitioner?identifier=system|value`),
     /// which is who it is even when the resource is not in the bundle.
-    fn practitioner(&self, reference: &str, path: &str) -> Result<PractitionerId, LineRefusal> {
+    fn practitioner(&mut self, reference: &str, path: &str) -> Result<PractitionerId, LineRefusal> {
         if let Some(identifier) = reference.strip_prefix("Practitioner?identifier=")
-            && identifier.split_once('|').is_some_and(|(s, v)| !s.is_empty() && !v.is_empty())
+            && let Some((system, value)) = identifier.split_once('|')
+            && !system.is_empty()
+            && !value.is_empty()
         {
-            return Ok(self.practitioner_id(identifier));
+            let id = self.practitioner_id(identifier);
+            self.named.push(directory::identified(id, (system, value), path)?);
+            return Ok(id);
         }
         self.practitioners.get(reference).copied().ok_or_else(|| unresolved(path, "Practitioner"))
     }

@@ -44,7 +44,7 @@ pub(super) fn register(
 }
 
 /// Converts each element, leaving out those that say nothing.
-fn each<F, T>(
+pub(super) fn each<F, T>(
     elements: &[F],
     path: &str,
     name: &str,
@@ -57,7 +57,10 @@ fn each<F, T>(
     Ok(converted.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-fn identifier(from: &resource::Identifier, path: &str) -> Result<Option<Identifier>, LineRefusal> {
+pub(super) fn identifier(
+    from: &resource::Identifier,
+    path: &str,
+) -> Result<Option<Identifier>, LineRefusal> {
     let (Some(uri), Some(value)) = (from.system.as_deref(), from.value.as_deref()) else {
         return Ok(None);
     };
@@ -72,7 +75,10 @@ fn identifier(from: &resource::Identifier, path: &str) -> Result<Option<Identifi
     parts.try_into().map(Some).map_err(|error| invalid(path, error))
 }
 
-fn name(from: &resource::HumanName, path: &str) -> Result<Option<HumanName>, LineRefusal> {
+pub(super) fn name(
+    from: &resource::HumanName,
+    path: &str,
+) -> Result<Option<HumanName>, LineRefusal> {
     let parts = HumanNameParts {
         family: line(from.family.as_deref(), &format!("{path}.family"))?,
         given: lines(&from.given, &format!("{path}.given"))?,
@@ -86,7 +92,10 @@ fn name(from: &resource::HumanName, path: &str) -> Result<Option<HumanName>, Lin
     parts.try_into().map(Some).map_err(|error| invalid(path, error))
 }
 
-fn contact(from: &resource::ContactPoint, path: &str) -> Result<Option<ContactPoint>, LineRefusal> {
+pub(super) fn contact(
+    from: &resource::ContactPoint,
+    path: &str,
+) -> Result<Option<ContactPoint>, LineRefusal> {
     let value = line(from.value.as_deref(), &format!("{path}.value"))?;
     let system = code(from.system.as_deref(), &format!("{path}.system"))?;
     let (Some(value), Some(system)) = (value, system) else { return Ok(None) };
@@ -98,7 +107,10 @@ fn contact(from: &resource::ContactPoint, path: &str) -> Result<Option<ContactPo
     parts.try_into().map(Some).map_err(|error| invalid(path, error))
 }
 
-fn address(from: &resource::Address, path: &str) -> Result<Option<Address>, LineRefusal> {
+pub(super) fn address(
+    from: &resource::Address,
+    path: &str,
+) -> Result<Option<Address>, LineRefusal> {
     let parts = AddressParts {
         lines: lines(&from.line, &format!("{path}.line"))?,
         city: line(from.city.as_deref(), &format!("{path}.city"))?,

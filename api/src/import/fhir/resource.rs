@@ -67,11 +67,49 @@ pub(super) struct Practitioner {
     pub(super) id: Option<String>,
     #[serde(default)]
     pub(super) identifier: Vec<Identifier>,
+    #[serde(default)]
+    pub(super) name: Vec<HumanName>,
+    #[serde(default)]
+    pub(super) telecom: Vec<ContactPoint>,
+    #[serde(default)]
+    pub(super) qualification: Vec<Qualification>,
+}
+
+/// What a practitioner is qualified for.
+#[derive(Deserialize)]
+pub(super) struct Qualification {
+    pub(super) code: Option<CodeableConcept>,
+    pub(super) issuer: Option<Reference>,
+    pub(super) period: Option<Period>,
+}
+
+/// A site, a room or another place.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Location {
+    pub(super) id: Option<String>,
+    #[serde(default)]
+    pub(super) extension: Vec<Extension>,
+    #[serde(default)]
+    pub(super) identifier: Vec<Identifier>,
+    pub(super) name: Option<String>,
+    pub(super) physical_type: Option<CodeableConcept>,
+    pub(super) address: Option<Address>,
+    pub(super) part_of: Option<Reference>,
+}
+
+/// What a resource says beside its own elements.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Extension {
+    pub(super) url: String,
+    pub(super) value_code: Option<String>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Reference {
     pub(super) reference: Option<String>,
+    pub(super) display: Option<String>,
 }
 
 #[derive(Deserialize)]

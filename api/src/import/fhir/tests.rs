@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::ids::PlainIds;
-use super::super::plan::Step;
+use super::super::plan::{Named, Step};
 use super::{Planned, plan};
 
 fn patient() -> Value {
@@ -52,6 +52,75 @@ fn a_bundle_becomes_a_registration_and_visits_and_the_rest_is_counted() {
         panic!("expected a registration and a visit");
     };
     assert_eq!(planned.plans[1].lane, patient.to_string(), "the same patient is in the same lane");
+}
+
+/// What the plans name, as kind, name or identifier, and time zone.
+fn named(planned: &Planned) -> Vec<(&'static str, String, Option<String>)> {
+    let plans = planned.plans.iter().flat_map(|plan| &plan.named);
+    plans
+        .map(|named| match named {
+            Named::Practitioner(_, register) => {
+                let name = register.name.as_ref().map(|name| name.display());
+                let number = || register.identifiers[0].claim_key();
+                ("practitioner", name.unwrap_or_else(number), None)
+            }
+            Named::Location(_, register) => {
+                let zone = register.zone.as_ref().map(ToString::to_string);
+                (register.kind.as_str(), register.name.to_string(), zone)
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn whom_and_what_a_bundle_names_goes_into_the_directory() {
+    let practitioner = json!({"resourceType": "Practitioner", "id": "d1",
+        "identifier": [{"system": "urn:example:npi", "value": "7"}],
+        "name": [{"family": "Doctor", "given": ["Dana"]}],
+        "telecom": [{"system": "phone", "value": "555-0100"}],
+        "qualification": [{"code": {"text": "Nurse"}, "issuer": {"display": "A board"},
+                           "period": {"start": "2004-05-01"}}]});
+    let silent = json!({"resourceType": "Practitioner", "id": "d2"});
+    let place = |id: &str, kind: &str, more: Value| {
+        let mut place = json!({"resourceType": "Location", "id": id, "name": id,
+            "physicalType": {"coding": [{"code": kind}]}});
+        place.as_object_mut().expect("a resource").extend(more.as_object().expect("more").clone());
+        place
+    };
+    let zone = json!({"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/timezone",
+                                     "valueCode": "Europe/Berlin"}]});
+    let part_of = json!({"partOf": {"reference": "Location/house"}});
+    let resources = [
+        patient(),
+        encounter(),
+        practitioner,
+        silent,
+        // A room before its site; a room without a clock, and a bed, which this directory does not have.
+        place("room", "ro", part_of),
+        place("house", "si", zone),
+        place("timeless", "ro", json!({})),
+        place("bed", "bd", json!({})),
+    ];
+    let planned = planned(&[bundle(&resources).to_string()]);
+    assert!(planned.refused.is_empty(), "{:?}", planned.refused);
+    let owned =
+        |kind, name: &str, zone: Option<&str>| (kind, name.to_owned(), zone.map(str::to_owned));
+    assert_eq!(
+        named(&planned),
+        [
+            owned("practitioner", "Dana Doctor", None),
+            // By its number alone, and the same one: what is said first counts.
+            owned("practitioner", "urn:example:npi|7", None),
+            owned("room", "room", None),
+            owned("site", "house", Some("Europe/Berlin")),
+        ]
+    );
+    let ids: Vec<_> = planned.plans[0].named.iter().map(Named::id).collect();
+    assert_eq!(ids[0], ids[1], "one practitioner");
+    let Named::Location(_, room) = &planned.plans[0].named[2] else { panic!("a room") };
+    assert_eq!(room.parent_id.map(|site| site.as_uuid()), Some(ids[3]));
+    assert_eq!(planned.passed_over.get("Practitioner"), Some(&1));
+    assert_eq!(planned.passed_over.get("Location"), Some(&2));
 }
 
 #[test]

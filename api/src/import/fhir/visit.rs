@@ -13,7 +13,7 @@ use super::resource::Encounter;
 pub(super) fn record(
     encounter: &Encounter,
     path: &str,
-    parties: &Parties<'_>,
+    parties: &mut Parties<'_>,
 ) -> Result<Step, LineRefusal> {
     let at = |name: &str| format!("{path}.{name}");
     let missing = |name: &str| invalid(&at(name), "is missing");

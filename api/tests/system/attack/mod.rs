@@ -157,11 +157,17 @@ fn covers_everything(scene: &Scene, tables: &[catalog::Table], changes: &[Change
     }
     let collections: BTreeSet<&str> =
         scene.documents.iter().map(|(collection, _)| collection.as_str()).collect();
-    let known = ["appointments_v2", "patients_v2", "projector_checkpoints", "wounds_v2"];
+    let known = [
+        "appointments_v2",
+        "patients_v2",
+        "practitioners_v1",
+        "projector_checkpoints",
+        "wounds_v2",
+    ];
     assert_eq!(collections, BTreeSet::from(known), "a collection is new, or holds nothing");
     let kind = |key: &str| key.split(':').next().unwrap_or_default().to_owned();
     let kinds: BTreeSet<String> = scene.cached.iter().map(|entry| kind(&entry.key)).collect();
-    let known = ["appointment", "epoch", "patient", "wound"].map(str::to_owned);
+    let known = ["appointment", "epoch", "patient", "practitioner", "wound"].map(str::to_owned);
     assert_eq!(kinds, BTreeSet::from(known), "a kind of cached entry is new, or there is none");
 }
 

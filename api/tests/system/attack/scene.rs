@@ -217,6 +217,7 @@ async fn records(clinic: &Clinic, ids: &mut Ids, clients: &BTreeMap<&'static str
         let registration = patient(family, "Jorunn", "1952-11-19", mrn);
         *id = desk.post("/v1/patients", &registration).await.done().stream();
     }
+    clinic.instance.list([PRACTITIONER]).await;
     let visit = booking(&ids.patient, PRACTITIONER, START);
     let booked = desk.post_as(ids.booking_key, "/v1/appointments", &visit).await.done();
     (ids.visit, ids.booked_at) = (booked.stream(), booked.position());

@@ -9,7 +9,8 @@ use audit::note::NoteVerifier;
 use audit::postgres::{DataKeys, LogReader, verify_database};
 use audit::verify::{Options, Report, Trust};
 use commands::database::{self, Login};
-use commands::{Clock, Keys, Ledger, LedgerConfig, log_policy};
+use commands::{Actor, Clock, Context, Keys, Ledger, LedgerConfig, PurposeOfUse, log_policy};
+use domain::{Practitioner, PractitionerCommand};
 use projections::event::EventLog;
 use projections::tags::Tags;
 use serde_json::Value;
@@ -134,6 +135,13 @@ impl Instance {
         Ledger::open(pool, self.keys.clone(), Clock::system(), config).await.expect("the log opens")
     }
 
+    /// Has practitioners in the directory, with whom is booked, through a process of its own.
+    pub(crate) async fn list(&self, practitioners: impl IntoIterator<Item = Uuid>) {
+        let ledger = self.ledger().await;
+        list(&ledger, practitioners).await;
+        ledger.close().await;
+    }
+
     /// The binary, with this instance's settings and no others.
     pub(crate) fn command<S: AsRef<OsStr>>(
         &self,
@@ -238,6 +246,17 @@ impl Instance {
         let report = self.audit().await;
         assert!(report.is_sound(), "{:?}", report.findings);
         report
+    }
+}
+
+/// Registers practitioners.
+pub(crate) async fn list(ledger: &Ledger, practitioners: impl IntoIterator<Item = Uuid>) {
+    for id in practitioners {
+        let context = Context::new(Actor::importer(), PurposeOfUse::Hoperat);
+        let who = serde_json::json!({ "register": { "name": { "family": "Behandler" } } });
+        let who: PractitionerCommand = serde_json::from_value(who).expect("a command");
+        let done = ledger.execute::<Practitioner>(id, who, &context).await;
+        done.expect("the practitioner is registered");
     }
 }
 

@@ -15,7 +15,7 @@ use flate2::read::MultiGzDecoder;
 
 pub(crate) use client::{Client, Content};
 pub(crate) use clinic::{Clinic, phantom};
-pub(crate) use instance::{Instance, below};
+pub(crate) use instance::{Instance, below, list};
 pub(crate) use process::{Process, free_port, until};
 pub(crate) use random::Random;
 pub(crate) use stores::{

@@ -7,7 +7,8 @@ use mongodb::bson::{RawDocumentBuf, doc};
 use serde_json::Value;
 
 /// The collections of the read models.
-const COLLECTIONS: [&str; 3] = ["patients_v2", "appointments_v2", "wounds_v2"];
+const COLLECTIONS: [&str; 5] =
+    ["patients_v2", "appointments_v2", "wounds_v2", "practitioners_v1", "locations_v1"];
 
 /// Every document of the read models, as bytes, by collection and id.
 pub(crate) async fn documents(uri: &str, name: &str) -> BTreeMap<(String, String), Vec<u8>> {
