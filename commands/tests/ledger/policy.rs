@@ -27,7 +27,7 @@ async fn statements(clinic: &Clinic) -> Vec<(Vec<u8>, Statement)> {
 
 /// The members of a statement in their order; of those that change from run to run only that they are there.
 fn members(bytes: &[u8]) -> String {
-    const FIXED: [&str; 13] = [
+    const FIXED: [&str; 12] = [
         "format",
         "origin",
         "stream_type",
@@ -35,7 +35,6 @@ fn members(bytes: &[u8]) -> String {
         "event_type",
         "event_version",
         "because",
-        "policy",
         "client",
         "session",
         "purpose",
@@ -60,7 +59,8 @@ fn members(bytes: &[u8]) -> String {
                 names.join(", ")
             }
             (name, Value::Text(text)) if FIXED.contains(&name) => text.into_owned(),
-            (name, value) if FIXED.contains(&name) => format!("{value:?}"),
+            (name, Value::Number(number)) if FIXED.contains(&name) => number.to_string(),
+            (name, Value::List(list)) if FIXED.contains(&name) => format!("{} of them", list.len()),
             (_, Value::Null) => "null".to_owned(),
             _ => "…".to_owned(),
         };
