@@ -76,6 +76,14 @@ proptest! {
     }
 }
 
+#[test]
+fn an_episode_is_made_of_all_its_events_at_once_as_of_one_after_the_other() {
+    let events = samples!(Wound);
+    let whole: WoundEpisode = events.iter().cloned().collect();
+    assert!(whole.opening().is_some());
+    assert!(whole == given(&events));
+}
+
 /// Whoever reads the log goes by this table: a stream about a person is sealed, and none that decides about access or
 /// about an erasure is believed from a snapshot.
 #[test]
