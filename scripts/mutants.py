@@ -10,10 +10,12 @@ are the packages whose tests look: PACKAGE, if none is named.
 The body of a function becomes a `match` with an arm for each of its mutants, and the environment variable MUTANT
 chooses. What does not compile is found by the lines of the compiler's errors and taken out again. Then each test is run
 once without a mutant, which tells how long it takes and which functions it reaches, and each mutant meets the tests
-that reach its function, quick ones first, until one fails. What no `match` can choose (constants, `const fn`, functions
-that return some `impl Trait`) is changed and built one at a time, and meets all tests.
+that reach its function, until one fails: first those that have noticed another mutant of it, then quick ones. What no
+`match` can choose (constants, `const fn`, functions that return some `impl Trait`) is changed and built one at a time,
+and meets all tests.
 """
 
+import bisect
 import json
 import os
 import re
@@ -31,7 +33,7 @@ from pathlib import Path
 TOKEN = re.compile(
     r"""//[^\n]*|/\*.*?\*/|b?r(\#*)".*?"\1|b?"(?:\\.|[^"\\])*"|b?'(?:\\[^'\n]*.|[^'\\\n])'|[\[\](){}]""", re.S
 )
-QUICK = 1.0  # Tests that take longer, in seconds, are asked after all others.
+QUICK = (0.2, 1.0)  # Seconds. Tests that take longer are asked after those that do not.
 PATIENCE, FACTOR = 30, 8  # A run may take so many seconds, and so many times as long as without a mutant.
 MEMORY = 16 << 30  # Some mutants never end to allocate.
 VERDICTS = ("caught", "missed", "timeout", "unviable")
@@ -228,51 +230,63 @@ class Run:
                 test = Test(binary, folder, line.removesuffix(": test"), 0, ())
                 with tempfile.NamedTemporaryFile("r") as reached:
                     started = time.monotonic()
-                    if self.execute([test], 3600, MUTANTS_REACHED=reached.name) != "missed":
+                    if self.execute([test], 3600, MUTANTS_REACHED=reached.name)[0] != "missed":
                         die(f"{test.name} fails without a mutant")
                     seconds, reaches = time.monotonic() - started, {int(it) for it in reached.read().split()}
                 self.tests.append(test._replace(seconds=seconds, reaches=reaches))
         print(f"{len(self.tests)} tests take {sum(test.seconds for test in self.tests):.0f} s, one by one", flush=True)
 
     def execute(self, tests, limit, **environment):
-        """Runs tests of one binary: "caught" as soon as one fails, "timeout" if that takes too long, else "missed"."""
+        """Runs tests of one binary: "caught" and by which, "timeout" if that takes too long, else "missed"."""
         running = subprocess.Popen(
             [tests[0].binary, "--exact", "--test-threads=2", *(test.name for test in tests)],
-            **{"cwd": tests[0].folder, "env": {**os.environ, **environment}, "text": True, "errors": "replace"},
-            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL},
+            cwd=tests[0].folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
         )
         late = threading.Event()
         timer = threading.Timer(limit, lambda: (late.set(), os.killpg(running.pid, signal.SIGKILL)))
         timer.start()
-        failed = True  # also if this is interrupted
+        failed = tests[0].name  # also if this is interrupted
         try:
-            failed = any(line.startswith("test ") and line.endswith(" FAILED\n") for line in running.stdout)
+            ends = (re.match(r"test (\S+) .*FAILED$", line) for line in running.stdout)
+            failed = next((end[1] for end in ends if end), None)
         finally:
             timer.cancel()
             if failed:
                 os.killpg(running.pid, signal.SIGKILL)
             status = running.wait()
-        return "caught" if failed else "timeout" if late.is_set() else "caught" if status else "missed"
+        if failed or (status and not late.is_set()):
+            return "caught", next((test for test in tests if test.name == failed), tests[0])
+        return "timeout" if late.is_set() else "missed", None
 
-    def meet(self, mutant, tests, started, number=0):
-        verdict, groups = "missed", defaultdict(list)
+    def meet(self, mutant, tests, started, number=0, noticed=()):
+        """Lets a mutant meet tests, first those that have noticed others like it; gives the one that does."""
+        groups = defaultdict(list)
         for test in tests:
-            groups[self.packages.index(test.folder.name), test.seconds >= QUICK, test.binary].append(test)
+            slow = -1 if test in noticed else bisect.bisect(QUICK, test.seconds)
+            groups[self.packages.index(test.folder.name), slow, test.binary].append(test)
         whole = {key: sum(test.seconds for test in group) for key, group in groups.items()}
+        verdict, test = "missed", None
         for key in sorted(groups, key=lambda it: (*it[:2], whole[it])):
-            verdict = self.execute(groups[key], PATIENCE + FACTOR * whole[key], MUTANT=str(number))
+            verdict, test = self.execute(groups[key], PATIENCE + FACTOR * whole[key], MUTANT=str(number))
             if verdict != "missed":
                 break
         self.say(verdict, mutant, started)
+        return test
 
     def run(self):
         self.look(self.build_switched())
         for function in self.tree.functions:
-            tests = [test for test in self.tests if function.number in test.reaches]
+            tests, noticed = [test for test in self.tests if function.number in test.reaches], []
             for mutant in function.mutants:
-                self.meet(mutant, tests, time.monotonic(), mutant.number)
+                noticed.append(self.meet(mutant, tests, time.monotonic(), mutant.number, noticed[-3:]))
         self.tree.restore()
         for mutant in self.tree.apart:
             started, text = time.monotonic(), self.tree.text(mutant.file)
