@@ -34,8 +34,8 @@ TOKEN = re.compile(
     r"""//[^\n]*|/\*.*?\*/|b?r(\#*)".*?"\1|b?"(?:\\.|[^"\\])*"|b?'(?:\\[^'\n]*.|[^'\\\n])'|[\[\](){}]""", re.S
 )
 QUICK = (0.2, 1.0)  # Seconds. Tests that take longer are asked after those that do not.
-PATIENCE, FACTOR = 30, 8  # A run may take so many seconds, and so many times as long as without a mutant.
-MEMORY = 16 << 30  # Some mutants never end to allocate.
+PATIENCE, FACTOR = 30, 8  # A test must end within so many seconds and so many times what the longest one takes.
+MEMORY = 6 << 30  # Some mutants never end to allocate.
 VERDICTS = ("caught", "missed", "timeout", "unviable")
 
 SWITCH = """
@@ -227,16 +227,16 @@ class Run:
                 for more in ([], ["--ignored"])
             )
             for line in sorted({*every.stdout.splitlines()} - {*ignored.stdout.splitlines()}):
-                test = Test(binary, folder, line.removesuffix(": test"), 0, ())
+                test = Test(binary, folder, line.removesuffix(": test"), 600, ())
                 with tempfile.NamedTemporaryFile("r") as reached:
                     started = time.monotonic()
-                    if self.execute([test], 3600, MUTANTS_REACHED=reached.name)[0] != "missed":
+                    if self.execute([test], MUTANTS_REACHED=reached.name)[0] != "missed":
                         die(f"{test.name} fails without a mutant")
                     seconds, reaches = time.monotonic() - started, {int(it) for it in reached.read().split()}
                 self.tests.append(test._replace(seconds=seconds, reaches=reaches))
         print(f"{len(self.tests)} tests take {sum(test.seconds for test in self.tests):.0f} s, one by one", flush=True)
 
-    def execute(self, tests, limit, **environment):
+    def execute(self, tests, **environment):
         """Runs tests of one binary: "caught" and by which, "timeout" if that takes too long, else "missed"."""
         running = subprocess.Popen(
             [tests[0].binary, "--exact", "--test-threads=2", *(test.name for test in tests)],
@@ -250,13 +250,25 @@ class Run:
             start_new_session=True,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
         )
-        late = threading.Event()
-        timer = threading.Timer(limit, lambda: (late.set(), os.killpg(running.pid, signal.SIGKILL)))
-        timer.start()
-        failed = tests[0].name  # also if this is interrupted
+        late, failed = threading.Event(), "none, as this was interrupted"
+
+        def patience():
+            limit = PATIENCE + FACTOR * max(test.seconds for test in tests)
+            timer = threading.Timer(limit, lambda: (late.set(), os.killpg(running.pid, signal.SIGKILL)))
+            timer.start()
+            return timer
+
+        timer = patience()
         try:
-            ends = (re.match(r"test (\S+) .*FAILED$", line) for line in running.stdout)
-            failed = next((end[1] for end in ends if end), None)
+            # Each test that ends is a line.
+            for line in running.stdout:
+                timer.cancel()
+                timer = patience()
+                if end := re.match(r"test (\S+) .*FAILED$", line):
+                    failed = end[1]
+                    break
+            else:
+                failed = None
         finally:
             timer.cancel()
             if failed:
@@ -275,7 +287,7 @@ class Run:
         whole = {key: sum(test.seconds for test in group) for key, group in groups.items()}
         verdict, test = "missed", None
         for key in sorted(groups, key=lambda it: (*it[:2], whole[it])):
-            verdict, test = self.execute(groups[key], PATIENCE + FACTOR * whole[key], MUTANT=str(number))
+            verdict, test = self.execute(groups[key], MUTANT=str(number))
             if verdict != "missed":
                 break
         self.say(verdict, mutant, started)
@@ -306,7 +318,7 @@ def main():
     tree = Tree(root, package, json.loads(listed.read_text(encoding="utf-8")))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     # The switch makes frames larger: many bodies share one.
-    os.environ.setdefault("RUST_MIN_STACK", str(64 << 20))
+    os.environ.setdefault("RUST_MIN_STACK", str(16 << 20))
     run = Run(tree, out, packages or [package])
     try:
         run.run()
