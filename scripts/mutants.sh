@@ -3,9 +3,9 @@
 #
 #   scripts/mutants.sh [PACKAGE…] [SHARD]     PACKAGE is domain or audit; SHARD is K/N, with K from 0 to N-1
 #
-# Both packages whole take hours; a shard takes every Nth mutant. Fails if less than 95 % of the mutants that compile are
-# caught, or if one survives that docs/mutants.md does not name with its reason. The tests that look are the package's own,
-# with all features; those of `audit` against a Postgres of its own. Works on a copy in .local/mutants.
+# A shard takes every Nth mutant. Fails if less than 95 % of the mutants that compile are caught, or if one survives that
+# docs/mutants.md does not name with its reason. The tests that look are the package's own, with all features; those of
+# `audit` against a Postgres of its own. Works on a copy in .local/mutants, where scripts/mutants.py builds them together.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -31,6 +31,8 @@ if [[ -n $shard ]]; then
 fi
 
 scripts/prerequisites.sh
+have python3 || debian_packages "The mutants are switched by a program in Python" python3
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "Python 3.11 or newer is needed to switch the mutants"
 make_local
 exec 8>"$local_dir/test.lock"
 flock -n 8 || { say "Waiting for another test run in this checkout"; flock 8; }
@@ -45,8 +47,8 @@ export PATH=$tools/bin:$PATH
 
 work=$local_dir/mutants
 tree=$work/tree
-# Only what differs is copied: cargo builds again what has a newer time, also after a run that was cut off in the midst of a
-# mutant, whose change is undone here.
+# Only what differs is copied: cargo builds again what has a newer time, also after a run that was cut off, whose changes
+# are undone here.
 copy() {
     mkdir -p "$tree"
     local file
@@ -78,7 +80,9 @@ fi
 
 # A test that fails should do so at once, and leave nothing behind: no shrinking, no files of failures, no new snapshots.
 export PROPTEST_CASES=32 PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 INSTA_UPDATE=no
-export RUST_BACKTRACE=0 CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DEBUG=none
+export RUST_BACKTRACE=0 CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DEBUG=none CARGO_TARGET_DIR=$tree/target
+# A lint that is an error would make a mutant one that does not compile.
+export RUSTFLAGS="${RUSTFLAGS:-} --cap-lints=warn"
 
 # names FILE: mutants without line and column, which move with every edit.
 names() { sed -E 's/:[0-9]+:[0-9]+: /: /' "$1" | LC_ALL=C sort; }
@@ -109,13 +113,10 @@ judge() {
 }
 
 for package in "${packages[@]}"; do
-    mkdir -p "$work/$package"
-    status=0
-    # cargo-mutants ends with 2 when one is missed and with 3 when one times out; that is judged here.
-    (cd "$tree" && CARGO_TARGET_DIR=$tree/target cargo mutants --in-place --package "$package" --test-package "$package" \
-        --all-features --cap-lints=true --minimum-test-timeout 120 --caught --colors never \
-        ${shard:+--shard "$shard" --sharding round-robin} --output "$work/$package" -- --tests) 8>&- || status=$?
-    ((status == 0 || status == 2 || status == 3)) || die "cargo mutants ended with status $status"
+    mkdir -p "$work/$package/mutants.out"
+    (cd "$tree" && cargo mutants --list --json --package "$package" --colors never \
+        ${shard:+--shard "$shard" --sharding round-robin}) >"$work/$package/mutants.json" 8>&-
+    python3 scripts/mutants.py "$work/$package/mutants.json" "$tree" "$work/$package/mutants.out" "$package" 8>&-
     judge "$package"
 done
 exit "$failed"

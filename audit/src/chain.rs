@@ -14,3 +14,27 @@ pub fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{says}")]
+    struct Layer {
+        says: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    fn layer(says: &'static str, source: Option<Layer>) -> Layer {
+        Layer { says, source: source.map(Box::new) }
+    }
+
+    #[test]
+    fn every_cause_follows_what_it_caused() {
+        let root = || layer("the disk is full", None);
+        assert_eq!(chain(&root()), "the disk is full");
+        let whole = layer("not stored", Some(layer("the row was refused", Some(root()))));
+        assert_eq!(chain(&whole), "not stored: the row was refused: the disk is full");
+    }
+}

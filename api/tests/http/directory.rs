@@ -39,10 +39,12 @@ async fn whoever_works_here_looks_practitioners_and_rooms_up_and_nothing_is_reco
         assert_eq!((found.id, found.active), (of, true), "{role}");
         let found = records.location(&look, at).await.expect("the room");
         assert_eq!((found.location.id, found.zone.as_deref()), (at, Some("UTC")), "{role}");
-        let found = records.search_practitioners(&look, &PractitionerSearch::default(), &page);
-        assert_eq!(found.await.expect("an answer").items.len(), 1, "{role}");
-        let found = records.search_locations(&look, &LocationSearch::default(), &page);
-        assert_eq!(found.await.expect("an answer").items.len(), 1, "{role}");
+        let everybody = PractitionerSearch::default();
+        let found = records.search_practitioners(&look, &everybody, &page).await;
+        assert_eq!(found.expect("an answer").items.len(), 1, "{role}");
+        let everywhere = LocationSearch::default();
+        let found = records.search_locations(&look, &everywhere, &page).await;
+        assert_eq!(found.expect("an answer").items.len(), 1, "{role}");
     }
     let missing = records.practitioner(&look(&[Role::Analyst], None), Uuid::now_v7().into()).await;
     assert!(matches!(missing, Err(RecordsError::NotFound { what: "practitioner" })));

@@ -1,7 +1,7 @@
 //! The one reader of events: what is stored is given back as it was signed, or not at all.
 
 use audit::merkle::Hash;
-use audit::postgres::{LogPolicy, LogReader, LogWatch, ReadError, VerifiedEvent, rows};
+use audit::postgres::{LogPolicy, LogReader, LogWatch, ReadError, VerifiedEvent, keyring, rows};
 use audit::statement::{Payload, Statement};
 use audit::verify::FindingKind;
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -598,5 +598,39 @@ async fn the_newest_head_is_the_one_remembered(pool: PgPool) {
     change(&mut transaction, "UPDATE ledger_head SET size = size + 1").await;
     let head = reader.head(&mut transaction).await;
     damaged(head, SIZE, FindingKind::Head, "the note that is remembered, of another size");
+    transaction.rollback().await.expect("rolled back");
+}
+
+#[sqlx::test(migrations = "../migrations")]
+async fn what_was_proved_when_the_log_was_opened_is_not_read_again(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let newest = keyring(&mut connection, ORIGIN).await.expect("readable").expect("a genesis");
+    let mut transaction = connection.begin().await.expect("a transaction");
+    let sql = "DELETE FROM events WHERE aggregate_type = 'ledger' AND position > 0";
+    change(&mut transaction, sql).await;
+    let first = keyring(&mut transaction, ORIGIN).await.expect("readable").expect("a genesis");
+    transaction.rollback().await.expect("rolled back");
+    assert_eq!((first.version, newest.version), (1, 3));
+
+    // Without its head the log says neither how long it is nor under which keys.
+    let mut transaction = connection.begin().await.expect("a transaction");
+    change(&mut transaction, "DELETE FROM ledger_head").await;
+    let stream = ("patient", world.statements[250].stream_id);
+    let unread = reader().stream(&mut transaction, stream, 0, 1_000).await;
+    assert!(matches!(unread, Err(ReadError::Empty)), "{unread:?}");
+    for order in [vec![&newest], vec![&first, &newest], vec![&newest, &first]] {
+        let versions: Vec<u64> = order.iter().map(|stored| stored.version).collect();
+        let reader = reader();
+        for stored in order {
+            reader.opened(stored.clone(), SIZE);
+        }
+        assert_eq!(reader.size(), SIZE);
+        // Of the newest keys: those of the genesis alone do not know who signed the event at 250.
+        let events = reader.stream(&mut transaction, stream, 0, 1_000).await;
+        let events = events.unwrap_or_else(|error| panic!("{versions:?}: {error}"));
+        same(&events, &world, &positions_of(&world, stream.1));
+    }
     transaction.rollback().await.expect("rolled back");
 }

@@ -96,6 +96,23 @@ async fn who_appends_nothing_tells_nobody(pool: PgPool) {
     assert!(changes.has_changed().expect("the watch lives"));
 }
 
+/// Each short step ends with the last checkpoint that lies within it.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_short_step_takes_in_no_more_than_64_events(pool: PgPool) {
+    let world = world(SIZE);
+    store(&pool, &world).await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let watch = LogWatch::new(reader());
+    while watch.size() < SIZE {
+        let within = watch.size() + 1..=watch.size() + 64;
+        let sizes = world.checkpoints.iter().map(|(size, _)| *size);
+        let covered = sizes.filter(|size| within.contains(size)).max().expect("a checkpoint");
+        let more = watch.follow_a_little(&mut connection).await.expect("sound");
+        assert_eq!((watch.size(), more), (covered, covered < SIZE));
+    }
+    assert!(watch.has_read_all());
+}
+
 /// A page of a range ends with what its checkpoint proves, and not with what happens to be read along.
 #[sqlx::test(migrations = "../migrations")]
 async fn a_range_ends_where_its_checkpoint_does(pool: PgPool) {

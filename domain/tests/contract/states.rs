@@ -80,6 +80,14 @@ proptest! {
     }
 }
 
+#[test]
+fn an_episode_is_made_of_all_its_events_at_once_as_of_one_after_the_other() {
+    let events = samples!(Wound);
+    let whole: WoundEpisode = events.iter().cloned().collect();
+    assert!(whole.opening().is_some());
+    assert!(whole == given(&events));
+}
+
 /// Whoever reads the log goes by this table: a stream about a person is sealed, none that decides about access or about
 /// an erasure is believed from a snapshot, an id is that of one kind of subject, and claims are taken by sealed streams
 /// alone. The columns: sealed, may be kept, begins a subject, has claims.

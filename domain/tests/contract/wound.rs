@@ -158,6 +158,28 @@ fn a_scan_a_model_rejected_may_be_measured_by_another_and_by_nobody_once_a_perso
 }
 
 #[test]
+fn whoever_measures_is_told_the_rule_by_which_answers_are_refused() {
+    let awaits = |state: &WoundEpisode, n: u128| {
+        [MODEL, OTHER_MODEL].map(|model| state.awaits_answer(scan(n), &model))
+    };
+    let scanned = vec![WoundCommand::Open(open()), WoundCommand::RecordScan(record_scan(1))];
+    let by_model = reject(1, Some(MODEL), RejectionReason::NoWoundFound);
+    let by_person = reject(1, None, RejectionReason::WrongWound);
+    for (case, commands, expected) in [
+        ("not opened", vec![], [false, false]),
+        ("not answered", scanned.clone(), [true, true]),
+        ("measured by a model", measured(), [false, true]),
+        ("rejected by a model", and(scanned.clone(), by_model), [false, true]),
+        ("rejected by a person", and(measured(), by_person), [false, false]),
+        ("closed since", and(scanned, close(CloseReason::Healed)), [true, true]),
+    ] {
+        let state = after(commands);
+        assert_eq!(awaits(&state, 1), expected, "{case}");
+        assert_eq!(awaits(&state, 7), [false, false], "{case}: a scan there is not");
+    }
+}
+
+#[test]
 fn a_measurement_is_confirmed_once() {
     let state = after(and(measured(), confirm(1)));
     assert!(state.is_confirmed(measurement_id(1)));
