@@ -1,4 +1,4 @@
-//! Handing in a scan: checked before it is kept, kept before it is recorded, removed if it is refused.
+//! Handing in a scan: checked before it is stored, stored before it is recorded.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, State};

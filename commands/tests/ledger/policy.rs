@@ -11,7 +11,7 @@ use domain::{AccountId, Appointment, Custody, Patient};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
-use crate::clinic::{Clinic, Slot, context, erase, officer, patient, rename};
+use crate::clinic::{Clinic, Slot, context, erase, list, officer, patient, rename};
 
 async fn statements(clinic: &Clinic) -> Vec<(Vec<u8>, Statement)> {
     let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT statement FROM events ORDER BY position")
@@ -84,6 +84,7 @@ async fn everything_that_is_written_names_its_rule(_: PgPoolOptions, options: Pg
         room: Uuid::from_u128(0xa00),
         start: "2031-03-01T09:00",
     };
+    list(ledger, &slot).await;
     ledger.execute::<Appointment>(ledger.new_id(), slot.book(), &desk()).await.expect("booked");
     let look =
         serde_json::json!({ "patient_id": kept, "resource": "patient", "outcome": "disclosed" });
@@ -112,6 +113,8 @@ async fn everything_that_is_written_names_its_rule(_: PgPoolOptions, options: Pg
             ("LedgerCreated", "system system:manage-keys"),
             ("PatientRegistered", "clinician role:clinician/register-patient"),
             ("PatientRegistered", "clinician role:clinician/register-patient"),
+            ("PractitionerRegistered", "front-desk role:front-desk/manage-directory"),
+            ("LocationRegistered", "front-desk role:front-desk/manage-directory"),
             ("AppointmentBooked", "front-desk role:front-desk/manage-appointments"),
             ("RecordDisclosed", "front-desk role:front-desk/record-disclosure"),
             ("SubjectErased", "compliance role:compliance/erase-patient"),

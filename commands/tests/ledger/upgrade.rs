@@ -197,8 +197,8 @@ async fn a_log_of_the_version_before_is_taken_over(_: PgPoolOptions, options: Pg
     old.assert_sound(162).await;
     old.assert_all_sound().await;
     // What was there stays as it was signed, and what came after says by which rule it was allowed.
-    assert_eq!(old.formats().await, (157, 3));
-    old.assert_export_is_sound(160).await;
+    assert_eq!(old.formats().await, (157, 5));
+    old.assert_export_is_sound(162).await;
     old.open().await.close().await;
     let destroyed = "SELECT count(*) FROM keyring.data_keys WHERE wrapped IS NULL";
     let destroyed: i64 =

@@ -316,6 +316,12 @@ impl Clinic {
     }
 }
 
+/// Without the directory, which is about no patient.
+pub(crate) fn of_patients(all: &[(String, Vec<Document>)]) -> Vec<&(String, Vec<Document>)> {
+    let directory = ["practitioners_v1", "locations_v1"];
+    all.iter().filter(|(name, _)| !directory.contains(&name.as_str())).collect()
+}
+
 /// A projector in the background.
 pub(crate) struct Running {
     stop: CancellationToken,
