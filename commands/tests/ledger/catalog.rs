@@ -28,6 +28,32 @@ async fn what_was_just_migrated_is_what_was_reviewed(_: PgPoolOptions, options: 
     );
 }
 
+/// A dump writes functions down from what the server keeps of them: what is read back must be what was reviewed, or a
+/// restored database would look as if somebody had changed it.
+#[sqlx::test(migrations = "../migrations")]
+async fn a_function_that_is_written_down_and_read_again_is_the_same(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let mut connection = PgConnection::connect_with(&options).await.expect("the owner connects");
+    let before = lines(&mut connection).await.expect("the objects");
+    let written: Vec<String> = sqlx::query_scalar(
+        "SELECT pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+          WHERE p.prokind IN ('f', 'p') AND n.nspname IN ('public', 'keyring')
+            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("the functions");
+    assert!(written.len() > 10, "{}", written.len());
+    for function in written {
+        connection.execute(sqlx::raw_sql(&function)).await.expect("it is read again");
+    }
+    let after = lines(&mut connection).await.expect("the objects");
+    let (before, after) = (before.join("\n"), after.join("\n"));
+    assert_eq!(only_in(&after, &before), Vec::<&str>::new());
+}
+
 fn only_in<'a>(one: &'a str, other: &str) -> Vec<&'a str> {
     one.lines().filter(|line| !other.lines().any(|there| there == *line)).collect()
 }
