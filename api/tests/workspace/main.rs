@@ -163,7 +163,7 @@ fn every_permission_is_asked_for() {
     let code: String = ["commands", "api"].map(|name| code_of(name, &["src"])).concat();
     let asked = |name: &str| {
         // By its value, as a type, or in the table of what commands need.
-        ["Permission::", "may::", ") = "].iter().any(|by| names(&code, &format!("{by}{name}")))
+        ["Permission::", "may::", "= "].iter().any(|by| names(&code, &format!("{by}{name}")))
     };
     let idle: Vec<&str> = permissions.into_iter().filter(|name| !asked(name)).collect();
     assert!(idle.is_empty(), "nothing asks for {idle:?}");
