@@ -1,11 +1,13 @@
 //! What every aggregate offers to the write side beside [`cqrs_es::Aggregate`].
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Now;
-use crate::value::VisitTime;
+use crate::value::{Identifier, VisitTime};
 
 /// What kind of "no" it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +130,29 @@ pub trait StreamVisitor {
 
     /// Does it.
     fn visit<A: Stream + 'static>(self) -> Self::Output;
+}
+
+/// The keys of identifiers, each once.
+fn keys(identifiers: &[Identifier]) -> BTreeSet<String> {
+    identifiers.iter().map(Identifier::claim_key).collect()
+}
+
+/// Whether an identifier is there twice.
+pub(crate) fn has_repeated(identifiers: &[Identifier]) -> bool {
+    keys(identifiers).len() < identifiers.len()
+}
+
+/// What a change of identifiers, each of which is unique within its kind, gives back and takes.
+pub(crate) fn identifier_claims(
+    kind: &'static str,
+    before: &[Identifier],
+    after: &[Identifier],
+) -> Vec<ClaimChange> {
+    let take = |key| ClaimChange::Take(Claim::Unique { kind, key });
+    let release = |key| ClaimChange::ReleaseUnique { kind, key };
+    let (before, after) = (keys(before), keys(after));
+    let released = before.difference(&after).cloned().map(release);
+    released.chain(after.difference(&before).cloned().map(take)).collect()
 }
 
 /// How a stored event names an object that is kept outside the log.

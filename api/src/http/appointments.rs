@@ -7,7 +7,7 @@ use domain::appointment::{
     RescheduleAppointment,
 };
 use domain::{AppointmentId, PatientId, PractitionerId};
-use projections::read_models::{AppointmentDocument, AppointmentFilter};
+use projections::read_models::{AppointmentDocument, AppointmentFilter, Page};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -97,7 +97,7 @@ struct Filter {
     /// Beginning before this instant.
     to: Option<Instant>,
     /// How many; 50 without it.
-    #[schemars(range(min = 1, max = 200))]
+    #[schemars(range(min = 1, max = Page::LIMIT_MAX))]
     limit: Option<u32>,
     /// The `next` of the page before.
     after: Option<String>,

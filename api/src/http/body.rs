@@ -14,7 +14,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Map
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
-use super::describe::{Draft, Reads, Refusal};
+use super::describe::{BODY_PROBLEMS, Draft, Reads};
 use super::ids::{GivenId, RESERVED, RESERVED_REASON, reserved_in, safe_name};
 use super::problem::Problem;
 use super::schemas::uuid;
@@ -41,21 +41,17 @@ pub(super) struct New<T> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
-/// Why a body may be refused.
-const REFUSALS: [Refusal; 4] =
-    [Refusal::BodyTooSlow, Refusal::TooLarge, Refusal::UnsupportedMediaType, Refusal::Refused];
-
 impl<T: JsonSchema> Reads for Body<T> {
     fn describe(draft: &mut Draft<'_>) {
         draft.body::<T>();
-        draft.refuses(&REFUSALS);
+        draft.refuses(&BODY_PROBLEMS);
     }
 }
 
 impl<T: JsonSchema> Reads for New<T> {
     fn describe(draft: &mut Draft<'_>) {
         draft.body::<Self>();
-        draft.refuses(&REFUSALS);
+        draft.refuses(&BODY_PROBLEMS);
     }
 }
 

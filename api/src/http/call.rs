@@ -75,14 +75,21 @@ impl Call {
                 })
             })
             .transpose()?;
-        Ok(Self {
+        let silent = Self::silent(actor, ids);
+        let purpose = purpose.unwrap_or(silent.purpose);
+        Ok(Self { purpose, command_id, expected_version, min_position, ..silent })
+    }
+
+    /// A request that says nothing.
+    pub(super) fn silent(actor: Actor, ids: Option<&Ids>) -> Self {
+        Self {
             actor,
-            purpose: purpose.unwrap_or(PurposeOfUse::Treat),
-            command_id,
+            purpose: PurposeOfUse::Treat,
+            command_id: None,
             correlation_id: ids.map_or_else(Uuid::now_v7, |ids| ids.correlation),
-            expected_version,
-            min_position,
-        })
+            expected_version: None,
+            min_position: None,
+        }
     }
 
     /// The context of this request's command.

@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::{FromRequestParts, MatchedPath};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use commands::policy::{CommandBody, Needed};
 use commands::{Actor, CommandError, Context, Receipt};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use axum::http::header::IF_MATCH;
 
 use super::call::{Call, IDEMPOTENCY_KEY, LEDGER_MIN_POSITION, PURPOSE_OF_USE, title_case};
-use super::describe::{Caller, Draft, Refusal};
+use super::describe::{Caller, Draft, ProblemKind};
 use super::ids::GivenId;
 use super::operations::Access;
 use super::problem::Problem;
@@ -31,15 +31,15 @@ pub(super) struct Anybody {
     pub(super) actor: Actor,
 }
 
-/// Somebody with a permission, for what is nobody's record.
+/// An account with a permission, for what is no patient's record.
 pub(super) struct Allowed<P>(PhantomData<P>);
 
-/// Somebody who may give commands of this kind, with what the headers say of the command.
+/// An account that may give commands of this kind, with what the headers say of the command.
 pub(super) struct Command<C> {
     state: AppState,
-    call: Call,
     context: Context,
-    path: String,
+    /// The command id, if the client chose one.
+    chosen: Option<GivenId>,
     kind: PhantomData<C>,
 }
 
@@ -54,7 +54,7 @@ fn call(parts: &Parts) -> Result<Call, Problem> {
 }
 
 /// What may happen to everybody who has to say who they are.
-const KNOWN: [Refusal; 2] = [Refusal::Unauthenticated, Refusal::TooMany];
+const KNOWN: [ProblemKind; 2] = [ProblemKind::Unauthenticated, ProblemKind::TooMany];
 
 fn purpose_of_use(draft: &mut Draft<'_>) {
     let codes = commands::PurposeOfUse::ALL.map(commands::PurposeOfUse::code);
@@ -98,7 +98,7 @@ impl<P: Needed> Caller for Allowed<P> {
 
     fn describe(draft: &mut Draft<'_>) {
         draft.refuses(&KNOWN);
-        draft.refuses(&[Refusal::Denied]);
+        draft.refuses(&[ProblemKind::Denied]);
     }
 }
 
@@ -122,7 +122,12 @@ impl<P: Needed> Caller for Look<P> {
             json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX }),
         );
         draft.refuses(&KNOWN);
-        draft.refuses(&[Refusal::Denied, Refusal::NotFound, Refusal::Conflict, Refusal::Gone]);
+        draft.refuses(&[
+            ProblemKind::Denied,
+            ProblemKind::NotFound,
+            ProblemKind::Conflict,
+            ProblemKind::Gone,
+        ]);
     }
 }
 
@@ -152,12 +157,12 @@ impl<C: CommandBody> Caller for Command<C> {
         purpose_of_use(draft);
         draft.refuses(&KNOWN);
         draft.refuses(&[
-            Refusal::Denied,
-            Refusal::NotFound,
-            Refusal::Conflict,
-            Refusal::Gone,
-            Refusal::VersionConflict,
-            Refusal::Refused,
+            ProblemKind::Denied,
+            ProblemKind::NotFound,
+            ProblemKind::Conflict,
+            ProblemKind::Gone,
+            ProblemKind::VersionConflict,
+            ProblemKind::Refused,
         ]);
     }
 }
@@ -167,10 +172,8 @@ impl<C: CommandBody> FromRequestParts<AppState> for Command<C> {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let call = call(parts)?;
-        let context = call.context();
-        let path = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
-        let (state, path) = (state.clone(), path.unwrap_or_default());
-        Ok(Self { state, call, context, path, kind: PhantomData })
+        let (context, chosen) = (call.context(), call.command_id);
+        Ok(Self { state: state.clone(), context, chosen, kind: PhantomData })
     }
 }
 
@@ -180,18 +183,13 @@ impl<C: CommandBody> Command<C> {
         &self.context
     }
 
-    /// The path of the operation, as routed.
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// The id of what the command creates: the client's choice, or derived from the command id so that a repetition means
     /// the same thing, or a new one.
     pub(super) fn new_id(&self, kind: &str, chosen: Option<GivenId>) -> Uuid {
-        match (chosen, self.call.command_id) {
+        match (chosen, self.chosen) {
             (Some(id), _) => id.as_uuid(),
             (None, Some(command)) => {
-                let source = format!("{}|{}", self.call.actor.id, command.as_uuid());
+                let source = format!("{}|{}", self.context.actor.id, command.as_uuid());
                 self.state.ledger.derived_id(kind, &source)
             }
             (None, None) => self.state.ledger.new_id(),

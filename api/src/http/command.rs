@@ -1,5 +1,6 @@
 //! Most commands: a body, given to what the path names, or one that creates something.
 
+use axum::extract::MatchedPath;
 use commands::policy::CommandBody;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -24,11 +25,15 @@ where
 }
 
 /// A command that creates something, found below the path under its id.
-pub(super) async fn create<C>(by: Command<C>, New { id, body }: New<C>) -> Result<Created, Problem>
+pub(super) async fn create<C>(
+    by: Command<C>,
+    path: MatchedPath,
+    New { id, body }: New<C>,
+) -> Result<Created, Problem>
 where
     C: CommandBody + DeserializeOwned + JsonSchema,
 {
     let id = by.new_id(C::STREAM_TYPE, id);
     let receipt = by.execute(id, body).await.map_err(Problem::of_creation)?;
-    Ok(Created { receipt, at: format!("{}/{id}", by.path()) })
+    Ok(Created { receipt, at: format!("{}/{id}", path.as_str()) })
 }

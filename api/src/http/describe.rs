@@ -69,7 +69,7 @@ described!(A B C D E);
 
 /// Why an operation may be refused: the status, the name of its description in the document, when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Refusal {
+pub(super) enum ProblemKind {
     /// The request cannot be read.
     BadRequest,
     /// No usable access token was sent.
@@ -102,87 +102,95 @@ pub(super) enum Refusal {
     Timeout,
 }
 
-impl Refusal {
+impl ProblemKind {
     /// All of them.
-    pub(super) const ALL: [Refusal; 15] = [
-        Refusal::BadRequest,
-        Refusal::Unauthenticated,
-        Refusal::Denied,
-        Refusal::NotFound,
-        Refusal::BodyTooSlow,
-        Refusal::Conflict,
-        Refusal::Gone,
-        Refusal::VersionConflict,
-        Refusal::TooLarge,
-        Refusal::UnsupportedMediaType,
-        Refusal::Refused,
-        Refusal::TooMany,
-        Refusal::Internal,
-        Refusal::Unavailable,
-        Refusal::Timeout,
+    pub(super) const ALL: [ProblemKind; 15] = [
+        ProblemKind::BadRequest,
+        ProblemKind::Unauthenticated,
+        ProblemKind::Denied,
+        ProblemKind::NotFound,
+        ProblemKind::BodyTooSlow,
+        ProblemKind::Conflict,
+        ProblemKind::Gone,
+        ProblemKind::VersionConflict,
+        ProblemKind::TooLarge,
+        ProblemKind::UnsupportedMediaType,
+        ProblemKind::Refused,
+        ProblemKind::TooMany,
+        ProblemKind::Internal,
+        ProblemKind::Unavailable,
+        ProblemKind::Timeout,
     ];
 
     /// Its status, its name in the document, and when it comes.
     pub(super) fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Refusal::BadRequest => {
+            ProblemKind::BadRequest => {
                 (StatusCode::BAD_REQUEST, "BadRequest", "The request cannot be read")
             }
-            Refusal::Unauthenticated => {
+            ProblemKind::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "Unauthenticated", "No usable access token was sent")
             }
-            Refusal::Denied => {
+            ProblemKind::Denied => {
                 (StatusCode::FORBIDDEN, "Denied", "None of the caller's roles permits this")
             }
-            Refusal::NotFound => (
+            ProblemKind::NotFound => (
                 StatusCode::NOT_FOUND,
                 "NotFound",
                 "There is no such thing, as far as the caller may know",
             ),
-            Refusal::BodyTooSlow => (
+            ProblemKind::BodyTooSlow => (
                 StatusCode::REQUEST_TIMEOUT,
                 "BodyTooSlow",
                 "The body came too slowly; nothing was done",
             ),
-            Refusal::Conflict => (
+            ProblemKind::Conflict => (
                 StatusCode::CONFLICT,
                 "Conflict",
                 "Something is taken, or things do not stand that way",
             ),
-            Refusal::Gone => (StatusCode::GONE, "Gone", "The record was erased"),
-            Refusal::VersionConflict => (
+            ProblemKind::Gone => (StatusCode::GONE, "Gone", "The record was erased"),
+            ProblemKind::VersionConflict => (
                 StatusCode::PRECONDITION_FAILED,
                 "VersionConflict",
                 "It changed since the version seen",
             ),
-            Refusal::TooLarge => {
+            ProblemKind::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "TooLarge", "The body is too large")
             }
-            Refusal::UnsupportedMediaType => (
+            ProblemKind::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UnsupportedMediaType",
                 "The body has another format",
             ),
-            Refusal::Refused => {
+            ProblemKind::Refused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "Refused", "The request is readable, and wrong")
             }
-            Refusal::TooMany => {
+            ProblemKind::TooMany => {
                 (StatusCode::TOO_MANY_REQUESTS, "TooMany", "The caller has too much under way")
             }
-            Refusal::Internal => (
+            ProblemKind::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Internal",
                 "The server failed; its log has the details under the request's id",
             ),
-            Refusal::Unavailable => {
+            ProblemKind::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Unavailable", "Not now; see Retry-After")
             }
-            Refusal::Timeout => {
+            ProblemKind::Timeout => {
                 (StatusCode::GATEWAY_TIMEOUT, "Timeout", "It took too long, and may have been done")
             }
         }
     }
 }
+
+/// Why a body may be refused.
+pub(super) const BODY_PROBLEMS: [ProblemKind; 4] = [
+    ProblemKind::BodyTooSlow,
+    ProblemKind::TooLarge,
+    ProblemKind::UnsupportedMediaType,
+    ProblemKind::Refused,
+];
 
 /// The description of one operation while its parts are told.
 pub(super) struct Draft<'a> {
@@ -301,7 +309,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Why it may be refused.
-    pub(super) fn refuses(&mut self, refusals: &[Refusal]) {
+    pub(super) fn refuses(&mut self, refusals: &[ProblemKind]) {
         for refusal in refusals {
             let (status, name, _) = refusal.parts();
             let reference = json!({ "$ref": format!("#/components/responses/{name}") });
@@ -343,5 +351,10 @@ fn without_null(mut schema: Value) -> Value {
 
 /// The state is no part of the request.
 impl Reads for axum::extract::State<crate::state::AppState> {
+    fn describe(_: &mut Draft<'_>) {}
+}
+
+/// Which route was taken is no part of the request.
+impl Reads for axum::extract::MatchedPath {
     fn describe(_: &mut Draft<'_>) {}
 }

@@ -12,7 +12,7 @@ use domain::practitioner::{
 use domain::value::{Line, SystemUri};
 use domain::{LocationId, PractitionerId};
 use projections::read_models::{
-    LocationDocument, LocationEntry, LocationSearch, PractitionerDocument, PractitionerSearch,
+    LocationDocument, LocationEntry, LocationSearch, Page, PractitionerDocument, PractitionerSearch,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -140,7 +140,7 @@ struct PractitionerQuery {
     /// Only those in use, or only those who are not.
     active: Option<bool>,
     /// How many; 50 without it.
-    #[schemars(range(min = 1, max = 200))]
+    #[schemars(range(min = 1, max = Page::LIMIT_MAX))]
     limit: Option<u32>,
     /// The `next` of the page before.
     after: Option<String>,
@@ -202,7 +202,7 @@ struct LocationQuery {
     /// Only those in use, or only those that are not.
     active: Option<bool>,
     /// How many; 50 without it.
-    #[schemars(range(min = 1, max = 200))]
+    #[schemars(range(min = 1, max = Page::LIMIT_MAX))]
     limit: Option<u32>,
     /// The `next` of the page before.
     after: Option<String>,

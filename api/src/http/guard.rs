@@ -7,21 +7,20 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use commands::actor::{Actor, ActorKind};
-use commands::context::PurposeOfUse;
-use commands::policy::{Permission, Request as Asked, RuleId};
+use commands::policy::{Permission, RuleId};
 use domain::AccountId;
 use domain::account::{AccountKind, Role};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use super::call::{Call, PURPOSE_OF_USE};
+use super::call::Call;
 use super::operations::{Access, Concerns, Operation};
 use super::problem::Problem;
 use super::trace::{Account, Ids};
 use crate::edge::Line;
 use crate::identity::token::TokenError;
-use crate::records::RecordOf;
+use crate::records::{Asking, RecordOf};
 use crate::state::AppState;
 
 /// An operation behind the guard.
@@ -55,15 +54,16 @@ pub(super) async fn guard(
         Some(permission) => {
             // As the door of the records asks about the same request.
             let of = record_named(operation.concerns, &mut request).await;
-            let asked = Asked::new(&actor, permission).with_purpose(purpose(request.headers()));
-            let decision = state.ledger.policy().decide(&asked.about(of.subject()));
-            (!decision.is_allowed()).then_some((permission, decision.because(), of))
+            let asking = asking(&actor, &request);
+            let decision =
+                state.ledger.policy().decide(&asking.asks(permission).about(of.subject()));
+            (!decision.is_allowed()).then_some((permission, decision.because(), of, asking))
         }
         None => None,
     };
     let mut response = match denied {
-        Some((permission, because, of)) => {
-            deny(&state, permission, because, of, actor, &mut request).await.into_response()
+        Some((permission, because, of, asking)) => {
+            deny(&state, permission, because, of, &asking).await.into_response()
         }
         None => {
             request.extensions_mut().insert(actor);
@@ -121,21 +121,15 @@ async fn deny(
     permission: Permission,
     because: RuleId,
     of: RecordOf,
-    actor: Actor,
-    request: &mut Request,
+    asking: &Asking,
 ) -> Problem {
     metrics::counter!("ledger_denials_total", "permission" => permission.as_str()).increment(1);
-    tracing::warn!(account = %actor.id, permission = permission.as_str(), %because, "denied");
+    tracing::warn!(account = %asking.actor.id, permission = permission.as_str(), %because, "denied");
     let answer = Problem::denied(permission.as_str());
     if of == RecordOf::Nobody {
         return answer;
     }
-    let ids = request.extensions().get::<Ids>().copied();
-    // A header that cannot be read does not keep the denial from being recorded.
-    let call = Call::read(actor.clone(), ids.as_ref(), request.headers())
-        .or_else(|_| Call::read(actor, ids.as_ref(), &HeaderMap::new()));
-    let Ok(call) = call else { return answer };
-    let recorded = state.records.denied(&call.asking(), of).await;
+    let recorded = state.records.denied(asking, of).await;
     match recorded.map_err(Problem::from) {
         Ok(()) => answer,
         // An account without any role cannot even be recorded as having been denied; and of somebody who was
@@ -147,11 +141,12 @@ async fn deny(
     }
 }
 
-/// The purpose that the request states. One that cannot be read is the handler's to refuse; until then it is what a call
-/// without one has.
-fn purpose(headers: &HeaderMap) -> PurposeOfUse {
-    let stated = headers.get(PURPOSE_OF_USE).and_then(|value| value.to_str().ok());
-    stated.and_then(|text| text.trim().parse().ok()).unwrap_or(PurposeOfUse::Treat)
+/// Who asks, and why. A header that cannot be read is for the handler to refuse; until then nothing was said, and it does not
+/// keep a denial from being recorded.
+fn asking(actor: &Actor, request: &Request) -> Asking {
+    let ids = request.extensions().get::<Ids>();
+    let call = Call::read(actor.clone(), ids, request.headers());
+    call.unwrap_or_else(|_| Call::silent(actor.clone(), ids)).asking()
 }
 
 /// Whose record a request is about, by the id in its path.

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{media_type, unsupported};
-use super::describe::{Draft, Reads, Refusal};
+use super::describe::{BODY_PROBLEMS, Draft, Reads};
 use super::gate::{full, rejected};
 use super::problem::Problem;
 use super::spool::Spool;
@@ -106,12 +106,7 @@ impl<U: Upload> Reads for Uploaded<U> {
         let size = U::BYTES_MAX / (1024 * 1024);
         let description = format!("{}, at most {size} MiB", U::DESCRIPTION);
         draft.upload(U::MEDIA_TYPES, description);
-        draft.refuses(&[
-            Refusal::BodyTooSlow,
-            Refusal::TooLarge,
-            Refusal::UnsupportedMediaType,
-            Refusal::Refused,
-        ]);
+        draft.refuses(&BODY_PROBLEMS);
     }
 }
 

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::answer::{File, Kind, Plain};
 use super::caller::{Allowed, Public};
-use super::describe::{Answers, Draft, Reads, Refusal};
+use super::describe::{Answers, Draft, ProblemKind, Reads};
 use super::problem::Problem;
 use super::query::Query;
 use super::routes::Routes;
@@ -213,7 +213,7 @@ impl Reads for TileName {
             "The index, in groups of three digits, and for a part of a tile its width",
             index,
         );
-        draft.refuses(&[Refusal::NotFound]);
+        draft.refuses(&[ProblemKind::NotFound]);
     }
 }
 

@@ -83,8 +83,9 @@ fn routes() -> Routes {
 
 /// All endpoints, ready to be served.
 pub fn router(state: AppState) -> Router {
-    let document = document();
-    let known = operations();
+    let mut routes = routes();
+    let document = openapi::document(&mut routes);
+    let known = operations_of(&routes);
     let ui = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
     let of_pages = middleware::from_fn_with_state(state.gate.public.clone(), limits::admit_public);
     let pages = Router::new()
@@ -96,7 +97,7 @@ pub fn router(state: AppState) -> Router {
         Problem::method_not_allowed(&operations::methods_of(&known, path))
     };
     Router::new()
-        .merge(routes().router(&state))
+        .merge(routes.router(&state))
         .merge(pages)
         .fallback(|| async { Problem::no_such_path() })
         .method_not_allowed_fallback(wrong_method)
@@ -115,13 +116,17 @@ const DOCUMENT: &str = "/openapi.json";
 /// The OpenAPI document.
 #[must_use]
 pub fn document() -> Value {
-    openapi::document(routes())
+    openapi::document(&mut routes())
 }
 
 /// Every operation, and who may use it.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
-    let mut operations = routes().operations();
+    operations_of(&routes())
+}
+
+fn operations_of(routes: &Routes) -> Vec<Operation> {
+    let mut operations = routes.operations();
     operations.push(Operation {
         method: Method::GET,
         path: DOCUMENT,

@@ -1,9 +1,8 @@
 //! The OpenAPI document: what the handlers say of themselves, and what holds for all of them.
 
-use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::describe::Refusal;
+use super::describe::ProblemKind;
 use super::problem::{PROBLEM, ProblemDetails};
 use super::routes::Routes;
 
@@ -31,14 +30,8 @@ const TAGS: [(&str, &str); 10] = [
 ];
 
 /// The document of these routes.
-pub(super) fn document(routes: Routes) -> Value {
-    let (paths, mut schemas) = routes.document();
-    let mut settings = SchemaSettings::draft2020_12().for_serialize();
-    settings.definitions_path = "/components/schemas".into();
-    settings.meta_schema = None;
-    let mut generator = settings.into_generator();
-    generator.subschema_for::<ProblemDetails>();
-    schemas.extend(generator.take_definitions(true));
+pub(super) fn document(routes: &mut Routes) -> Value {
+    let (paths, schemas) = routes.document::<ProblemDetails>();
     let tags: Vec<_> = TAGS
         .iter()
         .map(|(name, description)| json!({ "name": name, "description": description }))
@@ -71,7 +64,7 @@ pub(super) fn document(routes: Routes) -> Value {
 }
 
 fn refusals() -> Map<String, Value> {
-    Refusal::ALL
+    ProblemKind::ALL
         .into_iter()
         .map(|refusal| {
             let (_, name, description) = refusal.parts();
@@ -79,7 +72,10 @@ fn refusals() -> Map<String, Value> {
             let mut response = json!({
                 "description": description, "content": { PROBLEM: { "schema": problem } },
             });
-            if matches!(refusal, Refusal::TooMany | Refusal::Unavailable | Refusal::Timeout) {
+            if matches!(
+                refusal,
+                ProblemKind::TooMany | ProblemKind::Unavailable | ProblemKind::Timeout
+            ) {
                 response["headers"] = json!({ "Retry-After": {
                     "description": "Seconds until another try makes sense",
                     "schema": { "type": "integer" },

@@ -7,7 +7,7 @@ use domain::{AccountId, AppointmentId, HoldId, MeasurementId, PatientId, ScanId,
 use serde_json::json;
 use uuid::Uuid;
 
-use super::describe::{Draft, Reads, Refusal};
+use super::describe::{Draft, ProblemKind, Reads};
 use super::operations::Concerns;
 use super::problem::Problem;
 use super::schemas::uuid;
@@ -86,7 +86,7 @@ impl<A: PathId> Reads for Id<A> {
     fn describe(draft: &mut Draft<'_>) {
         draft.in_path(A::WHAT, uuid());
         draft.concerns = A::CONCERNS;
-        draft.refuses(&[Refusal::NotFound]);
+        draft.refuses(&[ProblemKind::NotFound]);
     }
 }
 
@@ -101,7 +101,7 @@ impl Reads for Sha256 {
     fn describe(draft: &mut Draft<'_>) {
         let form = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
         draft.in_path("The SHA-256 of its weights, in hexadecimal", form);
-        draft.refuses(&[Refusal::NotFound]);
+        draft.refuses(&[ProblemKind::NotFound]);
     }
 }
 

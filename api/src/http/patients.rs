@@ -7,7 +7,7 @@ use domain::patient::{
     DeactivatePatient, EditContacts, EditDemographics, EditIdentifiers, RegisterPatient,
 };
 use domain::value::{Line, PartialDate, SystemUri};
-use projections::read_models::{PatientDocument, PatientSearch};
+use projections::read_models::{Page, PatientDocument, PatientSearch};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -102,7 +102,7 @@ struct Search {
     active: Option<bool>,
     /// How many; 50 without it.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 200))]
+    #[schemars(range(min = 1, max = Page::LIMIT_MAX))]
     limit: Option<u32>,
     /// The `next` of the page before.
     #[serde(default)]

@@ -182,7 +182,7 @@ impl Problem {
         )
     }
 
-    /// 404 for a path that is none of ours.
+    /// 404 for a path that there is not.
     pub fn no_such_path() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

@@ -10,7 +10,7 @@ use serde::de::value::{Error, MapDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::describe::{Draft, Reads, Refusal};
+use super::describe::{Draft, ProblemKind, Reads};
 use super::ids::safe_name;
 use super::problem::Problem;
 use super::read;
@@ -24,7 +24,7 @@ pub(super) struct Query<T>(pub(super) T);
 #[serde(deny_unknown_fields)]
 pub(super) struct PageQuery {
     /// How many; 50 without it.
-    #[schemars(range(min = 1, max = 200))]
+    #[schemars(range(min = 1, max = Page::LIMIT_MAX))]
     limit: Option<u32>,
     /// The `next` of the page before.
     after: Option<String>,
@@ -40,7 +40,7 @@ impl PageQuery {
 impl<T: JsonSchema> Reads for Query<T> {
     fn describe(draft: &mut Draft<'_>) {
         draft.query::<T>();
-        draft.refuses(&[Refusal::Refused]);
+        draft.refuses(&[ProblemKind::Refused]);
     }
 }
 

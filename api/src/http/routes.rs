@@ -8,9 +8,10 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Router, middleware};
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-use super::describe::{Described, Draft, Refusal};
+use super::describe::{Described, Draft, ProblemKind};
 use super::guard::{Guarded, guard};
 use super::operations::{Access, Operation};
 use super::schemas::Schemas;
@@ -46,6 +47,25 @@ pub(super) struct Routes {
     limit: Limit,
 }
 
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident $method:ident;)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name<H, M, A>(
+            &mut self,
+            path: &'static str,
+            name: &'static str,
+            handler: H,
+            about: &'static str,
+        ) -> &mut Self
+        where
+            H: Handler<M, AppState> + Described<A>,
+            M: 'static,
+        {
+            self.add(Method::$method, MethodFilter::$method, path, name, handler, about)
+        }
+    )*};
+}
+
 impl Routes {
     pub(super) fn new() -> Self {
         Self { routes: Vec::new(), schemas: Schemas::new(), tag: "", limit: Limit::Request }
@@ -70,64 +90,15 @@ impl Routes {
         self
     }
 
-    /// A read. `about` begins with a sentence that says what it does.
-    pub(super) fn get<H, M, A>(
-        &mut self,
-        path: &'static str,
-        name: &'static str,
-        handler: H,
-        about: &'static str,
-    ) -> &mut Self
-    where
-        H: Handler<M, AppState> + Described<A>,
-        M: 'static,
-    {
-        self.add(Method::GET, MethodFilter::GET, path, name, handler, about)
-    }
-
-    /// A command, or a search, whose criteria do not belong in a URL.
-    pub(super) fn post<H, M, A>(
-        &mut self,
-        path: &'static str,
-        name: &'static str,
-        handler: H,
-        about: &'static str,
-    ) -> &mut Self
-    where
-        H: Handler<M, AppState> + Described<A>,
-        M: 'static,
-    {
-        self.add(Method::POST, MethodFilter::POST, path, name, handler, about)
-    }
-
-    /// A command that replaces.
-    pub(super) fn put<H, M, A>(
-        &mut self,
-        path: &'static str,
-        name: &'static str,
-        handler: H,
-        about: &'static str,
-    ) -> &mut Self
-    where
-        H: Handler<M, AppState> + Described<A>,
-        M: 'static,
-    {
-        self.add(Method::PUT, MethodFilter::PUT, path, name, handler, about)
-    }
-
-    /// A command that takes away.
-    pub(super) fn delete<H, M, A>(
-        &mut self,
-        path: &'static str,
-        name: &'static str,
-        handler: H,
-        about: &'static str,
-    ) -> &mut Self
-    where
-        H: Handler<M, AppState> + Described<A>,
-        M: 'static,
-    {
-        self.add(Method::DELETE, MethodFilter::DELETE, path, name, handler, about)
+    methods! {
+        /// A read. `about` begins with a sentence that says what it does.
+        get GET;
+        /// A command, or a search, whose criteria do not belong in a URL.
+        post POST;
+        /// A command that replaces.
+        put PUT;
+        /// A command that takes away.
+        delete DELETE;
     }
 
     fn add<H, M, A>(
@@ -146,8 +117,8 @@ impl Routes {
         let mut draft = Draft::new(path, &mut self.schemas);
         H::describe(&mut draft);
         if self.limit != Limit::None {
-            draft.refuses(&[Refusal::BadRequest, Refusal::Internal]);
-            draft.refuses(&[Refusal::Unavailable, Refusal::Timeout]);
+            draft.refuses(&[ProblemKind::BadRequest, ProblemKind::Internal]);
+            draft.refuses(&[ProblemKind::Unavailable, ProblemKind::Timeout]);
         }
         let limit = if draft.takes_upload { Limit::Upload } else { self.limit };
         let operation = Operation { method, path, access: H::ACCESS, concerns: draft.concerns };
@@ -177,15 +148,20 @@ impl Routes {
         self.routes.iter().map(|route| Operation::clone(&route.operation)).collect()
     }
 
-    /// What the document says of each operation, by path and method, and what the types it names look like.
-    pub(super) fn document(self) -> (Map<String, Value>, Map<String, Value>) {
-        let mut descriptions: Vec<_> =
-            self.routes.into_iter().map(|route| (route.operation, route.description)).collect();
+    /// What the document says of each operation, by path and method, and what the types it names look like. It is told once.
+    pub(super) fn document<P: JsonSchema>(&mut self) -> (Map<String, Value>, Map<String, Value>) {
+        let mut schemas = std::mem::replace(&mut self.schemas, Schemas::new());
+        schemas.written::<P>();
+        let mut descriptions: Vec<_> = self
+            .routes
+            .iter_mut()
+            .map(|route| (&route.operation, std::mem::take(&mut route.description)))
+            .collect();
         let mut bodies: Vec<&mut Value> = descriptions
             .iter_mut()
             .filter_map(|(_, description)| description.get_mut("requestBody"))
             .collect();
-        let schemas = self.schemas.finish(&mut bodies);
+        let schemas = schemas.finish(&mut bodies);
         let mut paths = Map::new();
         for (operation, description) in descriptions {
             // The router's mark for "the rest of the path" is not OpenAPI's.

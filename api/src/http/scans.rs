@@ -42,8 +42,8 @@ pub(super) fn add(routes: &mut Routes) {
         "Hands in a scan of a wound. A capture bundle, or a surface as PLY. The capture is decoded and checked first; then it \
          is encrypted and stored; then the event that names it is recorded. The measurement follows as an event of its own, \
          seen in the wound's document. A bundle is stored as it was sent, or refused where it says more than a capture may \
-         (EXIF, a comment, an owner). A PLY is stored written anew, with vertices, faces and colours and nothing else; the \
-         recorded digest and size are of that.",
+         (EXIF, a comment, an owner). A PLY is written again before it is stored, with vertices, faces and colours and nothing \
+         else; the recorded digest and size are of that.",
     );
 }
 
@@ -79,8 +79,8 @@ impl FromRequestParts<AppState> for Declared {
     }
 }
 
-/// When the capture was taken, as a header says it: read where the capture does not say so itself.
-struct CapturedAt(HeaderMap);
+/// When the capture was taken, as a header says it: it counts where the capture does not say so itself.
+struct CapturedAt(Option<Timestamp>);
 
 impl Reads for CapturedAt {
     fn describe(draft: &mut Draft<'_>) {
@@ -96,7 +96,7 @@ impl FromRequestParts<AppState> for CapturedAt {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
-        Ok(Self(parts.headers.clone()))
+        header_time(&parts.headers).map(Self)
     }
 }
 
@@ -105,7 +105,7 @@ async fn hand_in(
     State(state): State<AppState>,
     Id(wound): Id<WoundId>,
     Declared(declared): Declared,
-    captured: CapturedAt,
+    CapturedAt(said): CapturedAt,
     upload: Uploaded<Handed>,
 ) -> Result<Created, Problem> {
     let id = wound.as_uuid();
@@ -126,10 +126,6 @@ async fn hand_in(
     metrics::histogram!("ledger_scan_bytes").record(bytes_as_f64(bytes.len()));
 
     let Taken { bytes, captured_at, digest } = take(kind, bytes, sent).await?;
-    let taken_at = match captured_at {
-        Some(at) => Some(at),
-        None => header_time(&captured.0)?,
-    };
 
     let scan_id = ScanId::from_uuid(by.new_id("scan", None));
     let episode = state.ledger.load::<WoundEpisode>(id).await?.map(|loaded| loaded.aggregate);
@@ -143,7 +139,8 @@ async fn hand_in(
         || state.ledger.derived_id("capture", &format!("{patient}|{}", Digest::from(digest))),
         |scan| scan.capture.blob_id,
     );
-    let captured_at = taken_at
+    let captured_at = captured_at
+        .or(said)
         .or_else(|| recorded.map(|scan| scan.captured_at))
         .unwrap_or_else(|| state.clock.now());
     let command = command(scan_id, kind, blob_id, digest, bytes.len(), captured_at)?;

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::body::Body;
 use super::caller::Public;
-use super::describe::{Answers, Draft, Reads, Refusal};
+use super::describe::{Answers, Draft, ProblemKind, Reads};
 use super::problem::Problem;
 use super::routes::Routes;
 use crate::edge::address::{ClientAddress, origin};
@@ -60,13 +60,13 @@ struct Session {
 }
 
 /// The address that a request comes from.
-struct From(Option<ClientAddress>);
+struct Client(Option<ClientAddress>);
 
-impl Reads for From {
+impl Reads for Client {
     fn describe(_: &mut Draft<'_>) {}
 }
 
-impl FromRequestParts<AppState> for From {
+impl FromRequestParts<AppState> for Client {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
@@ -77,7 +77,7 @@ impl FromRequestParts<AppState> for From {
 impl Answers for Session {
     fn describe(draft: &mut Draft<'_>) {
         draft.answer::<Self>(StatusCode::OK, "application/json", "An access token", &[]);
-        draft.refuses(&[Refusal::Unauthenticated, Refusal::TooMany]);
+        draft.refuses(&[ProblemKind::Unauthenticated, ProblemKind::TooMany]);
     }
 }
 
@@ -93,7 +93,7 @@ impl IntoResponse for Session {
 async fn log_in(
     _: Public,
     State(state): State<AppState>,
-    From(client): From,
+    Client(client): Client,
     Body(credentials): Body<Credentials>,
 ) -> Result<Session, Problem> {
     let now = Instant::now();

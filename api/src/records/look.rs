@@ -22,7 +22,7 @@ pub struct Asking {
 
 impl Asking {
     /// The question whether it is allowed.
-    pub(super) fn asks(&self, permission: Permission) -> Request<'_> {
+    pub(crate) fn asks(&self, permission: Permission) -> Request<'_> {
         Request::new(&self.actor, permission).with_purpose(self.purpose)
     }
 
@@ -44,7 +44,7 @@ impl Asking {
 pub struct Look<P>(Asking, PhantomData<P>);
 
 impl<P> Look<P> {
-    /// The look that somebody asks for. Whether they may is found when they look.
+    /// The look that is asked for. Whether it is allowed is decided when it is taken.
     #[must_use]
     pub fn new(asking: Asking) -> Look<P> {
         Look(asking, PhantomData)

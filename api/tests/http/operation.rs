@@ -121,6 +121,24 @@ fn every_body_is_closed_and_no_object_is_bare() {
 }
 
 #[test]
+fn every_placeholder_of_a_path_is_read_and_described() {
+    let document = api::http::document();
+    for operation in api::http::operations() {
+        let path = operation.path.replace("{*", "{");
+        let method = operation.method.as_str().to_lowercase();
+        let parameters = document["paths"][&path][&method]["parameters"].as_array().cloned();
+        let described: Vec<String> = parameters
+            .into_iter()
+            .flatten()
+            .filter(|parameter| parameter["in"] == "path")
+            .map(|parameter| parameter["name"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        let placeholders = path.split('{').skip(1).filter_map(|part| part.split('}').next());
+        assert_eq!(described, placeholders.collect::<Vec<_>>(), "{path}");
+    }
+}
+
+#[test]
 fn whoever_reads_a_header_names_it() {
     let document = api::http::document();
     let named = |method: &str, path: &str| -> Vec<String> {

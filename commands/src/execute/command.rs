@@ -31,14 +31,10 @@ impl Ledger {
         A::Command: Authorised + Serialize + Clone,
     {
         let outcome = async {
-            let asked = context.asks(command.permission()).about(Subject::of::<A>(id));
-            let grant = self.inner.policy.decide(&asked).granted()?;
-            let mac = self.request_mac(context, A::TYPE, Some(id), &command);
+            let command = self.authorised::<A>(id, command, context)?;
+            let mac = command.mac;
             let decided = async {
                 self.may_decide::<A>().await?;
-                let is_read = false;
-                let command =
-                    OnStream::<A> { ledger: self, context, id, command, grant, mac, is_read };
                 self.attempt(context, command).await
             };
             self.once(context, Some(mac), pin!(decided)).await
@@ -46,9 +42,7 @@ impl Ledger {
         .await;
         counted(A::TYPE, outcome)
     }
-}
 
-impl Ledger {
     /// Whether a command would be done as things stand, for what must be ready before it is. Gives back the receipt if it
     /// was done before. Nothing is appended.
     ///
@@ -64,16 +58,31 @@ impl Ledger {
         A: Stream + 'static,
         A::Command: Authorised + Serialize + Clone,
     {
-        let asked = context.asks(command.permission()).about(Subject::of::<A>(id));
-        let grant = self.inner.policy.decide(&asked).granted()?;
-        let mac = self.request_mac(context, A::TYPE, Some(id), &command);
-        if let Some(receipt) = self.done_before(context, mac).await? {
+        let mut command = self.authorised::<A>(id, command, context)?;
+        if let Some(receipt) = self.done_before(context, command.mac).await? {
             return Ok(Some(receipt));
         }
         self.may_decide::<A>().await?;
-        let mut command =
-            OnStream::<A> { ledger: self, context, id, command, grant, mac, is_read: true };
-        command.prepare().await.map(|_| None)
+        // At most twice: on what is remembered of the stream, and then on what is stored.
+        while command.prepare().await?.is_none() {}
+        Ok(None)
+    }
+
+    /// The command, if the actor may give it.
+    fn authorised<'a, A>(
+        &'a self,
+        id: Uuid,
+        command: A::Command,
+        context: &'a Context,
+    ) -> Result<OnStream<'a, A>, CommandError>
+    where
+        A: Stream,
+        A::Command: Authorised + Serialize,
+    {
+        let asked = context.asks(command.permission()).about(Subject::of::<A>(id));
+        let grant = self.inner.policy.decide(&asked).granted()?;
+        let mac = self.request_mac(context, A::TYPE, Some(id), &command);
+        Ok(OnStream { ledger: self, context, id, command, grant, mac, is_read: false })
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Request<'a> {
     pub(super) subject: Option<Subject>,
 }
 
-/// Whose record is asked about, by what the request names: a stream of the log, which is about somebody.
+/// Whose record is asked about, by what the request names: a stream of the log, which is about a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// The stream's type: `patient`, `wound`.
@@ -48,7 +48,7 @@ impl<'a> Request<'a> {
         Request { purpose: Some(purpose), ..self }
     }
 
-    /// The same, about somebody's record. Without one it is about nobody's, or about no one record.
+    /// The same, about a person's record. Without one it is about nobody's, or about no one record.
     #[must_use]
     pub fn about(self, subject: impl Into<Option<Subject>>) -> Request<'a> {
         Request { subject: subject.into(), ..self }

@@ -422,7 +422,7 @@ async fn whatever_two_processes_do_the_tables_are_what_a_replay_makes(
     }
     let mut visits: Vec<Uuid> = Vec::new();
     let (mut done, mut refused) = (0, 0);
-    for round in 0..24 {
+    for round in 0..48 {
         // Both at once, so that batches meet batches of the other process.
         let steps: Vec<(u64, u64, u64, u64)> =
             (0..8).map(|_| (dice.roll(12), dice.roll(6), dice.roll(6), dice.roll(1_000))).collect();

@@ -65,10 +65,10 @@ pub struct CardMetrics {
 #[serde(deny_unknown_fields)]
 pub struct ContourError {
     /// Of the whole contour, outwards or inwards.
-    #[cfg_attr(feature = "schema", schemars(range(max = 10_000)))]
+    #[cfg_attr(feature = "schema", schemars(range(max = ModelCard::MAX_ERROR_MILLICELLS)))]
     pub offset_millicells: u16,
     /// Of one place of it beside the next.
-    #[cfg_attr(feature = "schema", schemars(range(max = 10_000)))]
+    #[cfg_attr(feature = "schema", schemars(range(max = ModelCard::MAX_ERROR_MILLICELLS)))]
     pub ragged_millicells: u16,
 }
 
@@ -105,7 +105,7 @@ pub struct CardParts {
     /// What the licence of weights and training data allows.
     pub licence: Note,
     /// Where it must not be trusted.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 20)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = ModelCard::MAX_LIMITS)))]
     pub limits: Vec<Note>,
     /// How good it is.
     pub metrics: CardMetrics,

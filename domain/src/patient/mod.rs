@@ -4,8 +4,6 @@ mod command;
 mod error;
 mod event;
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -20,7 +18,7 @@ pub use event::{
 };
 
 use crate::clock::Now;
-use crate::stream::{Claim, ClaimChange, MediaRef, Stream, aggregate};
+use crate::stream::{ClaimChange, MediaRef, Stream, aggregate, has_repeated, identifier_claims};
 use crate::value::{Address, ContactPoint, Gender, HumanName, Identifier, PartialDate};
 
 /// The kind of claim that makes a patient's identifier unique.
@@ -234,8 +232,7 @@ fn check_demographics(who: &Demographics, now: &Now) -> Result<(), PatientError>
 
 fn check_identifiers(identifiers: &[Identifier]) -> Result<(), PatientError> {
     check_count("identifiers", identifiers.len())?;
-    let keys: BTreeSet<String> = identifiers.iter().map(Identifier::claim_key).collect();
-    if keys.len() < identifiers.len() {
+    if has_repeated(identifiers) {
         return Err(PatientError::IdentifierRepeated);
     }
     Ok(())
@@ -280,19 +277,12 @@ impl Stream for Patient {
     }
 
     fn claims(_id: Uuid, event: &PatientEvent) -> Vec<ClaimChange> {
-        let keys = |identifiers: &[Identifier]| -> BTreeSet<String> {
-            identifiers.iter().map(Identifier::claim_key).collect()
-        };
-        let take = |key| ClaimChange::Take(Claim::Unique { kind: IDENTIFIER_CLAIM, key });
-        let release = |key| ClaimChange::ReleaseUnique { kind: IDENTIFIER_CLAIM, key };
         match event {
             PatientEvent::PatientRegistered(event) => {
-                keys(&event.identifiers).into_iter().map(take).collect()
+                identifier_claims(IDENTIFIER_CLAIM, &[], &event.identifiers)
             }
             PatientEvent::PatientIdentifiersEdited(event) => {
-                let (before, after) = (keys(&event.before), keys(&event.after));
-                let released = before.difference(&after).cloned().map(release);
-                released.chain(after.difference(&before).cloned().map(take)).collect()
+                identifier_claims(IDENTIFIER_CLAIM, &event.before, &event.after)
             }
             // A record out of use keeps its identifiers: they still mean this person.
             PatientEvent::PatientDemographicsEdited(_)

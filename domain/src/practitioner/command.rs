@@ -32,15 +32,15 @@ pub struct RegisterPractitioner {
     pub name: Option<HumanName>,
     /// Identifiers, such as a licence number; each may belong to one practitioner only.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = super::MAX_ENTRIES)))]
     pub identifiers: Vec<Identifier>,
     /// What the practitioner is qualified for.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = super::MAX_ENTRIES)))]
     pub qualifications: Vec<Qualification>,
     /// How to reach the practitioner at work.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = super::MAX_ENTRIES)))]
     pub contacts: Vec<ContactPoint>,
 }
 
@@ -54,11 +54,11 @@ pub struct EditPractitioner {
     pub name: Option<HumanName>,
     /// What the practitioner is qualified for.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = super::MAX_ENTRIES)))]
     pub qualifications: Vec<Qualification>,
     /// How to reach the practitioner at work.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = super::MAX_ENTRIES)))]
     pub contacts: Vec<ContactPoint>,
     /// Why the edit is made.
     pub reason: Line<200>,
@@ -77,7 +77,7 @@ impl EditPractitioner {
 #[serde(deny_unknown_fields)]
 pub struct EditPractitionerIdentifiers {
     /// Identifiers; each may belong to one practitioner only.
-    #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = super::MAX_ENTRIES)))]
     pub identifiers: Vec<Identifier>,
     /// Why the edit is made.
     pub reason: Line<200>,

@@ -7,8 +7,6 @@ mod command;
 mod error;
 mod event;
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -23,7 +21,9 @@ pub use event::{
 };
 
 use crate::clock::Now;
-use crate::stream::{Claim, ClaimChange, MediaRef, Standing, Stream, aggregate};
+use crate::stream::{
+    ClaimChange, MediaRef, Standing, Stream, aggregate, has_repeated, identifier_claims,
+};
 use crate::value::{Coding, ContactPoint, HumanName, Identifier, Line, PartialDate};
 
 /// The kind of claim that makes a practitioner's identifier unique.
@@ -113,7 +113,7 @@ impl Practitioner {
         }
     }
 
-    /// Somebody who is out of use may be edited all the same: an entry that was wrong stays wrong otherwise.
+    /// An entry that is out of use may be edited all the same: an entry that was wrong stays wrong otherwise.
     fn require_registered(&self) -> Result<(), PractitionerError> {
         if self.registered { Ok(()) } else { Err(PractitionerError::NotRegistered) }
     }
@@ -217,7 +217,7 @@ fn check_profile(profile: &Profile) -> Result<(), PractitionerError> {
 
 fn check_identifiers(identifiers: &[Identifier]) -> Result<(), PractitionerError> {
     check_count("identifiers", identifiers.len())?;
-    if keys(identifiers).len() < identifiers.len() {
+    if has_repeated(identifiers) {
         return Err(PractitionerError::IdentifierRepeated);
     }
     Ok(())
@@ -228,10 +228,6 @@ fn check_count(field: &'static str, count: usize) -> Result<(), PractitionerErro
         return Err(PractitionerError::TooMany { field, max: MAX_ENTRIES });
     }
     Ok(())
-}
-
-fn keys(identifiers: &[Identifier]) -> BTreeSet<String> {
-    identifiers.iter().map(Identifier::claim_key).collect()
 }
 
 impl Stream for Practitioner {
@@ -261,18 +257,14 @@ impl Stream for Practitioner {
     }
 
     fn claims(_id: Uuid, event: &PractitionerEvent) -> Vec<ClaimChange> {
-        let take = |key| ClaimChange::Take(Claim::Unique { kind: IDENTIFIER_CLAIM, key });
-        let release = |key| ClaimChange::ReleaseUnique { kind: IDENTIFIER_CLAIM, key };
         match event {
             PractitionerEvent::PractitionerRegistered(event) => {
-                keys(&event.identifiers).into_iter().map(take).collect()
+                identifier_claims(IDENTIFIER_CLAIM, &[], &event.identifiers)
             }
             PractitionerEvent::PractitionerIdentifiersEdited(event) => {
-                let (before, after) = (keys(&event.before), keys(&event.after));
-                let released = before.difference(&after).cloned().map(release);
-                released.chain(after.difference(&before).cloned().map(take)).collect()
+                identifier_claims(IDENTIFIER_CLAIM, &event.before, &event.after)
             }
-            // Somebody out of use keeps the identifiers: they still mean this person.
+            // A practitioner out of use keeps the identifiers: they still mean this person.
             PractitionerEvent::PractitionerEdited(_)
             | PractitionerEvent::PractitionerDeactivated(_)
             | PractitionerEvent::PractitionerReactivated(_) => Vec::new(),

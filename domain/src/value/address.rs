@@ -48,7 +48,7 @@ pub struct Address(AddressParts);
 pub struct AddressParts {
     /// Street, house number, post box and the like.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 6)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = Address::MAX_LINES)))]
     pub lines: Vec<Line<200>>,
     /// The city, town or village.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -78,15 +78,15 @@ pub struct HumanNameParts {
     pub family: Option<Line<100>>,
     /// The given names, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 10)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = HumanName::MAX_PARTS)))]
     pub given: Vec<Line<100>>,
     /// Titles and the like before the name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 10)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = HumanName::MAX_PARTS)))]
     pub prefix: Vec<Line<50>>,
     /// Degrees and the like after the name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 10)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = HumanName::MAX_PARTS)))]
     pub suffix: Vec<Line<50>>,
     /// What the name is used for.
     #[serde(default, rename = "use", skip_serializing_if = "Option::is_none")]

@@ -94,7 +94,7 @@ pub struct RequestedTime {
     /// The IANA zone.
     pub zone: Line<64>,
     /// How long it takes, in minutes.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1440)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = VisitTime::MAX_DURATION_MINUTES)))]
     pub duration_minutes: u32,
     /// Which of two equal local times is meant, where that is a question.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -78,7 +78,7 @@ impl Row<'_> {
         }
     }
 
-    /// What the source calls somebody of this kind, as an identifier.
+    /// What the source calls a person of this kind, as an identifier.
     fn identifier(&self, kind: &str, value: &str, column: &str) -> Result<Identifier, LineRefusal> {
         let system = format!("urn:import:{}:{kind}", self.options.source);
         let parts = IdentifierParts {
