@@ -76,6 +76,15 @@ pub struct Identity {
         value_parser = clap::value_parser!(u64).range(1..=8)
     )]
     pub clock_skew_max: u64,
+    /// Seconds after a look within which others alike are counted in one event rather than recorded one by one; 0: none
+    #[arg(
+        long,
+        env = "LEDGER_LOOKS_ALIKE_SECONDS",
+        default_value_t = 10,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(0..=600)
+    )]
+    pub looks_alike_seconds: u64,
     /// Witnesses that remember the log's checkpoints, each as VKEY@URL
     #[arg(
         long = "witness",

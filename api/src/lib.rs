@@ -3,7 +3,7 @@
 //! * [`edge`]: connections, and what they may cost;
 //! * [`http`]: the endpoints, what they ask for and how they say no;
 //! * [`identity`]: passwords, access tokens, what an account may do now;
-//! * [`records`]: the one door through which records of patients are read;
+//! * [`records`]: the one door through which records of patients are read; [`ledger`]: what else faces ask of the ledger;
 //! * [`readiness`]: whether a command could be done now, and a read be answered;
 //! * [`state`], [`config`]: what the server holds, and how it is set;
 //! * [`import`]: files of other systems, through the same command path;
@@ -21,6 +21,7 @@ pub mod http;
 pub mod identity;
 pub mod import;
 pub mod inference;
+pub mod ledger;
 pub mod logging;
 pub mod metrics;
 pub mod models;

@@ -16,6 +16,7 @@ use crate::identity::password::{PasswordError, Passwords};
 use crate::identity::queue::LogInQueue;
 use crate::identity::throttle::Throttle;
 use crate::identity::token::{TokenError, Tokens};
+use crate::ledger::FaceLedger;
 use crate::readiness::Latest;
 use crate::readiness::experience::Experience;
 use crate::records::Records;
@@ -62,8 +63,8 @@ pub enum StateError {
 /// The server's state.
 #[derive(Clone)]
 pub struct AppState {
-    /// The write side.
-    pub ledger: Ledger,
+    /// What faces may ask of the ledger.
+    pub ledger: FaceLedger,
     /// The records of patients: the one door for reading them.
     pub records: Records,
     /// The weights of registered models.
@@ -120,7 +121,7 @@ impl AppState {
             Records::new(ledger.clone(), read_models, blobs, pool.clone(), waits, patience);
         let tokens = Tokens::new(seed, ledger.origin(), AUDIENCE, http.token_time())?;
         Ok(Self {
-            accounts: Accounts::new(ledger.clone()),
+            accounts: Accounts::new(FaceLedger::new(ledger.clone())),
             passwords: Passwords::new(http.log_ins_at_once() + PASSWORDS_BESIDE)?,
             log_ins: Throttle::new(FREE_FAILURES_OF_A_LOGIN),
             addresses: Throttle::new(FREE_FAILURES_OF_AN_ADDRESS),
@@ -133,7 +134,7 @@ impl AppState {
             http: Arc::new(http),
             metrics: crate::metrics::install(),
             stopping: CancellationToken::new(),
-            ledger,
+            ledger: FaceLedger::new(ledger),
             records,
             weights,
             pool,

@@ -8,6 +8,9 @@ use jiff::SignedDuration;
 /// By how much the clocks may differ, if nothing else is said.
 const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_secs(5);
 
+/// How long looks alike are counted, if nothing else is said.
+const LOOKS_ALIKE_WITHIN: SignedDuration = SignedDuration::from_secs(10);
+
 /// How a ledger is opened.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
@@ -28,6 +31,8 @@ pub struct LedgerConfig {
     pub clock_skew_max: SignedDuration,
     /// By how many events a stream grows until its state is kept again.
     pub snapshot_every: u64,
+    /// How long after a look others alike are counted rather than recorded one by one; if it is zero, none are.
+    pub looks_alike_within: SignedDuration,
     /// How long after one look at the whole log the watch begins the next.
     pub reread_every: Duration,
     /// The folder where the last published checkpoint is kept, outside the database. Without it, nothing
@@ -60,6 +65,7 @@ impl LedgerConfig {
             clock_tolerance: SignedDuration::from_secs(10),
             clock_skew_max: CLOCK_SKEW_MAX,
             snapshot_every: 32,
+            looks_alike_within: LOOKS_ALIKE_WITHIN,
             reread_every: Duration::from_secs(600),
             checkpoints: None,
             seen: Vec::new(),

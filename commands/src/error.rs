@@ -254,7 +254,7 @@ impl From<sqlx::Error> for CommandError {
     }
 }
 
-/// One thing that is taken already. It does not say by whom.
+/// One thing that is taken already. Whoever asks is not told by whom.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "conflict", rename_all = "kebab-case")]
 pub enum Conflict {
@@ -273,5 +273,8 @@ pub enum Conflict {
     Unique {
         /// What kind, such as `patient-identifier` or `login`.
         kind: String,
+        /// The stream that has it: for the record of who was told that it is taken, never for whoever asks.
+        #[serde(skip)]
+        holder: Uuid,
     },
 }

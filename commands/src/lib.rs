@@ -44,6 +44,7 @@ mod open;
 pub mod policy;
 mod random;
 pub mod recorded;
+mod repeats;
 mod repository;
 mod seal;
 mod sequencer;
@@ -66,7 +67,8 @@ pub use error::{CommandError, Conflict, Unavailable};
 #[cfg(feature = "bench")]
 pub use execute::Sealed;
 pub use execute::{
-    DISCLOSURES_MAX, DisclosureEntry, Receipt, ReceiptEvent, RetirementReason, SigningKeyState,
+    AccessEntry, DISCLOSURES_MAX, DisclosureEntry, Receipt, ReceiptEvent, RetirementReason,
+    SigningKeyState,
 };
 pub use key_encryption::{KeyEncryptionState, KeyHolder, WrapsOfKey};
 pub use keys::{Keys, KeysError};

@@ -1,6 +1,6 @@
 //! Opening a ledger: the log is checked or begun, then the sequencer and everything that runs beside it is started.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::postgres::{LogReader, LogWatch, ReadError};
 use audit::system;
@@ -19,12 +19,13 @@ use crate::memory::Memory;
 use crate::open::OpenError;
 use crate::policy::Policy;
 use crate::recorded::{CommandTags, take_over};
+use crate::repeats::Windows;
 use crate::sequencer::Known;
 use crate::snapshots::{Snapshots, TAG_KEY};
 use crate::streams::log_policy;
 use crate::time::LogTime;
 use crate::watch::Waiters;
-use crate::{checkpoints, key_encryption, open, sequencer, time, watch};
+use crate::{checkpoints, execute, key_encryption, open, sequencer, time, watch};
 use audit::chain;
 
 /// Capacity of each of the two generations of the cache of aggregates (half the total).
@@ -127,9 +128,15 @@ impl Ledger {
             checkpoint_writer: Mutex::new(checkpoint_writer),
             watcher: Mutex::new(Some(watcher)),
             clock_checker: Mutex::new(Some(clock_checker)),
+            disclosures: Windows::new(config.looks_alike_within),
+            accesses: Windows::new(config.looks_alike_within),
+            look_counter: Mutex::default(),
             closing: watching.clone(),
-            _watching: watching.drop_guard(),
+            _watching: watching.clone().drop_guard(),
         };
-        Ok(Ledger { inner: Arc::new(inner) })
+        let ledger = Ledger { inner: Arc::new(inner) };
+        let counter = execute::count_looks(Arc::downgrade(&ledger.inner), watching);
+        *ledger.inner.look_counter.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
+        Ok(ledger)
     }
 }

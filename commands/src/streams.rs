@@ -50,7 +50,7 @@ mod tests {
             assert_eq!((sealed, clear), (kind.sealed, !kind.sealed), "{}", kind.stream_type);
         }
         assert_eq!(policy.sealed.len() + policy.clear.len(), STREAM_KINDS.len());
-        assert_eq!(policy.uncounted, ["disclosure"]);
+        assert_eq!(policy.uncounted, ["disclosure", "access"]);
         assert_eq!(policy.erasure, Some(("custody", "SubjectErased")));
     }
 }

@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod account;
 pub mod appointment;
 mod catalog;
@@ -30,6 +31,7 @@ pub mod stream;
 pub mod value;
 pub mod wound;
 
+pub use access::{Access, AccessCommand, AccessEvent};
 pub use account::{Account, AccountCommand, AccountError, AccountEvent};
 pub use appointment::{Appointment, AppointmentCommand, AppointmentError, AppointmentEvent};
 pub use catalog::{ERASURE, RECORD};
@@ -70,4 +72,6 @@ catalog::aggregates! {
     Practitioner: Practitioner,
     /// Of a site, a room or another place.
     Location: Location,
+    /// A look at what is no patient's record.
+    Access: Access,
 }

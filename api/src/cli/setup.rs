@@ -64,6 +64,7 @@ pub(super) async fn open_log(
         checkpoints: identity.checkpoints(),
         reread_every: Duration::from_secs(identity.reread_seconds.max(1)),
         clock_skew_max: SignedDuration::from_secs(identity.clock_skew_max.cast_signed()),
+        looks_alike_within: SignedDuration::from_secs(identity.looks_alike_seconds.cast_signed()),
         seen: witnesses.seen(pool, &signer).await,
         ..LedgerConfig::new(identity.origin.clone())
     };

@@ -2,12 +2,12 @@
 
 use axum::extract::State;
 use commands::policy::{CommandBody, may};
+use domain::AccountId;
 use domain::account::{
     AccountKind, DisableAccount, GrantRole, LoginName, PasswordHash, RegisterAccount, RevokeRole,
     Role,
 };
 use domain::value::Line;
-use domain::{Account, AccountId};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -129,7 +129,7 @@ async fn show(
     State(state): State<AppState>,
     Id(id): Id<AccountId>,
 ) -> Result<Document<AccountView>, Problem> {
-    let loaded = state.ledger.load::<Account>(id.as_uuid()).await?;
+    let loaded = state.ledger.account(id).await?;
     let missing = || Problem::not_found("account");
     let loaded = loaded.ok_or_else(missing)?;
     let account = &loaded.aggregate;

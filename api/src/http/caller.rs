@@ -3,10 +3,12 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::FromRequestParts;
+use axum::RequestPartsExt as _;
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use commands::policy::{CommandBody, Needed};
-use commands::{Actor, CommandError, Context, Receipt};
+use commands::{Actor, CommandError, Context, Receipt, Unavailable};
+use domain::value::{Code, Digest};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -19,7 +21,7 @@ use super::operations::Access;
 use super::problem::Problem;
 use super::schemas::uuid;
 use super::trace::Ids;
-use crate::records::Look;
+use crate::records::{Asking, Look, RecordsError};
 use crate::state::AppState;
 
 /// Anybody.
@@ -27,11 +29,11 @@ pub(super) struct Public;
 
 /// Anybody with an account; the handler decides what they see.
 pub(super) struct Anybody {
-    /// Who.
-    pub(super) actor: Actor,
+    /// Who, and why.
+    pub(super) asking: Asking,
 }
 
-/// An account with a permission, for what is no patient's record.
+/// An account with a permission, for what is no patient's record. That it looks is recorded before the handler begins.
 pub(super) struct Allowed<P>(PhantomData<P>);
 
 /// An account that may give commands of this kind, with what the headers say of the command.
@@ -41,6 +43,11 @@ pub(super) struct Command<C> {
     /// The command id, if the client chose one.
     chosen: Option<GivenId>,
     kind: PhantomData<C>,
+}
+
+/// Whether what stands in a path names something: by a UUID, or by a digest.
+fn is_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok() || text.parse::<Digest>().is_ok()
 }
 
 /// The actor whom the guard has let in.
@@ -81,6 +88,7 @@ impl Caller for Anybody {
     const ACCESS: Access = Access::Authenticated;
 
     fn describe(draft: &mut Draft<'_>) {
+        purpose_of_use(draft);
         draft.refuses(&KNOWN);
     }
 }
@@ -89,7 +97,7 @@ impl FromRequestParts<AppState> for Anybody {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
-        Ok(Self { actor: actor(parts)? })
+        Ok(Self { asking: call(parts)?.asking() })
     }
 }
 
@@ -97,6 +105,7 @@ impl<P: Needed> Caller for Allowed<P> {
     const ACCESS: Access = Access::Needs(P::PERMISSION);
 
     fn describe(draft: &mut Draft<'_>) {
+        purpose_of_use(draft);
         draft.refuses(&KNOWN);
         draft.refuses(&[ProblemKind::Denied]);
     }
@@ -105,7 +114,12 @@ impl<P: Needed> Caller for Allowed<P> {
 impl<P: Needed> FromRequestParts<AppState> for Allowed<P> {
     type Rejection = Problem;
 
-    async fn from_request_parts(_: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let asking = call(parts)?.asking();
+        let params = parts.extract::<RawPathParams>().await;
+        let named = params.iter().flatten().filter(|(_, value)| is_id(value));
+        let what = named.filter_map(|(_, value)| Code::new(value).ok()).collect();
+        state.records.allowed(&asking, P::PERMISSION, what).await?;
         Ok(Self(PhantomData))
     }
 }
@@ -183,6 +197,13 @@ impl<C: CommandBody> Command<C> {
         &self.context
     }
 
+    /// Who gives it, and why: for what it has to know of a record.
+    pub(super) fn asking(&self) -> Asking {
+        let Context { actor, purpose, correlation_id, .. } = &self.context;
+        let (actor, purpose, correlation_id) = (actor.clone(), *purpose, *correlation_id);
+        Asking { actor, purpose, correlation_id, min_position: None }
+    }
+
     /// The id of what the command creates: the client's choice, or derived from the command id so that a repetition means
     /// the same thing, or a new one.
     pub(super) fn new_id(&self, kind: &str, chosen: Option<GivenId>) -> Uuid {
@@ -198,11 +219,23 @@ impl<C: CommandBody> Command<C> {
 
     /// Whether the command would be done as things stand; the receipt if it was done before.
     pub(super) async fn check(&self, id: Uuid, body: C) -> Result<Option<Receipt>, CommandError> {
-        self.state.ledger.check::<C::Aggregate>(id, body.command(), &self.context).await
+        let outcome = self.state.ledger.check::<C::Aggregate>(id, body.command(), &self.context);
+        self.told(id, outcome.await).await
     }
 
     /// Gives the command.
     pub(super) async fn execute(&self, id: Uuid, body: C) -> Result<Receipt, CommandError> {
-        self.state.ledger.execute::<C::Aggregate>(id, body.command(), &self.context).await
+        let outcome = self.state.ledger.execute::<C::Aggregate>(id, body.command(), &self.context);
+        self.told(id, outcome.await).await
+    }
+
+    /// What became of the command. Where that tells something of a record, it is told once that is recorded.
+    async fn told<T>(&self, id: Uuid, outcome: Result<T, CommandError>) -> Result<T, CommandError> {
+        let Err(error) = outcome else { return outcome };
+        match self.state.records.refused::<C::Aggregate>(&self.asking(), id, &error).await {
+            Ok(()) => Err(error),
+            Err(RecordsError::Ledger(unrecorded)) => Err(unrecorded),
+            Err(unrecorded) => Err(Unavailable::Append(audit::chain(&unrecorded)).into()),
+        }
     }
 }

@@ -1,27 +1,27 @@
 //! The custody of a patient's record: legal holds, erasure, and what both came to.
 //!
-//! Nothing here is PHI, so a look at it is no look at the record.
+//! Nothing here is PHI, and yet it tells who is a patient: a look at it is recorded as one at the record.
 
 use axum::extract::State;
+use commands::Loaded;
 use commands::policy::may;
-use commands::{CommandError, Loaded};
 use domain::custody::{
     Authority, CaseReference, Erase, Hold, HoldReason, PlaceHold, PurgeRecorded, ReleaseHold,
     ReleaseReason, SubjectErased,
 };
-use domain::{Custody, HoldId, Patient, PatientId};
+use domain::{HoldId, PatientId};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::answer::{Created, Document, Done, Plain};
 use super::body::{Body, New};
-use super::caller::{Allowed, Command};
+use super::caller::Command;
 use super::command::change;
 use super::path::{Id, Ids};
 use super::problem::Problem;
 use super::routes::Routes;
+use crate::records::Look;
 use crate::state::AppState;
 
 pub(super) fn add(routes: &mut Routes) {
@@ -180,20 +180,22 @@ struct CustodyView {
 }
 
 async fn holds(
-    _: Allowed<may::ReadCustody>,
+    look: Look<may::ReadCustody>,
     State(state): State<AppState>,
     Id(id): Id<PatientId>,
 ) -> Result<Plain<HoldList>, Problem> {
-    let custody = custody(&state, id.as_uuid()).await?.aggregate;
-    Ok(Plain(HoldList { items: custody.holds().map(HoldView::of).collect() }))
+    let shown = state.records.custody(&look, id).await?;
+    Ok(Plain(HoldList { items: shown.aggregate.holds().map(HoldView::of).collect() }))
 }
 
 async fn show(
-    _: Allowed<may::ReadCustody>,
+    look: Look<may::ReadCustody>,
     State(state): State<AppState>,
     Id(id): Id<PatientId>,
 ) -> Result<Document<CustodyView>, Problem> {
-    let Loaded { aggregate: custody, version } = custody(&state, id.as_uuid()).await?;
+    let shown = state.records.custody(&look, id).await?;
+    let Loaded { aggregate: custody, version } = &*shown;
+    let version = *version;
     let document = CustodyView {
         id,
         holds: custody.holds().map(HoldView::of).collect(),
@@ -202,15 +204,4 @@ async fn show(
         version,
     };
     Ok(Document { document, version })
-}
-
-/// The custody of a patient's record as the log tells it; that of a record nothing happened to is empty.
-async fn custody(state: &AppState, id: Uuid) -> Result<Loaded<Custody>, CommandError> {
-    if let Some(loaded) = state.ledger.load::<Custody>(id).await? {
-        return Ok(loaded);
-    }
-    match state.ledger.exists::<Patient>(id).await? {
-        true => Ok(Loaded { aggregate: Custody::default(), version: 0 }),
-        false => Err(CommandError::NotFound { what: "patient" }),
-    }
 }

@@ -3,7 +3,7 @@
 use axum::RequestExt as _;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use commands::actor::{Actor, ActorKind};
@@ -115,7 +115,7 @@ async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Actor, Pr
     Ok(Actor { id, kind, roles })
 }
 
-/// 403, after the denial has been recorded where it concerns a patient.
+/// 403, after the denial has been recorded.
 async fn deny(
     state: &AppState,
     permission: Permission,
@@ -125,19 +125,9 @@ async fn deny(
 ) -> Problem {
     metrics::counter!("ledger_denials_total", "permission" => permission.as_str()).increment(1);
     tracing::warn!(account = %asking.actor.id, permission = permission.as_str(), %because, "denied");
-    let answer = Problem::denied(permission.as_str());
-    if of == RecordOf::Nobody {
-        return answer;
-    }
-    let recorded = state.records.denied(asking, of).await;
-    match recorded.map_err(Problem::from) {
-        Ok(()) => answer,
-        // An account without any role cannot even be recorded as having been denied; and of somebody who was
-        // erased there is no accounting to record it in, which the caller may not learn either.
-        Err(problem) if [StatusCode::FORBIDDEN, StatusCode::GONE].contains(&problem.status()) => {
-            answer
-        }
-        Err(problem) => problem,
+    match state.records.denied(asking, permission, of).await {
+        Ok(()) => Problem::denied(permission.as_str()),
+        Err(unrecorded) => unrecorded.into(),
     }
 }
 

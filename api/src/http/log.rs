@@ -105,7 +105,7 @@ impl IntoResponse for Keys {
 
 async fn keys(_: Public, State(state): State<AppState>) -> Result<Keys, Problem> {
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
-    let stored = state.ledger.watch().reader().keys(&mut connection).await?;
+    let stored = state.ledger.reader().keys(&mut connection).await?;
     Ok(Keys(stored.keyring.to_jwks()))
 }
 
@@ -134,7 +134,7 @@ async fn inclusion(
     Query(InclusionQuery { position, size }): Query<InclusionQuery>,
 ) -> Result<File<Proof>, Problem> {
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
-    let reader = state.ledger.watch().reader();
+    let reader = state.ledger.reader();
     let head = reader.head(&mut connection).await?;
     let size = size.unwrap_or(head.size);
     if size > head.size {
@@ -184,7 +184,7 @@ async fn consistency(
     Query(ConsistencyQuery { old, new }): Query<ConsistencyQuery>,
 ) -> Result<Plain<ConsistencyProof>, Problem> {
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
-    let reader = state.ledger.watch().reader();
+    let reader = state.ledger.reader();
     let head = reader.head(&mut connection).await?;
     let new = new.unwrap_or(head.size);
     if new > head.size {
@@ -247,7 +247,7 @@ async fn tile(
 ) -> Result<File<Tile>, Problem> {
     let (index, width) = parse_tile_index(&index).ok_or_else(no_such_tile)?;
     let mut connection = state.pool.acquire().await.map_err(DatabaseError::from)?;
-    let reader = state.ledger.watch().reader();
+    let reader = state.ledger.reader();
     let bytes = match level.as_str() {
         "entries" => reader.entry_bundle(&mut connection, index, width).await?,
         level => {

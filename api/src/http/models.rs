@@ -2,8 +2,8 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
+use commands::Loaded;
 use commands::policy::{CommandBody as _, may};
-use commands::{CommandError, Loaded};
 use domain::model::{ActivateModel, Model, ModelStatus, RegisterModel, RollBackModel};
 use domain::value::{Digest, Note};
 use domain::{ModelCard, ModelRegistry, Now, Stream as _};
@@ -82,7 +82,7 @@ async fn register(
     let weights = Bytes::from(package.weights);
     let command =
         RegisterModel { weights_sha256: digest, size: weights.len() as u64, card: package.card };
-    let registry = registry(&state).await?.aggregate;
+    let registry = state.ledger.models().await?.aggregate;
     let registered = registry.model(&digest).is_some();
     let decided = registry.decide(command.clone().command(), &Now(state.clock.now()));
     if registered || decided.is_ok() {
@@ -183,7 +183,7 @@ async fn list(
     _: Allowed<may::ReadModels>,
     State(state): State<AppState>,
 ) -> Result<Plain<ModelList>, Problem> {
-    let registry = registry(&state).await?.aggregate;
+    let registry = state.ledger.models().await?.aggregate;
     let models = registry.models().map(|(weights, model)| ModelView::of(&registry, weights, model));
     let mut items: Vec<_> = models.collect();
     items.sort_by_key(|model| (model.registered_at, model.weights_sha256));
@@ -195,13 +195,7 @@ async fn show(
     State(state): State<AppState>,
     Sha256(weights): Sha256,
 ) -> Result<Document<ModelView>, Problem> {
-    let Loaded { aggregate, version } = registry(&state).await?;
+    let Loaded { aggregate, version } = state.ledger.models().await?;
     let model = aggregate.model(&weights).ok_or_else(|| Problem::not_found("model"))?;
     Ok(Document { document: ModelView::of(&aggregate, &weights, model), version })
-}
-
-/// The registry as the log tells it; one that nothing happened to is empty.
-async fn registry(state: &AppState) -> Result<Loaded<ModelRegistry>, CommandError> {
-    let loaded = state.ledger.load::<ModelRegistry>(ModelRegistry::ID).await?;
-    Ok(loaded.unwrap_or_else(|| Loaded { aggregate: ModelRegistry::default(), version: 0 }))
 }

@@ -49,6 +49,10 @@ impl From<RecordsError> for Problem {
                 tracing::error!(error = %audit::chain(&error), "a capture could not be fetched");
                 Self::unavailable("the store of captures is not available")
             }
+            RecordsError::NotStored(_) => {
+                tracing::error!(error = %audit::chain(&error), "a capture could not be stored");
+                Self::unavailable("the store of captures is not available; nothing was recorded")
+            }
             RecordsError::Form => Self::internal(),
         }
     }

@@ -2,6 +2,8 @@
 
 use axum::extract::State;
 use commands::Receipt;
+use commands::policy::Permission;
+use domain::value::Code;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -37,11 +39,24 @@ async fn receipt(
     Id(command_id): Id<CommandId>,
     Query(Of { actor }): Query<Of>,
 ) -> Result<Plain<Receipt>, Problem> {
-    // Somebody else's command is not found: whether it exists is not for this caller to know.
     let id: Uuid = command_id.into();
+    let own = by.asking.actor.id;
+    let missing = || Problem::not_found("command of yours");
+    if actor.is_none_or(|of| of == own)
+        && let Some(receipt) = state.ledger.receipt_of(id, own.as_uuid(), &by.asking.actor).await?
+    {
+        return Ok(Plain(receipt));
+    }
+    // Somebody else's command is found by those who may read the log, and by them only; that they look is recorded.
+    let may_read_log = by.asking.asks(Permission::ReadLog);
+    if actor == Some(own) || !state.ledger.policy().decide(&may_read_log).is_allowed() {
+        return Err(missing());
+    }
+    let what = vec![Code::new(&id.to_string()).map_err(|_| Problem::internal())?];
+    state.records.allowed(&by.asking, Permission::ReadLog, what).await?;
     let receipt = match actor {
-        Some(of) => state.ledger.receipt_of(id, of.as_uuid(), &by.actor).await?,
-        None => state.ledger.receipt(id, &by.actor).await?,
+        Some(of) => state.ledger.receipt_of(id, of.as_uuid(), &by.asking.actor).await?,
+        None => state.ledger.receipt(id, &by.asking.actor).await?,
     };
-    Ok(Plain(receipt.ok_or_else(|| Problem::not_found("command of yours"))?))
+    Ok(Plain(receipt.ok_or_else(missing)?))
 }

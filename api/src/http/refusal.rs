@@ -174,7 +174,7 @@ fn view(conflict: &Conflict) -> ConflictView {
             from: Some(*from),
             until: Some(*until),
         },
-        Conflict::Unique { kind } => {
+        Conflict::Unique { kind, .. } => {
             ConflictView { kind: kind.clone(), resource_id: None, from: None, until: None }
         }
     }

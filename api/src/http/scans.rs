@@ -7,9 +7,8 @@ use axum::http::{HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use commands::Receipt;
-use domain::value::Digest;
 use domain::wound::{CaptureRef, MediaType, RecordScan};
-use domain::{ScanId, Stream as _, WoundEpisode, WoundId};
+use domain::{ScanId, WoundId};
 use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -128,33 +127,17 @@ async fn hand_in(
     let Taken { bytes, captured_at, digest } = take(kind, bytes, sent).await?;
 
     let scan_id = ScanId::from_uuid(by.new_id("scan", None));
-    let episode = state.ledger.load::<WoundEpisode>(id).await?.map(|loaded| loaded.aggregate);
-    let missing = || Problem::not_found("wound");
-    let episode = episode.ok_or_else(missing)?;
-    let patient = episode.subject(id).ok_or_else(missing)?;
-    // A capture of a patient has one id, and a repetition says what was said before: so it is the same command.
-    let recorded = episode.scan(scan_id);
-    let recorded = recorded.filter(|scan| *scan.capture.sha256.as_bytes() == digest);
-    let blob_id = recorded.map_or_else(
-        || state.ledger.derived_id("capture", &format!("{patient}|{}", Digest::from(digest))),
-        |scan| scan.capture.blob_id,
-    );
-    let captured_at = captured_at
-        .or(said)
-        .or_else(|| recorded.map(|scan| scan.captured_at))
-        .unwrap_or_else(|| state.clock.now());
-    let command = command(scan_id, kind, blob_id, digest, bytes.len(), captured_at)?;
+    let coming = state.records.capture_to_come(&by.asking(), wound, scan_id, digest).await?;
+    let captured_at =
+        captured_at.or(said).or(coming.captured_at).unwrap_or_else(|| state.clock.now());
+    let command = command(scan_id, kind, coming.id, digest, bytes.len(), captured_at)?;
 
     // What is refused is not stored; and what is stored and then refused all the same stays until it is swept: another
     // command may have named it meanwhile.
     if let Some(receipt) = by.check(id, command.clone()).await? {
         return Ok(created(receipt, id, scan_id));
     }
-    let key = state.ledger.data_key(patient).await?;
-    state.records.store_capture(&key, blob_id, &bytes).await.map_err(|error| {
-        tracing::error!(error = %audit::chain(&error), "a capture could not be stored");
-        Problem::unavailable("the store of captures is not available; nothing was recorded")
-    })?;
+    state.records.store_capture(&coming, &bytes).await?;
     Ok(created(by.execute(id, command).await?, id, scan_id))
 }
 

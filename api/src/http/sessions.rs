@@ -7,8 +7,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::Account;
-use domain::account::{LOGIN_CLAIM, LoginName};
+use domain::account::LoginName;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -109,7 +108,7 @@ async fn log_in(
     })?;
 
     let account = match &login {
-        Some(login) => find(&state, login).await?,
+        Some(login) => state.ledger.account_named(login).await?,
         None => None,
     };
     let stored = account.as_ref().and_then(|(_, account)| account.password_hash());
@@ -133,10 +132,10 @@ async fn log_in(
     brakes.succeeded(&state, now);
     metrics::counter!("ledger_logins_total", "outcome" => "accepted").increment(1);
     tracing::info!(account = %id, "logged in");
-    state.accounts.forget(id.into());
+    state.accounts.forget(id);
 
     let roles = standing.roles.iter().map(ToString::to_string).collect();
-    let issued = state.tokens.issue(id, roles, state.clock.now()).map_err(|error| {
+    let issued = state.tokens.issue(id.into(), roles, state.clock.now()).map_err(|error| {
         tracing::error!(%error, "no access token could be issued");
         Problem::internal()
     })?;
@@ -195,17 +194,6 @@ impl Brakes {
         }
         state.known_log_ins.remember(self.pair, now);
     }
-}
-
-async fn find(
-    state: &AppState,
-    login: &LoginName,
-) -> Result<Option<(uuid::Uuid, Account)>, Problem> {
-    let Some(id) = state.ledger.holder(LOGIN_CLAIM, login.as_str()).await? else {
-        return Ok(None);
-    };
-    let loaded = state.ledger.load::<Account>(id).await?;
-    Ok(loaded.map(|loaded| (id, loaded.aggregate)))
 }
 
 fn key(kind: &str, text: &str) -> [u8; 32] {

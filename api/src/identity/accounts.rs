@@ -5,9 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use commands::{CommandError, Ledger};
+use commands::CommandError;
 use domain::account::{AccountKind, Role};
 use domain::{Account, AccountId};
+
+use crate::ledger::FaceLedger;
 
 /// How long an account's state is trusted. A revocation made by another process holds after this
 /// time at the latest; one made by this process holds at once.
@@ -32,14 +34,14 @@ type Known = HashMap<AccountId, (Instant, Option<Standing>)>;
 /// Remembers the standing of accounts.
 #[derive(Clone)]
 pub struct Accounts {
-    ledger: Ledger,
+    ledger: FaceLedger,
     known: Arc<Mutex<Known>>,
 }
 
 impl Accounts {
     /// Reads accounts out of `ledger`.
     #[must_use]
-    pub fn new(ledger: Ledger) -> Self {
+    pub fn new(ledger: FaceLedger) -> Self {
         Self { ledger, known: Arc::default() }
     }
 
@@ -55,7 +57,7 @@ impl Accounts {
         {
             return Ok(standing.clone());
         }
-        let loaded = self.ledger.load::<Account>(id.as_uuid()).await?;
+        let loaded = self.ledger.account(id).await?;
         let standing = loaded.and_then(|loaded| standing_of(&loaded.aggregate));
         let mut known = self.lock();
         if known.len() >= MAX_ACCOUNTS {

@@ -171,6 +171,6 @@ fn describe(conflict: &Conflict) -> String {
         Conflict::Busy { resource, from, until, .. } => {
             format!("the {resource} is taken from {from} until {until}")
         }
-        Conflict::Unique { kind } => format!("this {kind} belongs to another record"),
+        Conflict::Unique { kind, .. } => format!("this {kind} belongs to another record"),
     }
 }

@@ -1,9 +1,16 @@
-//! Refused looks: who may not look is recorded in the accounting of the patient concerned.
+//! Refused looks, and refused commands that tell something: both are recorded, in the accounting of the patient concerned
+//! where there is one.
 
-use commands::CommandError;
+use std::collections::BTreeSet;
+
 use commands::policy::{Permission, Subject};
+use commands::{CommandError, Conflict};
+use domain::access::AccessOutcome;
 use domain::disclosure::DisclosureOutcome;
-use domain::{Appointment, Patient, Stream, WoundEpisode};
+use domain::patient::IDENTIFIER_CLAIM;
+use domain::{
+    Appointment, Custody, Patient, PatientId, RefusalKind, ResourceKind, Stream, WoundEpisode,
+};
 use uuid::Uuid;
 
 use super::Records;
@@ -46,38 +53,116 @@ impl Records {
         let asked = look.asks(permission).about(of.subject());
         match self.ledger.policy().decide(&asked).granted() {
             Ok(_) => Ok(()),
-            Err(denied) => match self.denied(look, of).await {
-                // Without any role one cannot even be recorded; and of an erased record there is no accounting, which the
-                // caller may not learn either.
-                Ok(())
-                | Err(RecordsError::Ledger(CommandError::Denied { .. } | CommandError::Erased)) => {
-                    Err(denied.into())
-                }
-                Err(unrecorded) => Err(unrecorded),
-            },
+            Err(denied) => {
+                self.denied(look, permission, of).await?;
+                Err(denied.into())
+            }
         }
     }
 
-    /// Records that a look was refused, in the accounting of the patient concerned, if there is such a patient.
+    /// Records that something was refused: in the accounting of the patient concerned, or, where there is no such patient
+    /// or the record was erased, beside it.
     ///
     /// # Errors
     /// When that cannot be recorded.
-    pub async fn denied(&self, look: &Asking, of: RecordOf) -> Result<(), RecordsError> {
+    pub async fn denied(
+        &self,
+        look: &Asking,
+        permission: Permission,
+        of: RecordOf,
+    ) -> Result<(), RecordsError> {
         let (resource, id, patient) = match of {
-            RecordOf::Nobody => return Ok(()),
+            RecordOf::Nobody => {
+                return self.access(look, permission.as_str(), [], AccessOutcome::Denied).await;
+            }
             RecordOf::Patient(id) => ("patient", id, self.subject::<Patient>(id).await?),
             RecordOf::Appointment(id) => {
                 ("appointment", id, self.subject::<Appointment>(id).await?)
             }
             RecordOf::Wound(id) => ("wound", id, self.subject::<WoundEpisode>(id).await?),
         };
-        let Some(patient) = patient else { return Ok(()) };
-        let about = [(patient.into(), vec![id])];
-        self.record(look, resource, DisclosureOutcome::Denied, about).await
+        if let Some(patient) = patient {
+            let about = [(patient.into(), vec![id])];
+            match self.record(look, resource, DisclosureOutcome::Denied, about).await {
+                Err(RecordsError::Ledger(CommandError::Erased)) => {}
+                recorded => return recorded,
+            }
+        }
+        self.access(look, permission.as_str(), [id], AccessOutcome::Denied).await
+    }
+
+    /// Records what somebody learns from a command that is not done: that a record stands in another way, that somebody has
+    /// an identifier or is busy, that there is no such patient. What was sent being wrong in itself tells nothing.
+    ///
+    /// # Errors
+    /// When that cannot be recorded: then it may not be told.
+    pub async fn refused<A: Stream + 'static>(
+        &self,
+        look: &Asking,
+        id: Uuid,
+        error: &CommandError,
+    ) -> Result<(), RecordsError> {
+        let (outcome, conflicts) = match error {
+            CommandError::ClaimConflict { conflicts } => (AccessOutcome::Allowed, &conflicts[..]),
+            CommandError::VersionConflict { .. }
+            | CommandError::Erased
+            | CommandError::Refused {
+                kind: RefusalKind::Conflict | RefusalKind::Missing(_), ..
+            } => (AccessOutcome::Allowed, &[][..]),
+            CommandError::NotFound { .. } => (AccessOutcome::NothingFound, &[][..]),
+            _ => return Ok(()),
+        };
+        let mut patients: BTreeSet<PatientId> =
+            conflicts.iter().filter_map(patient_of).map(PatientId::from_uuid).collect();
+        let own = match outcome {
+            AccessOutcome::NothingFound => None,
+            _ => self.subject_of_stream::<A>(id).await?,
+        };
+        patients.extend(own.map(PatientId::from_uuid));
+        let resource = format!("{}-command", A::TYPE);
+        if !patients.is_empty() {
+            let about = patients.into_iter().map(|patient| (patient, vec![id]));
+            match self.record(look, &resource, DisclosureOutcome::Disclosed, about).await {
+                Err(RecordsError::Ledger(CommandError::Erased)) => {}
+                recorded => return recorded,
+            }
+        }
+        let taken = conflicts.iter().map(|conflict| match conflict {
+            Conflict::Busy { id, .. } => *id,
+            Conflict::Unique { holder, .. } => *holder,
+        });
+        self.access(look, &resource, std::iter::once(id).chain(taken), outcome).await
     }
 
     async fn subject<A: Stream + 'static>(&self, id: Uuid) -> Result<Option<Uuid>, RecordsError> {
-        let loaded = self.ledger.load::<A>(id).await?;
+        let loaded = match self.ledger.load::<A>(id).await {
+            // What it was of is not known any more, and concerns nobody.
+            Err(CommandError::Erased) => None,
+            loaded => loaded?,
+        };
         Ok(loaded.and_then(|loaded| loaded.aggregate.subject(id)))
+    }
+
+    /// The patient whose record a stream is part of, if it is.
+    async fn subject_of_stream<A: Stream + 'static>(
+        &self,
+        id: Uuid,
+    ) -> Result<Option<Uuid>, RecordsError> {
+        if A::TYPE == Custody::STREAM_TYPE {
+            // In the clear, and under the patient's own id.
+            return self.subject::<Patient>(id).await;
+        }
+        let of_record = [Patient::STREAM_TYPE, Appointment::STREAM_TYPE, WoundEpisode::STREAM_TYPE];
+        if of_record.contains(&A::TYPE) { self.subject::<A>(id).await } else { Ok(None) }
+    }
+}
+
+/// The patient whom a conflict tells something of.
+fn patient_of(conflict: &Conflict) -> Option<Uuid> {
+    match conflict {
+        Conflict::Busy { resource, id, .. } => {
+            (resource == ResourceKind::Patient.as_str()).then_some(*id)
+        }
+        Conflict::Unique { kind, holder } => (kind == IDENTIFIER_CLAIM).then_some(*holder),
     }
 }

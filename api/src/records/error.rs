@@ -1,6 +1,6 @@
 //! Why nothing is shown.
 
-use commands::CommandError;
+use commands::{BlobError, CommandError};
 use domain::ScanId;
 use projections::read_models::ReadError;
 use projections::worker::FetchError;
@@ -35,6 +35,9 @@ pub enum RecordsError {
     /// The store of captures did not answer.
     #[error("the store of captures did not answer")]
     Captures(#[source] FetchError),
+    /// A capture that was handed in could not be stored.
+    #[error("the capture could not be stored")]
+    NotStored(#[source] BlobError),
     /// What is to be recorded has no such form: a fault of ours.
     #[error("the look cannot be written down")]
     Form,

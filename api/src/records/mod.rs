@@ -3,7 +3,8 @@
 //! A look goes one way: the permission is checked, the read model has seen the position that the caller names, the document is found,
 //! the look is recorded durably, and only then is there a [`Shown`]. The read models, the cache and the store of captures
 //! are private to this module, and a [`Shown`] is made in one place, `shown.rs`, after the look is recorded: so neither a
-//! handler nor whoever adds a way to look can forget it. A refused look is recorded, too.
+//! handler nor whoever adds a way to look can forget it. A refused look is recorded, too; and so is one that finds nobody, and
+//! one at something else than a record, but in the clear, and without what was searched for.
 //!
 //! What holds nothing of any patient, the directory of practitioners and locations, comes out without a record of the look, by
 //! a type of its own (`directory.rs`).
@@ -25,6 +26,7 @@
 //! ```
 
 mod captures;
+mod custody;
 mod denied;
 mod directory;
 mod error;
@@ -36,6 +38,7 @@ use std::time::Duration;
 
 use commands::policy::{Needed, may};
 use commands::{Blobs, Ledger};
+use domain::access::AccessOutcome;
 use domain::{AppointmentId, Patient, PatientId, WoundId};
 use projections::cache::CacheError;
 use projections::read_models::{
@@ -45,6 +48,7 @@ use projections::read_models::{
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
+pub use captures::CaptureToCome;
 pub use denied::RecordOf;
 pub use directory::{Entry, OfNoPatient};
 pub use error::RecordsError;
@@ -92,8 +96,8 @@ impl Records {
         id: PatientId,
     ) -> Result<Shown<PatientDocument>, RecordsError> {
         let seen = self.enter(look, ReadModel::PATIENTS, RecordOf::Patient(id.as_uuid())).await?;
-        let found = self.models.patient(id, seen).await?;
-        let found = found.ok_or(RecordsError::NotFound { what: "patient" })?;
+        let found = self.models.patient(id, seen).await;
+        let found = self.found(look, "patient", id.as_uuid(), found).await?;
         self.show(look, "patient", [(found.id, vec![id.as_uuid()])], found).await
     }
 
@@ -108,8 +112,8 @@ impl Records {
     ) -> Result<Shown<AppointmentDocument>, RecordsError> {
         let seen =
             self.enter(look, ReadModel::APPOINTMENTS, RecordOf::Appointment(id.as_uuid())).await?;
-        let found = self.models.appointment(id, seen).await?;
-        let found = found.ok_or(RecordsError::NotFound { what: "appointment" })?;
+        let found = self.models.appointment(id, seen).await;
+        let found = self.found(look, "appointment", id.as_uuid(), found).await?;
         self.show(look, "appointment", [(found.patient_id, vec![id.as_uuid()])], found).await
     }
 
@@ -123,8 +127,8 @@ impl Records {
         id: WoundId,
     ) -> Result<Shown<WoundDocument>, RecordsError> {
         let seen = self.enter(look, ReadModel::WOUNDS, RecordOf::Wound(id.as_uuid())).await?;
-        let found = self.models.wound(id, seen).await?;
-        let found = found.ok_or(RecordsError::NotFound { what: "wound" })?;
+        let found = self.models.wound(id, seen).await;
+        let found = self.found(look, "wound", id.as_uuid(), found).await?;
         self.show(look, "wound", [(found.patient_id, vec![id.as_uuid()])], found).await
     }
 
@@ -138,10 +142,15 @@ impl Records {
         search: &PatientSearch,
         page: &Page,
     ) -> Result<Shown<Listing<PatientDocument>>, RecordsError> {
+        const SEARCH: &str = "patient-search";
         self.enter(look, ReadModel::PATIENTS, RecordOf::Nobody).await?;
         let Listing { items, next } = self.models.search_patients(search, page).await?;
+        if items.is_empty() {
+            // That nobody is called so is told, too. What was searched for may name somebody, and is not kept.
+            self.access(look, SEARCH, [], AccessOutcome::NothingFound).await?;
+        }
         let about = |patient: &PatientDocument| (patient.id, patient.id.as_uuid());
-        let shown = self.show_list(look, "patient-search", about, items).await?;
+        let shown = self.show_list(look, SEARCH, about, items).await?;
         Ok(shown.map(|items| Listing { items, next }))
     }
 
@@ -163,12 +172,20 @@ impl Records {
         let about = |item: &AppointmentDocument| (item.patient_id, item.id.as_uuid());
         let shown = self.show_list(look, LIST, about, items).await?;
         let shown = shown.map(|items| Listing { items, next });
-        match patient.filter(|_| shown.items.is_empty()) {
-            // That there is nothing is told of a patient, too; of a patient that was erased, nothing is.
+        if !shown.items.is_empty() {
+            return Ok(shown);
+        }
+        // That there is nothing is told of somebody, too.
+        match patient {
             Some(patient) if self.is_registered(patient).await? => {
                 self.show(look, LIST, [(patient, Vec::new())], Listing::clone(&shown)).await
             }
-            _ => Ok(shown),
+            _ => {
+                let who = patient.map(|id| id.as_uuid());
+                let who = who.or(filter.practitioner_id.map(|id| id.as_uuid()));
+                self.access(look, LIST, who, AccessOutcome::NothingFound).await?;
+                Ok(shown)
+            }
         }
     }
 
@@ -186,7 +203,7 @@ impl Records {
         let found = self.models.wounds_of(patient, page).await?;
         if found.items.is_empty() && !self.is_registered(patient).await? {
             // No wounds is an answer about a patient; no patient is another.
-            return Err(RecordsError::NotFound { what: "patient" });
+            return self.nothing_found(look, "patient", patient.as_uuid()).await;
         }
         let wounds = found.items.iter().map(|wound| wound.id.as_uuid()).collect();
         self.show(look, "wound-list", [(patient, wounds)], found).await
@@ -231,6 +248,15 @@ impl Records {
         self.reach(look, model).await
     }
 
+    /// As [`Records::enter`], for what is read from the log itself, which has every position that it has.
+    async fn enter_log<P: Needed>(&self, look: &Look<P>, of: RecordOf) -> Result<(), RecordsError> {
+        self.authorise(look, P::PERMISSION, of).await?;
+        match look.min_position {
+            Some(position) => self.is_in_log(position).await,
+            None => Ok(()),
+        }
+    }
+
     /// Whether the log has such a patient, erased or not.
     async fn is_registered(&self, patient: PatientId) -> Result<bool, RecordsError> {
         Ok(self.ledger.exists::<Patient>(patient.as_uuid()).await?)
@@ -239,9 +265,7 @@ impl Records {
     /// Waits until the read model has seen the position that the caller named, and answers that position.
     async fn reach(&self, look: &Asking, model: ReadModel) -> Result<Option<u64>, RecordsError> {
         let Some(position) = look.min_position else { return Ok(None) };
-        if position >= self.ledger.size() && position >= self.size().await? {
-            return Err(RecordsError::BeyondLog);
-        }
+        self.is_in_log(position).await?;
         // Whoever is there already does not wait, however many do.
         let patience = match self.waits.try_acquire() {
             Ok(waits) => (self.patience, Some(waits)),
@@ -249,6 +273,13 @@ impl Records {
         };
         self.models.wait_for(model, position, patience.0).await?;
         Ok(Some(position))
+    }
+
+    async fn is_in_log(&self, position: u64) -> Result<(), RecordsError> {
+        if position >= self.ledger.size() && position >= self.size().await? {
+            return Err(RecordsError::BeyondLog);
+        }
+        Ok(())
     }
 
     /// The size of the log in the database: other processes append to it too.

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use commands::{CommandError, DisclosureEntry};
+use commands::policy::Permission;
+use commands::{AccessEntry, CommandError, DisclosureEntry};
 use domain::PatientId;
-use domain::disclosure::{DisclosureOutcome, MAX_DOCUMENTS};
+use domain::access::AccessOutcome;
+use domain::disclosure::{DisclosureOutcome, MAX_DOCUMENTS, ONE};
 use domain::value::Code;
+use projections::read_models::ReadError;
 use uuid::Uuid;
 
 use super::Records;
@@ -22,6 +25,11 @@ impl<T> Shown<T> {
     /// Another view of the same, such as a chart of it.
     pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Shown<U> {
         Shown(view(self.0))
+    }
+
+    /// What may be shown, as the look at it is recorded.
+    pub(super) fn recorded(what: T) -> Shown<T> {
+        Shown(what)
     }
 
     /// What belongs to the same look, such as the capture of a shown wound's scan.
@@ -48,7 +56,7 @@ impl Records {
         what: T,
     ) -> Result<Shown<T>, RecordsError> {
         self.record(look, resource, DisclosureOutcome::Disclosed, about).await?;
-        Ok(Shown(what))
+        Ok(Shown::recorded(what))
     }
 
     /// As [`Records::show`], for the items of a list, each with its patient and its id. A read model that is behind may
@@ -67,7 +75,7 @@ impl Records {
         let outcome = DisclosureOutcome::Disclosed;
         match self.record(look, resource, outcome, shown(&items)).await {
             Err(RecordsError::Ledger(CommandError::Erased)) => {}
-            recorded => return recorded.map(|()| Shown(items)),
+            recorded => return recorded.map(|()| Shown::recorded(items)),
         }
         let patients: Vec<Uuid> = items.iter().map(|item| about(item).0.as_uuid()).collect();
         let erased = self.ledger.erased_among(&patients).await?;
@@ -79,7 +87,7 @@ impl Records {
     pub(super) async fn record(
         &self,
         look: &Asking,
-        resource: &'static str,
+        resource: &str,
         outcome: DisclosureOutcome,
         about: impl IntoIterator<Item = (PatientId, Vec<Uuid>)>,
     ) -> Result<(), RecordsError> {
@@ -100,10 +108,85 @@ impl Records {
                 let what = documents.iter().map(|id| Code::new(&id.to_string()));
                 let what = what.collect::<Result<_, _>>().map_err(|_| RecordsError::Form)?;
                 let resource = resource.clone();
-                entries.push(DisclosureEntry { patient_id, resource, what, outcome });
+                let (count, repeats) = (ONE, None);
+                entries.push(DisclosureEntry {
+                    patient_id,
+                    resource,
+                    what,
+                    outcome,
+                    count,
+                    repeats,
+                });
             }
         }
-        self.ledger.disclose(entries, &look.context()).await?;
-        Ok(())
+        Ok(self.ledger.record_disclosures(entries, &look.context()).await?)
+    }
+
+    /// Records a look at what is no patient's record.
+    pub(super) async fn access(
+        &self,
+        look: &Asking,
+        resource: &str,
+        what: impl IntoIterator<Item = Uuid>,
+        outcome: AccessOutcome,
+    ) -> Result<(), RecordsError> {
+        let what = what.into_iter().map(|id| Code::new(&id.to_string()));
+        let what = what.collect::<Result<_, _>>().map_err(|_| RecordsError::Form)?;
+        self.access_to(look, resource, what, outcome).await
+    }
+
+    async fn access_to(
+        &self,
+        look: &Asking,
+        resource: &str,
+        what: Vec<Code>,
+        outcome: AccessOutcome,
+    ) -> Result<(), RecordsError> {
+        let resource = Code::new(resource).map_err(|_| RecordsError::Form)?;
+        let entry = AccessEntry { resource, what, outcome, count: ONE, repeats: None };
+        Ok(self.ledger.record_access(entry, &look.context()).await?)
+    }
+
+    /// Records that somebody who may is about to see what no patient's record is: accounts, models, the log.
+    ///
+    /// # Errors
+    /// When that cannot be recorded: then it may not be shown.
+    pub async fn allowed(
+        &self,
+        look: &Asking,
+        permission: Permission,
+        what: Vec<Code>,
+    ) -> Result<(), RecordsError> {
+        self.access_to(look, permission.as_str(), what, AccessOutcome::Allowed).await
+    }
+
+    /// Records that there is no such thing, and says so.
+    pub(super) async fn nothing_found<T>(
+        &self,
+        look: &Asking,
+        what: &'static str,
+        id: Uuid,
+    ) -> Result<T, RecordsError> {
+        self.access(look, what, [id], AccessOutcome::NothingFound).await?;
+        Err(RecordsError::NotFound { what })
+    }
+
+    /// What was found under an id. That nothing was, or that the record was erased, is told of somebody, too.
+    pub(super) async fn found<T>(
+        &self,
+        look: &Asking,
+        what: &'static str,
+        id: Uuid,
+        found: Result<Option<T>, ReadError>,
+    ) -> Result<T, RecordsError> {
+        match found {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => self.nothing_found(look, what, id).await,
+            Err(ReadError::Erased) => {
+                self.access(look, what, [id], AccessOutcome::Allowed).await?;
+                Err(ReadError::Erased.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

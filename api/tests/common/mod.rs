@@ -22,6 +22,7 @@ use domain::{
     Account, AccountCommand, Location, LocationCommand, PatientId, Practitioner,
     PractitionerCommand,
 };
+use jiff::SignedDuration;
 use projections::cache::Cache;
 use projections::event::EventLog;
 use projections::read_models::ReadModels;
@@ -51,6 +52,8 @@ pub(crate) struct TestApp {
     pub(crate) base: String,
     /// What the server holds, to reach behind it.
     pub(crate) state: AppState,
+    /// The ledger, past the door through which faces have it.
+    pub(crate) ledger: Ledger,
     /// The read models, past the door through which the server reads them.
     pub(crate) read_models: ReadModels,
     /// The captures, the same way.
@@ -102,11 +105,28 @@ impl TestApp {
 
     /// Starts everything over a database that these keys belong to.
     pub(crate) async fn over(options: PgConnectOptions, limits: Http, keys: Keys) -> TestApp {
+        TestApp::open(options, limits, keys, LedgerConfig::new(ORIGIN)).await
+    }
+
+    /// As [`TestApp::start`], with looks alike counted for so long; where that is zero, each is an event.
+    pub(crate) async fn counting_looks_for(
+        options: PgConnectOptions,
+        looks_alike_within: SignedDuration,
+    ) -> TestApp {
+        let config = LedgerConfig { looks_alike_within, ..LedgerConfig::new(ORIGIN) };
+        TestApp::open(options, Http::default(), Keys::ephemeral(), config).await
+    }
+
+    async fn open(
+        options: PgConnectOptions,
+        limits: Http,
+        keys: Keys,
+        config: LedgerConfig,
+    ) -> TestApp {
         let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let login = database::trial(&options, Login::Serve).await.expect("the rights are given");
         let pool = database::connect_with(login).await.expect("Postgres answers");
         let clock = Clock::system();
-        let config = LedgerConfig::new(ORIGIN);
         let ledger = Ledger::open(pool.clone(), keys.clone(), clock.clone(), config);
         let ledger = ledger.await.expect("the log opens");
 
@@ -148,6 +168,7 @@ impl TestApp {
         let mut app = TestApp {
             base,
             state,
+            ledger,
             read_models,
             store,
             pool,
@@ -188,7 +209,7 @@ impl TestApp {
     pub(crate) async fn account(&self, roles: &[Role]) -> Uuid {
         let kind =
             if roles.contains(&Role::Service) { AccountKind::Service } else { AccountKind::User };
-        let id = self.state.ledger.new_id();
+        let id = self.ledger.new_id();
         let hash = PasswordHash::new(NO_PASSWORD).expect("the form of a hash");
         let register = AccountCommand::Register(RegisterAccount {
             login: LoginName::new(&format!("u{}", id.simple())).expect("a login"),
@@ -200,7 +221,7 @@ impl TestApp {
             roles.iter().map(|role| AccountCommand::GrantRole(GrantRole { role: *role }));
         for command in std::iter::once(register).chain(commands) {
             let context = Context::new(Actor::bootstrap(), PurposeOfUse::Sysadmin);
-            let done = self.state.ledger.execute::<Account>(id, command, &context).await;
+            let done = self.ledger.execute::<Account>(id, command, &context).await;
             done.expect("the account is registered");
         }
         id
@@ -211,7 +232,7 @@ impl TestApp {
         let context = || Context::new(Actor::importer(), PurposeOfUse::Hoperat);
         let who = json!({ "register": { "name": { "family": "Behandler" } } });
         let who: PractitionerCommand = serde_json::from_value(who).expect("a command");
-        let ledger = &self.state.ledger;
+        let ledger = &self.ledger;
         let done = ledger.execute::<Practitioner>(practitioner, who, &context()).await;
         done.expect("the practitioner is registered");
         if let Some(room) = room {
@@ -268,9 +289,11 @@ impl TestApp {
         count.expect("Postgres answers")
     }
 
-    /// The size of the log and the number of claims: what a refused request must not change.
+    /// The number of events that are no looks, of claims and of captures: what a refused request must not change.
     pub(crate) async fn footprint(&self) -> (i64, i64, i64, usize) {
-        let query = "SELECT (SELECT size FROM ledger_head), (SELECT count(*) FROM claims_busy),
+        let query = "SELECT (SELECT count(*) FROM events
+                               WHERE aggregate_type NOT IN ('disclosure', 'access')),
+                            (SELECT count(*) FROM claims_busy),
                             (SELECT count(*) FROM claims_unique)";
         let (size, busy, unique) =
             sqlx::query_as(query).fetch_one(&self.pool).await.expect("Postgres answers");
@@ -280,7 +303,7 @@ impl TestApp {
     /// Checks a receipt with nothing but the log's public key.
     pub(crate) fn verify(&self, receipt: &Value) -> VerifiedReceipt {
         let receipt: Receipt = serde_json::from_value(receipt.clone()).expect("a receipt");
-        let key = NoteVerifier::parse(&self.state.ledger.verifier_key()).expect("the log's key");
+        let key = NoteVerifier::parse(&self.ledger.verifier_key()).expect("the log's key");
         verify_receipt(&receipt, &[key]).expect("the receipt holds")
     }
 
@@ -299,7 +322,7 @@ impl TestApp {
             ended.expect("no task panics");
         }
         self.read_models.database().drop().await.expect("Mongo answers");
-        self.state.ledger.clone().close().await;
+        self.ledger.clone().close().await;
     }
 }
 

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use api::http::operations;
 use api::http::operations::{Access, Concerns, Operation};
 use api::records::{Asking, Look, RecordsError};
-use commands::policy::{Policy, Request};
+use commands::policy::{Permission, Policy, Request};
 use commands::{Actor, CommandError, PurposeOfUse};
 use domain::AccountId;
 use domain::account::Role;
+use jiff::SignedDuration;
 use projections::read_models::Page;
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -83,9 +84,10 @@ fn the_document_describes_exactly_the_operations() {
 
 #[sqlx::test(migrations = "../migrations")]
 async fn every_operation_asks_who_and_whether(_: PgPoolOptions, options: PgConnectOptions) {
-    let app = TestApp::start(options).await;
+    let app = TestApp::counting_looks_for(options, SignedDuration::ZERO).await;
     let policy = Policy::default();
     let before = app.footprint().await;
+    let looks = async || app.events("access").await + app.events("disclosure").await;
     for operation in &operations() {
         if operation.access == Access::Public {
             continue;
@@ -104,12 +106,27 @@ async fn every_operation_asks_who_and_whether(_: PgPoolOptions, options: PgConne
                 }
                 Access::Public | Access::Authenticated => true,
             };
-            let reply = ask(&app.role(*role), operation, &path).await;
+            let caller = app.role(*role);
+            let recorded = looks().await;
+            let reply = ask(&caller, operation, &path).await;
+            let recorded = looks().await - recorded;
             if may {
                 assert!(![401, 403].contains(&reply.status), "{name} as {role}: {}", reply.text);
                 assert!(reply.status < 500, "{name} as {role}: {}", reply.text);
+                // What is wrong in itself is refused without a look at anything.
+                let expected = match operation.access {
+                    // One's own receipts are no look at anything; whoever may see those of others looks at the log.
+                    Access::Authenticated => i64::from(Permission::ReadLog.roles().contains(role)),
+                    // The directory holds nothing of any patient.
+                    Access::Needs(Permission::ReadDirectory) => 0,
+                    // What is wrong in itself may be refused before anything is looked at.
+                    _ if [400, 415, 422].contains(&reply.status) => recorded.min(1),
+                    _ => 1,
+                };
+                assert_eq!(recorded, expected, "{name} as {role}: {}", reply.text);
             } else {
                 assert_eq!((reply.status, reply.code()), (403, "denied"), "{name} as {role}");
+                assert_eq!(recorded, 1, "{name} as {role}: a denial is recorded");
             }
             assert_eq!(reply.header("cache-control"), "no-store", "{name}");
         }
@@ -141,9 +158,9 @@ async fn only_good_tokens_of_good_accounts_count(_: PgPoolOptions, options: PgCo
     let mut damaged = good.clone();
     damaged.truncate(good.len() - 6);
     for (what, token) in [
-        ("another key", foreign(app.state.ledger.origin(), api::state::AUDIENCE)),
+        ("another key", foreign(app.ledger.origin(), api::state::AUDIENCE)),
         ("another issuer", foreign("elsewhere.example", api::state::AUDIENCE)),
-        ("another audience", foreign(app.state.ledger.origin(), "bank")),
+        ("another audience", foreign(app.ledger.origin(), "bank")),
         ("expired", expired),
         ("an account nobody has", nobody),
         ("a damaged signature", damaged),
@@ -192,7 +209,7 @@ async fn a_revoked_role_and_a_disabled_account_hold_at_once(
 }
 
 #[sqlx::test(migrations = "../migrations")]
-async fn a_denial_is_recorded_where_it_concerns_a_patient(
+async fn a_denial_is_recorded_with_the_patient_whom_it_concerns_or_beside(
     _: PgPoolOptions,
     options: PgConnectOptions,
 ) {
@@ -208,6 +225,7 @@ async fn a_denial_is_recorded_where_it_concerns_a_patient(
     let nobody = format!("/v1/patients/{}", Uuid::now_v7());
     assert_eq!(app.role(Role::Analyst).get(&nobody).await.status, 403);
     assert_eq!(app.events("disclosure").await, 2, "nobody is concerned");
+    assert_eq!(app.events("access").await, 1, "and yet it is recorded");
 
     // Past the guard, as another face would ask: the door of the records refuses and records by itself.
     let asking = |roles: &[Role]| Asking {
@@ -230,9 +248,9 @@ async fn a_denial_is_recorded_where_it_concerns_a_patient(
     let refused = records.wounds_of(&Look::new(asking(&[Role::FrontDesk])), patient, &page).await;
     denied(refused.expect_err("the front desk sees no wound"));
     assert_eq!(app.events("disclosure").await, 4);
-    // Who has no role at all cannot be recorded, and is refused all the same.
+    // Who has no role at all is recorded, too.
     denied(records.patient(&Look::new(asking(&[])), patient).await.expect_err("nobody"));
-    assert_eq!(app.events("disclosure").await, 4);
+    assert_eq!(app.events("disclosure").await, 5);
     app.stop().await;
 }
 

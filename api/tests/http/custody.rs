@@ -27,7 +27,7 @@ fn erasure() -> Value {
 /// Starts what purges, over the server's own stores.
 fn purging(app: &mut TestApp) {
     let log = app.log();
-    let (ledger, blobs) = (app.state.ledger.clone(), app.store.clone());
+    let (ledger, blobs) = (app.ledger.clone(), app.store.clone());
     let captures = Arc::new(BlobCaptures::new(ledger.clone(), blobs));
     let sink = Arc::new(LedgerSink::new(ledger));
     let purge = PurgeWorker::new(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -51,7 +52,7 @@ async fn a_changed_patient_is_neither_shown_nor_looked_at(
     _: PgPoolOptions,
     options: PgConnectOptions,
 ) {
-    let app = TestApp::start(options).await;
+    let app = TestApp::counting_looks_for(options, SignedDuration::ZERO).await;
     let (mine, _) = app.patient().await;
     let (other, _) = app.patient().await;
     let practitioner = uuid::Uuid::from_u128(0xd0c);

@@ -30,7 +30,7 @@ async fn whoever_works_here_looks_practitioners_and_rooms_up_and_nothing_is_reco
     let app = TestApp::start(options).await;
     let (practitioner, room) = (Uuid::now_v7(), Uuid::now_v7());
     app.list(practitioner, Some(room)).await;
-    let last = app.state.ledger.size() - 1;
+    let last = app.ledger.size() - 1;
     let (records, page) = (&app.state.records, Page::default());
     let (of, at) = (PractitionerId::from_uuid(practitioner), LocationId::from_uuid(room));
     for role in ROLES {

@@ -89,7 +89,7 @@ async fn a_purge_is_recorded_under_another_id_if_its_own_is_occupied(
     let keyed = app.front_desk().with("Idempotency-Key", own[2]);
     keyed.post("/v1/patients", &new).await.expect_status(201);
 
-    let (log, ledger) = (app.log(), app.state.ledger.clone());
+    let (log, ledger) = (app.log(), app.ledger.clone());
     let captures = Arc::new(BlobCaptures::new(ledger.clone(), app.store.clone()));
     let (models, sink) = (app.read_models.clone(), Arc::new(LedgerSink::new(ledger)));
     app.run(Arc::new(PurgeWorker::new(log, models, captures, sink, ids)));

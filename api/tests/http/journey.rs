@@ -174,6 +174,7 @@ async fn no_look_without_a_record(_: PgPoolOptions, options: PgConnectOptions) {
     let none = json!({ "family": "nobody at all" });
     clinician.post("/v1/patients/search", &none).await.expect_status(200);
     assert_eq!(app.events("disclosure").await, 2, "nobody was looked at");
+    assert_eq!(app.events("access").await, 1, "and that is recorded, too");
 
     let wounds = format!("{path}/wounds");
     clinician.get(&wounds).await.expect_status(200);
@@ -183,7 +184,7 @@ async fn no_look_without_a_record(_: PgPoolOptions, options: PgConnectOptions) {
     assert_eq!((nobody.status, nobody.code()), (404, "not-found"));
 
     // When the look cannot be recorded, nothing is shown.
-    app.state.ledger.clone().close().await;
+    app.ledger.clone().close().await;
     let refused = clinician.get(&path).await;
     assert_eq!((refused.status, refused.code()), (503, "unavailable"));
     assert!(!refused.text.contains("Probe"));

@@ -6,6 +6,7 @@ use audit::merkle::{self, Hash};
 use audit::note::NoteVerifier;
 use audit::proof::TlogProof;
 use domain::account::Role;
+use jiff::SignedDuration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::common::{Caller, TestApp};
@@ -45,7 +46,7 @@ async fn everybody_may_see_the_checkpoint_and_the_keys(
     let key = PublicKey::from_jwk(&set.keys[0]).expect("a key");
     assert_eq!(set.keys[0].kid.as_deref(), Some(key.thumbprint()));
     let verifier = NoteVerifier::new(crate::common::ORIGIN, key.to_bytes()).expect("a verifier");
-    assert_eq!(verifier.to_string(), app.state.ledger.verifier_key());
+    assert_eq!(verifier.to_string(), app.ledger.verifier_key());
     let checkpoint = Checkpoint::from_note(&note.text, &[verifier]).expect("signed");
     assert_eq!(checkpoint.size, u64::try_from(app.footprint().await.0).expect("a size"));
     app.stop().await;
@@ -53,8 +54,10 @@ async fn everybody_may_see_the_checkpoint_and_the_keys(
 
 #[sqlx::test(migrations = "../migrations")]
 async fn tiles_bundles_and_proofs_make_the_checkpoint(_: PgPoolOptions, options: PgConnectOptions) {
-    let app = TestApp::start(options).await;
-    let key = [NoteVerifier::parse(&app.state.ledger.verifier_key()).expect("a key")];
+    // Whoever reads the log writes to it: once, and then no more while this lasts.
+    let app = TestApp::counting_looks_for(options, SignedDuration::from_hours(1)).await;
+    app.role(Role::Auditor).get("/v1/log/tile/0/000.p/1").await.expect_status(200);
+    let key = [NoteVerifier::parse(&app.ledger.verifier_key()).expect("a key")];
     let early = app.anonymous().get("/v1/log/checkpoint").await.expect_status(200).text;
     let early = Checkpoint::from_note(&early, &key).expect("signed");
     // Past a whole tile.

@@ -13,6 +13,7 @@ mod ids;
 mod input;
 mod journey;
 mod log;
+mod looks;
 mod model;
 mod operation;
 mod scan;

@@ -80,13 +80,12 @@ async fn hand_in(caller: &Caller, wound: &str, kind: &str, bytes: &[u8]) -> Repl
 #[sqlx::test(migrations = "../migrations")]
 async fn a_scan_is_taken_measured_and_confirmed(_: PgPoolOptions, options: PgConnectOptions) {
     let mut app = TestApp::start(options).await;
-    let state = app.state.clone();
     let log = app.log();
     app.run(Arc::new(InferenceWorker::new(
         log,
-        Arc::new(BlobCaptures::new(state.ledger.clone(), app.store.clone())),
+        Arc::new(BlobCaptures::new(app.ledger.clone(), app.store.clone())),
         Arc::new(Constant),
-        Arc::new(LedgerSink::new(state.ledger.clone())),
+        Arc::new(LedgerSink::new(app.ledger.clone())),
         api::inference::worker_ids(&app.keys),
     )));
     let wound = open_wound(&app).await;

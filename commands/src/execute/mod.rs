@@ -1,7 +1,7 @@
 //! The way of a command, from the top down: what was done before is answered, everything else authorised, decided, sealed,
 //! handed to the sequencer, and answered with a receipt.
 //!
-//! * `command`: on one stream; `disclose`: looks at records, many at once; `signing_keys`: the log's own events;
+//! * `command`: on one stream; `looks`: who looked at what, many at once; `signing_keys`: the log's own events;
 //! * `repeated`: the one rule of what a repetition is; `attempts`: the one retry loop;
 //! * `load`: the state to decide on; `reliance`: how other streams stand that a decision relies on; `prepare`: deciding and
 //!   sealing; `append`: the wait for the sequencer;
@@ -10,8 +10,8 @@
 mod append;
 mod attempts;
 mod command;
-mod disclose;
 mod load;
+mod looks;
 mod prepare;
 mod receipt;
 mod receipts;
@@ -21,7 +21,8 @@ mod repeated;
 mod sealed;
 mod signing_keys;
 
-pub use disclose::{DISCLOSURES_MAX, DisclosureEntry};
+pub(crate) use looks::count_looks;
+pub use looks::{AccessEntry, DISCLOSURES_MAX, DisclosureEntry};
 pub use receipt::{Receipt, ReceiptEvent};
 #[cfg(feature = "bench")]
 pub use sealed::Sealed;

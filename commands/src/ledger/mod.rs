@@ -13,6 +13,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::postgres::{LogHealth, LogWatch, ReadError};
+use domain::access::RecordAccess;
+use domain::disclosure::RecordDisclosure;
 use jiff::SignedDuration;
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -31,6 +33,7 @@ use crate::memory::{Cached, Memory};
 use crate::policy::Policy;
 use crate::random;
 use crate::recorded::CommandTags;
+use crate::repeats::Windows;
 use crate::seal::Sealer;
 use crate::sequencer::Handle;
 use crate::snapshots::Snapshots;
@@ -65,11 +68,14 @@ pub(crate) struct Inner {
     pub(crate) sequencer_task: Mutex<Option<JoinHandle<()>>>,
     pub(crate) aggregates: Arc<Cache<(&'static str, Uuid), Cached>>,
     pub(crate) memory: Memory,
+    pub(crate) disclosures: Windows<RecordDisclosure>,
+    pub(crate) accesses: Windows<RecordAccess>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) claims: Arc<ClaimsState>,
     pub(crate) checkpoint_writer: Mutex<Option<JoinHandle<()>>>,
     pub(crate) watcher: Mutex<Option<JoinHandle<()>>>,
     pub(crate) clock_checker: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) look_counter: Mutex<Option<JoinHandle<()>>>,
     /// Ends the watch; so does the guard, when nobody holds the ledger any more.
     pub(crate) closing: CancellationToken,
     pub(crate) _watching: DropGuard,
@@ -166,6 +172,7 @@ impl Ledger {
     /// Takes no more commands, finishes those that wait, and returns when the last is durable and its
     /// checkpoint is kept outside the database.
     pub async fn close(self) {
+        self.record_counted(true).await;
         self.inner.sequencer.close();
         self.inner.closing.cancel();
         let inner = &*self.inner;
@@ -174,6 +181,7 @@ impl Ledger {
             &inner.checkpoint_writer,
             &inner.watcher,
             &inner.clock_checker,
+            &inner.look_counter,
             &inner.key_reporter,
         ] {
             let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();

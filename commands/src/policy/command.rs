@@ -1,6 +1,7 @@
 //! Which permission each command needs.
 
 use cqrs_es::Aggregate;
+use domain::access::RecordAccess;
 use domain::account::{DisableAccount, GrantRole, RegisterAccount, RevokeRole};
 use domain::appointment::{
     BookAppointment, CancelAppointment, CheckIn, EnteredInError, Fulfil, MarkNoShow, RecordVisit,
@@ -22,9 +23,10 @@ use domain::wound::{
     WithdrawMeasurement, WithdrawalReason,
 };
 use domain::{
-    Account, AccountCommand, Appointment, AppointmentCommand, Custody, CustodyCommand, Disclosure,
-    DisclosureCommand, Location, LocationCommand, ModelCommand, ModelRegistry, Patient,
-    PatientCommand, Practitioner, PractitionerCommand, Stream, WoundCommand, WoundEpisode,
+    Access, AccessCommand, Account, AccountCommand, Appointment, AppointmentCommand, Custody,
+    CustodyCommand, Disclosure, DisclosureCommand, Location, LocationCommand, ModelCommand,
+    ModelRegistry, Patient, PatientCommand, Practitioner, PractitionerCommand, Stream,
+    WoundCommand, WoundEpisode,
 };
 
 use serde::Serialize;
@@ -132,6 +134,9 @@ commands! {
     }
     Disclosure, DisclosureCommand {
         Record(RecordDisclosure) = RecordDisclosure,
+    }
+    Access, AccessCommand {
+        Record(RecordAccess) = RecordDisclosure,
     }
     Custody, CustodyCommand {
         PlaceHold(PlaceHold) = ManageHolds,

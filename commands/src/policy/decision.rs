@@ -16,6 +16,8 @@ pub enum RuleId {
     System(Permission),
     /// `role:ROLE/PERMISSION`: this role may.
     Role(Role, Permission),
+    /// `everybody:PERMISSION`: whoever has an account may, whatever its roles.
+    Everybody(Permission),
     /// `default`: no rule says anything, so the answer is no.
     Default,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for RuleId {
             RuleId::Role(role, permission) => {
                 write!(f, "role:{}/{}", role.as_str(), permission.as_str())
             }
+            RuleId::Everybody(permission) => write!(f, "everybody:{}", permission.as_str()),
             RuleId::Default => f.write_str("default"),
         }
     }

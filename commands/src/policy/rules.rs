@@ -17,6 +17,12 @@ use crate::actor::ActorKind;
 /// What the ledger itself may do: name its keys, the first one too, and take the model that comes with the program into use.
 const SYSTEM: &[Permission] = &[Permission::ManageKeys, Permission::ManageModels];
 
+/// What everybody may who has an account, whatever its roles: to be recorded as having asked.
+const EVERYBODY: &[Permission] = &[Permission::RecordDisclosure];
+
+/// The role of those who have none, in statements.
+const NO_ROLE: &str = "none";
+
 /// The role of the ledger itself, in statements.
 const SYSTEM_ROLE: &str = "system";
 
@@ -30,6 +36,8 @@ pub(super) enum Rule {
     System,
     /// What the roles of an account allow: the matrix of [`Permission::roles`].
     Roles,
+    /// What everybody may who has an account.
+    Everybody,
 }
 
 /// What a rule says of a request, if it says anything.
@@ -53,6 +61,10 @@ impl Rule {
                 let because = RuleId::Role(*role, permission);
                 Some(Verdict::Allow { because, role: role.as_str() })
             }
+            Rule::Everybody => EVERYBODY.contains(&permission).then_some(Verdict::Allow {
+                because: RuleId::Everybody(permission),
+                role: NO_ROLE,
+            }),
         }
     }
 
@@ -67,6 +79,9 @@ impl Rule {
                     roles.map(move |role| RuleId::Role(*role, permission))
                 };
                 Permission::ALL.iter().flat_map(of).collect()
+            }
+            Rule::Everybody => {
+                EVERYBODY.iter().map(|permission| RuleId::Everybody(*permission)).collect()
             }
         }
     }
@@ -83,7 +98,7 @@ pub struct Policy {
 impl Default for Policy {
     /// The policy of this version of the program.
     fn default() -> Policy {
-        Policy::of(&[Rule::System, Rule::Roles])
+        Policy::of(&[Rule::System, Rule::Roles, Rule::Everybody])
     }
 }
 

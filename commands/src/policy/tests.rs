@@ -81,6 +81,7 @@ fn every_decision_names_its_rule() {
                 assert_eq!((grant.because().to_string(), grant.role()), (cell, role.as_str()));
                 assert_eq!(grant.grounds().policy, policy.digest());
             } else {
+                assert_ne!(permission, Permission::RecordDisclosure, "everybody may be recorded");
                 assert_eq!(name, "default");
                 let refused = decision.granted().expect_err("denied");
                 assert_eq!(
@@ -109,6 +110,7 @@ fn what_no_rule_allows_is_denied() {
             let expected = match by_role {
                 _ if by_system => RuleId::System(permission),
                 Some(role) => RuleId::Role(*role, permission),
+                None if permission == Permission::RecordDisclosure => RuleId::Everybody(permission),
                 None => RuleId::Default,
             };
             for (purpose, subject) in

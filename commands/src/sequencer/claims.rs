@@ -95,7 +95,9 @@ impl Claims {
         match change {
             Change::TakeUnique { kind, key } => match self.unique.get(&(*kind, *key)) {
                 Some(held) if held.by == stream => {}
-                Some(_) => conflicts.push(Conflict::Unique { kind: (*kind).to_owned() }),
+                Some(held) => {
+                    conflicts.push(Conflict::Unique { kind: (*kind).to_owned(), holder: held.by })
+                }
                 None => {
                     self.unique.insert((*kind, *key), Held { by: stream, stored: false });
                     undo.push(Undo::TakenUnique((*kind, *key)));

@@ -10,8 +10,8 @@ use audit::statement::Statement;
 use audit::verify::{Options, Report, Trust};
 use commands::Keys;
 use domain::{
-    Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, Location, ModelRegistry,
-    Patient, Practitioner, Stream, WoundEpisode,
+    Access, Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, Location,
+    ModelRegistry, Patient, Practitioner, Stream, WoundEpisode,
 };
 use jiff::Timestamp;
 use sqlx::postgres::PgConnectOptions;
@@ -111,6 +111,7 @@ fn changes(id: Uuid, event: &Event) -> Vec<ClaimChange> {
         Event::Model(event) => ModelRegistry::claims(id, event),
         Event::Practitioner(event) => Practitioner::claims(id, event),
         Event::Location(event) => Location::claims(id, event),
+        Event::Access(event) => Access::claims(id, event),
     }
 }
 

@@ -46,7 +46,7 @@ fn busy(error: &CommandError) -> Vec<(&str, Uuid)> {
                 assert!(from < until);
                 (resource.as_str(), *id)
             }
-            Conflict::Unique { kind } => panic!("nothing unique was asked for: {kind}"),
+            Conflict::Unique { kind, .. } => panic!("nothing unique was asked for: {kind}"),
         })
         .collect()
 }

@@ -224,7 +224,10 @@ async fn an_identifier_belongs_to_one_practitioner(_: PgPoolOptions, options: Pg
     let Some(Err(CommandError::ClaimConflict { conflicts })) = lost.into_iter().next() else {
         panic!("expected a claim conflict")
     };
-    assert_eq!(conflicts, [Conflict::Unique { kind: "practitioner-identifier".to_owned() }]);
+    assert!(
+        matches!(&conflicts[..], [Conflict::Unique { kind, .. }] if kind == "practitioner-identifier"),
+        "{conflicts:?}"
+    );
     // A patient may have the same number: it is another list.
     let patient = json!({"register": {"identifiers":
         [{"system": "http://hl7.org/fhir/sid/us-npi", "value": "17"}]}});

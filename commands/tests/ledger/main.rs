@@ -16,6 +16,7 @@ mod guards;
 mod idempotence;
 mod keyring;
 mod keys;
+mod looks;
 mod policy;
 mod recorded;
 mod reserved;

@@ -1,8 +1,8 @@
-//! Why a disclosure cannot be recorded.
+//! Why a look cannot be recorded.
 
 use crate::stream::{Refusal, RefusalKind};
 
-/// Why a disclosure cannot be recorded.
+/// Why a look cannot be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DisclosureError {
     /// The stream already holds a disclosure.

@@ -1,8 +1,11 @@
 //! What was seen of a record.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use super::DisclosureOutcome;
+use super::repeats::{Repeats, is_one, one};
 use crate::ids::PatientId;
 use crate::stream::domain_event;
 use crate::value::Code;
@@ -28,4 +31,10 @@ pub struct RecordDisclosed {
     pub what: Vec<Code>,
     /// Whether it was shown.
     pub outcome: DisclosureOutcome,
+    /// For how many looks alike it stands.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: NonZeroU32,
+    /// How it relates to looks alike; not at all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeats>,
 }

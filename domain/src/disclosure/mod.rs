@@ -1,8 +1,10 @@
-//! Looks at records: one stream for each, holding one event.
+//! Looks at records of patients: one stream for each, holding one event, sealed with the patient's data key. What is looked
+//! at beside them is in [`access`](crate::access).
 
 mod command;
 mod error;
 mod event;
+mod repeats;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -10,6 +12,8 @@ use uuid::Uuid;
 pub use command::{DisclosureCommand, RecordDisclosure};
 pub use error::DisclosureError;
 pub use event::{DisclosureEvent, RecordDisclosed};
+pub use repeats::{ONE, Repeats};
+pub(crate) use repeats::{is_one, one};
 
 use crate::clock::Now;
 use crate::stream::{ClaimChange, MediaRef, Stream, aggregate};
@@ -64,8 +68,8 @@ impl Stream for Disclosure {
         if command.what.len() > MAX_DOCUMENTS {
             return Err(DisclosureError::TooManyDocuments { max: MAX_DOCUMENTS });
         }
-        let RecordDisclosure { patient_id, resource, what, outcome } = command;
-        let event = RecordDisclosed { patient_id, resource, what, outcome };
+        let RecordDisclosure { patient_id, resource, what, outcome, count, repeats } = command;
+        let event = RecordDisclosed { patient_id, resource, what, outcome, count, repeats };
         Ok(vec![DisclosureEvent::RecordDisclosed(event)])
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::{Debug, Display, Write};
 use std::str::FromStr;
 
+use domain::access::AccessOutcome;
 use domain::account::{AccountKind, Role};
 use domain::appointment::{AppointmentStatus, CancellationReason, VisitStatus};
 use domain::custody::{Authority, ErasureReason, HoldReason, ReleaseReason, Store};
@@ -57,6 +58,7 @@ macro_rules! table {
 #[test]
 fn the_lists_of_codes() {
     let table = table![
+        AccessOutcome,
         AccountKind,
         AddressUse,
         AnatomicalSite,

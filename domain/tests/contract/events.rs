@@ -1,9 +1,11 @@
 //! Events as they are stored: a reviewed sample of each version, and that all of them can be read.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use cqrs_es::DomainEvent;
 use cqrs_es::persist::SerializedEvent;
+use domain::access::{AccessEvent, AccessOutcome, AccessRecorded};
 use domain::account::{
     AccountDisabled, AccountEvent, AccountKind, AccountRegistered, Role, RoleGranted, RoleRevoked,
 };
@@ -16,7 +18,7 @@ use domain::custody::{
     Authority, CustodyEvent, ErasureReason, HoldPlaced, HoldReason, HoldReleased, PurgeRecorded,
     ReleaseReason, Store, StorePurge, SubjectErased,
 };
-use domain::disclosure::{DisclosureEvent, DisclosureOutcome, RecordDisclosed};
+use domain::disclosure::{DisclosureEvent, DisclosureOutcome, ONE, RecordDisclosed, Repeats};
 use domain::model::{ModelActivated, ModelEvent, ModelRegistered, ModelRolledBack};
 use domain::patient::{
     Contacts, DeactivationReason, Demographics, PatientContactsEdited, PatientDeactivated,
@@ -194,6 +196,18 @@ fn disclosure_events() -> Vec<DisclosureEvent> {
         resource: val("wound"),
         what: vec![val(&uuid(1).to_string())],
         outcome: DisclosureOutcome::Disclosed,
+        count: ONE,
+        repeats: None,
+    })]
+}
+
+fn access_events() -> Vec<AccessEvent> {
+    vec![AccessEvent::AccessRecorded(AccessRecorded {
+        resource: val("read-accounts"),
+        what: vec![val(&uuid(0xACC).to_string())],
+        outcome: AccessOutcome::Allowed,
+        count: NonZeroU32::new(7).expect("not zero"),
+        repeats: Some(Repeats::Of(uuid(0x100C))),
     })]
 }
 
@@ -268,7 +282,8 @@ pub(crate) fn every_event() -> Vec<Event> {
     let locations = location_events().into_iter().map(Event::Location);
     let people = patients.chain(appointments).chain(wounds).chain(accounts);
     let people = people.chain(disclosures).chain(custody).chain(models);
-    people.chain(practitioners).chain(locations).collect()
+    let accesses = access_events().into_iter().map(Event::Access);
+    people.chain(practitioners).chain(locations).chain(accesses).collect()
 }
 
 /// The type, the version and the payload of an event, as they are stored.
@@ -287,6 +302,7 @@ fn stored(event: &Event) -> (String, String, String) {
         Event::Model(event) => parts(event),
         Event::Practitioner(event) => parts(event),
         Event::Location(event) => parts(event),
+        Event::Access(event) => parts(event),
     }
 }
 
@@ -314,6 +330,7 @@ fn every_event_has_a_sample_that_is_reviewed_and_readable() {
         ModelEvent::VERSIONS,
         PractitionerEvent::VERSIONS,
         LocationEvent::VERSIONS,
+        AccessEvent::VERSIONS,
     ];
     let all: BTreeSet<(String, String)> = versions
         .concat()

@@ -3,7 +3,7 @@
 
 use domain::wound::{ScanRecorded, WoundEvent};
 use domain::{
-    Account, Appointment, Custody, Disclosure, Event, Location, ModelRegistry, Patient,
+    Access, Account, Appointment, Custody, Disclosure, Event, Location, ModelRegistry, Patient,
     Practitioner, STREAM_KINDS, Stream, StreamKind, WoundEpisode,
 };
 use insta::assert_snapshot;
@@ -44,6 +44,7 @@ fn the_form_of_every_state_is_reviewed() {
     reviewed::<ModelRegistry>(&samples!(Model));
     reviewed::<Practitioner>(&samples!(Practitioner));
     reviewed::<Location>(&samples!(Location));
+    reviewed::<Access>(&samples!(Access));
 }
 
 /// Folds some of the events in some order, once straight and once from a state that was kept after each.
@@ -77,6 +78,7 @@ proptest! {
         goes_on_alike::<ModelRegistry>(&samples!(Model), &picks);
         goes_on_alike::<Practitioner>(&samples!(Practitioner), &picks);
         goes_on_alike::<Location>(&samples!(Location), &picks);
+        goes_on_alike::<Access>(&samples!(Access), &picks);
     }
 }
 
@@ -103,6 +105,7 @@ fn what_each_kind_of_stream_is_is_fixed() {
         ("model", false, false, false, false),
         ("practitioner", true, true, true, true),
         ("location", false, false, false, false),
+        ("access", false, true, false, false),
     ];
     let kinds = STREAM_KINDS.map(|kind| {
         let StreamKind { stream_type, sealed, keeps_snapshots, begins_subject, has_claims, .. } =
