@@ -86,6 +86,7 @@ impl Records {
     ///
     /// # Errors
     /// When there is none, the caller may not look, or the look cannot be recorded.
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "patient", read = "patient"))]
     pub async fn patient(
         &self,
         look: &LookAtPatient,
@@ -101,6 +102,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`].
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "appointment", read = "appointment"))]
     pub async fn appointment(
         &self,
         look: &LookAtAppointment,
@@ -117,6 +119,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`].
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "wound", read = "wound"))]
     pub async fn wound(
         &self,
         look: &LookAtWound,
@@ -132,6 +135,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`]; and when the search has no criterion.
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "patient", read = "patient-search"))]
     pub async fn search_patients(
         &self,
         look: &LookAtPatient,
@@ -149,6 +153,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`]; and when the list is of nobody.
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "appointment", read = "appointment-list"))]
     pub async fn appointments(
         &self,
         look: &LookAtAppointment,
@@ -176,6 +181,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`].
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "wound", read = "wound-list"))]
     pub async fn wounds_of(
         &self,
         look: &LookAtWound,

@@ -5,6 +5,7 @@ use std::pin::pin;
 use cqrs_es::Aggregate as _;
 use domain::disclosure::RecordDisclosure;
 use domain::{Disclosure, DisclosureCommand, RefusalKind};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::append::Again;
@@ -12,6 +13,7 @@ use super::attempts::Attempt;
 use super::command::counted;
 use super::prepare::Prepared;
 use super::receipt::Receipt;
+use super::spans;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ledger::{Ledger, Loaded};
@@ -34,6 +36,7 @@ impl Ledger {
         entries: Vec<DisclosureEntry>,
         context: &Context,
     ) -> Result<Receipt, CommandError> {
+        let span = spans::executing(Disclosure::TYPE, context);
         let outcome = async {
             // It is of no one record: a look is recorded whoever it was at, and whatever was decided about the look.
             let asked = context.asks(Permission::RecordDisclosure);
@@ -54,8 +57,9 @@ impl Ledger {
             };
             self.once(context, Some(mac), pin!(decided)).await
         }
+        .instrument(span.clone())
         .await;
-        counted(Disclosure::TYPE, outcome)
+        counted(Disclosure::TYPE, &span, outcome)
     }
 
     /// Each look as a command on a stream of its own.
