@@ -12,6 +12,8 @@ use axum::response::Response;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::problem::Code;
+
 /// Names the request, in and out.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Ties several requests together, in and out; the request's own id unless the caller gives one.
@@ -73,10 +75,12 @@ pub async fn request(mut request: Request, next: Next) -> Response {
 
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
+    // Of a refusal and of a failure; why, whoever failed has said.
+    let code = response.extensions().get::<Code>().map(|code| code.0.as_ref());
     let account = response.extensions().get::<Account>().map(|account| account.0.to_string());
     span.in_scope(|| {
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(status, elapsed_us, account, "answered");
+        tracing::info!(status, code, elapsed_us, account, "answered");
     });
     let labels =
         [("method", method.as_str().to_owned()), ("route", route), ("status", status.to_string())];
