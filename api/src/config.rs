@@ -10,6 +10,7 @@ use commands::{BlobError, Blobs};
 use secrecy::SecretString;
 
 use crate::edge::Connections;
+use crate::telemetry::Endpoint;
 use crate::witness::Witness;
 
 /// Where the read models and the captures are.
@@ -107,6 +108,32 @@ impl Identity {
 /// Where the last published checkpoint is kept unless a folder is named: beside the folder with the keys.
 pub(crate) fn checkpoints_beside(keys_dir: &Path) -> PathBuf {
     keys_dir.parent().unwrap_or(Path::new("")).join("checkpoints")
+}
+
+/// Where spans are sent.
+#[derive(Debug, Clone, Args)]
+pub struct Telemetry {
+    /// The OpenTelemetry collector that spans are sent to, by OTLP over HTTP, as `http://collector:4318`; without
+    /// it, none are sent
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<Endpoint>,
+    /// What this process is called there; without it, ledger-serve or ledger-worker
+    #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME")]
+    pub service_name: Option<String>,
+    /// The share of traces that are sent, from 0 to 1
+    #[arg(
+        long,
+        env = "OTEL_TRACES_SAMPLER_ARG",
+        default_value_t = 1.0,
+        value_name = "RATIO",
+        value_parser = ratio
+    )]
+    pub trace_ratio: f64,
+}
+
+fn ratio(text: &str) -> Result<f64, &'static str> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or("give a number from 0 to 1, as in 0.1 for a tenth")
 }
 
 /// How the server listens and what it bears.

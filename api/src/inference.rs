@@ -131,7 +131,7 @@ impl CommandSink for LedgerSink {
         &self,
         command: WorkerCommand,
         command_id: Uuid,
-        caused_by: Uuid,
+        correlation_id: Uuid,
     ) -> Result<(), SinkError> {
         let purpose = match command {
             WorkerCommand::Wound(..) => PurposeOfUse::Treat,
@@ -139,7 +139,7 @@ impl CommandSink for LedgerSink {
         };
         let mut context = Context::new(Actor::worker(), purpose);
         context.command_id = command_id;
-        context.correlation_id = caused_by;
+        context.correlation_id = correlation_id;
         taken(match command {
             WorkerCommand::Wound(wound, command) => {
                 self.ledger.execute::<WoundEpisode>(wound.as_uuid(), command, &context).await

@@ -29,4 +29,5 @@ pub mod readiness;
 pub mod records;
 pub mod sample;
 pub mod state;
+pub mod telemetry;
 pub mod witness;

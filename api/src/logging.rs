@@ -3,7 +3,11 @@
 use std::io::IsTerminal as _;
 use std::sync::Once;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
+
+use crate::telemetry::Export;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -17,8 +21,9 @@ pub enum LogFormat {
 }
 
 /// Starts logging to standard error. `RUST_LOG` decides what is logged; without it, `info`, and only
-/// warnings of the libraries below us, whose lines might quote a statement's parameters.
-pub fn init(format: LogFormat) {
+/// warnings of the libraries below us, whose lines might quote a statement's parameters. Spans go to `export` besides,
+/// whatever `RUST_LOG` says of lines.
+pub fn init(format: LogFormat, export: Option<&Export>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         EnvFilter::new("info,sqlx=warn,mongodb=warn,redis=warn,hyper=warn,tower=warn")
     });
@@ -27,12 +32,18 @@ pub fn init(format: LogFormat) {
         LogFormat::Text => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second call, in a test, changes nothing.
-    let _already = if json {
-        builder.json().flatten_event(true).with_span_list(false).try_init()
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = if json {
+        // All spans that a line stands in: the innermost knows the command, the outermost the request.
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(true).boxed()
     } else {
-        builder.with_target(false).try_init()
+        lines.with_target(false).boxed()
+    };
+    // A second call, in a test, changes nothing.
+    let _already = match export {
+        // Then the filter stands before everything: a span that no line shows is not even begun.
+        None => registry().with(lines).with(filter).try_init(),
+        Some(export) => registry().with(lines.with_filter(filter)).with(export.layer()).try_init(),
     };
     quiet_panics();
 }

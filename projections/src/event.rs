@@ -51,6 +51,8 @@ pub struct RecordedEvent {
     pub subject: Option<Uuid>,
     /// The command it answers.
     pub command_id: Uuid,
+    /// What that command belongs to: how an event is followed from the request, and to what answers it.
+    pub correlation_id: Uuid,
     /// What happened. `None` if it is the ledger's own, if its subject was erased, or if the reader did not ask for
     /// streams of this type.
     pub event: Option<Event>,
@@ -418,6 +420,7 @@ impl EventLog {
             actor_id: statement.actor.id,
             subject: statement.subject,
             command_id: statement.command_id,
+            correlation_id: statement.correlation_id,
             event,
         })
     }

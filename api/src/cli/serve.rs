@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::setup::{load_keys, open_log, read_models};
 use super::verdict::Verdict;
-use crate::config::{Http, Identity, Stores};
+use crate::config::{Http, Identity, Stores, Telemetry};
 use crate::edge;
 use crate::http;
 use crate::logging::{self, LogFormat};
 use crate::state::{AppState, Parts};
+use crate::telemetry;
 
 /// Answers commands and queries over HTTP until SIGTERM or Ctrl-C, then lets open requests end.
 #[derive(Debug, Args)]
@@ -28,6 +29,8 @@ pub(super) struct Serve {
     identity: Identity,
     #[command(flatten)]
     http: Http,
+    #[command(flatten)]
+    telemetry: Telemetry,
     /// How log lines look
     #[arg(long, env = "LEDGER_LOG_FORMAT", value_enum, default_value = "auto")]
     log_format: LogFormat,
@@ -35,7 +38,16 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<Verdict> {
-        logging::init(self.log_format);
+        let export = telemetry::start(&self.telemetry, "ledger-serve")?;
+        logging::init(self.log_format, export.as_ref());
+        let ended = self.serve().await;
+        if let Some(export) = export {
+            export.stop().await;
+        }
+        ended
+    }
+
+    async fn serve(self) -> anyhow::Result<Verdict> {
         let keys = load_keys(&self.identity)?;
         let pool = database::connect(self.database_url.expose_secret()).await?;
         let clock = Clock::system();

@@ -51,7 +51,7 @@ pub(super) struct Witness {
 
 impl Witness {
     pub(super) async fn run(self, output: &Output) -> anyhow::Result<Verdict> {
-        logging::init(self.log_format);
+        logging::init(self.log_format, None);
         let keys = self.log.iter().map(|key| NoteVerifier::parse(key));
         let keys = keys.collect::<Result<_, _>>().context("--log is not a verifier key")?;
         let state = WitnessState::open(&self.state, &self.name, keys, Clock::system())?;

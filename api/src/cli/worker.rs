@@ -20,12 +20,13 @@ use super::comparison::compare_with_log;
 use super::serve::stopped;
 use super::setup::{load_keys, open_log, read_models};
 use super::verdict::Verdict;
-use crate::config::{Identity, Stores};
+use crate::config::{Identity, Stores, Telemetry};
 use crate::edge::{self, Connections};
 use crate::inference::{BlobCaptures, LedgerSink, worker_ids};
 use crate::logging::{self, LogFormat};
 use crate::metrics;
 use crate::models::{ModelWatch, take_into_use};
+use crate::telemetry;
 
 /// Keeps the read models and caches up to date, measures wound scans with the active model, withdraws what withdrawn
 /// models measured, purges what was derived from erased records, and compares the read models with the log, until SIGTERM or Ctrl-C. Several workers may run: one holds each projector, the others stand by.
@@ -67,6 +68,8 @@ pub(super) struct Worker {
         value_parser = clap::value_parser!(u32).range(1..=100_000)
     )]
     compare_per_second: u32,
+    #[command(flatten)]
+    telemetry: Telemetry,
     /// How log lines look
     #[arg(long, env = "LEDGER_LOG_FORMAT", value_enum, default_value = "auto")]
     log_format: LogFormat,
@@ -74,7 +77,16 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) async fn run(self) -> anyhow::Result<Verdict> {
-        logging::init(self.log_format);
+        let export = telemetry::start(&self.telemetry, "ledger-worker")?;
+        logging::init(self.log_format, export.as_ref());
+        let ended = self.work().await;
+        if let Some(export) = export {
+            export.stop().await;
+        }
+        ended
+    }
+
+    async fn work(self) -> anyhow::Result<Verdict> {
         let keys = load_keys(&self.identity)?;
         let url = self.own_url.or(self.database_url).context("set LEDGER_WORKER_DATABASE_URL")?;
         let pool = database::connect(url.expose_secret()).await?;

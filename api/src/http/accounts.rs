@@ -79,7 +79,11 @@ async fn register(
             let salt = state.ledger.derived_id("password-salt", &source).into_bytes();
             let hash = state.passwords.hash(password, salt).await;
             let hash = hash.map_err(|error| password_problem(&error))?;
-            Some(PasswordHash::new(&hash).map_err(|_| Problem::internal())?)
+            let hash = PasswordHash::new(&hash).map_err(|_| {
+                tracing::error!("a password's hash has not the form of one");
+                Problem::internal()
+            })?;
+            Some(hash)
         }
     };
     let command = RegisterAccount {

@@ -261,6 +261,7 @@ impl<K: Kind> IntoResponse for File<K> {
 /// for its own searching and sorting.
 fn shown(document: &impl Serialize) -> Result<Value, Problem> {
     let Ok(Value::Object(stored)) = serde_json::to_value(document) else {
+        tracing::error!("a document is no JSON object");
         return Err(Problem::internal());
     };
     let mut shown = Map::new();

@@ -117,6 +117,7 @@ pub async fn time_out(State(limit): State<Duration>, mut request: Request, next:
         }
         Err(_) => {
             rejected("timeout");
+            tracing::warn!("a request took too long");
             too_slow().into_response()
         }
     }

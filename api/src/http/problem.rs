@@ -273,14 +273,8 @@ impl IntoResponse for Problem {
             self.instance = trace::current().map(|id| format!("urn:uuid:{id}"));
         }
         let status = self.status();
-        // A refusal is the caller's affair and is only counted; a failure is ours. Neither line
-        // holds the detail: it may name a field, which is fine, but nothing more is needed here.
-        if status.is_server_error() {
-            tracing::error!(code = %self.code, status = self.status, "answered with a problem");
-        } else {
-            // Without the field: an unknown one is the sender's own text.
-            tracing::debug!(code = %self.code, status = self.status, "refused");
-        }
+        // Nothing is logged here: whoever failed has said why, and the line of the request says the code. Neither holds the
+        // detail or the field: an unknown one is the sender's own text.
         let body = serde_json::to_vec(&*self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
         response.extensions_mut().insert(Code(self.0.code.clone()));

@@ -53,7 +53,10 @@ impl From<RecordsError> for Problem {
                 tracing::error!(error = %audit::chain(&error), "a capture could not be stored");
                 Self::unavailable("the store of captures is not available; nothing was recorded")
             }
-            RecordsError::Form => Self::internal(),
+            RecordsError::Form => {
+                tracing::error!(error = %error, "a look could not be put into the form of its record");
+                Self::internal()
+            }
         }
     }
 }

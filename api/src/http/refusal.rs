@@ -56,11 +56,11 @@ impl From<CommandError> for Problem {
             CommandError::Unavailable(
                 Unavailable::LogDamaged(_) | Unavailable::LogUnread { .. },
             ) => Self::undecidable(&error),
+            // The sequencer has said what failed, once for all commands of the batch.
+            CommandError::Unavailable(Unavailable::Append(_)) => Self::outcome_unknown(),
             CommandError::Unavailable(_) => {
                 tracing::error!(error = %audit::chain(&error), "the ledger is not available");
-                Self::unavailable(
-                    "it may or may not have been done: send it again with the same Idempotency-Key",
-                )
+                Self::outcome_unknown()
             }
             CommandError::Damaged(_) => {
                 tracing::error!(error = %audit::chain(&error), "the log is damaged");
@@ -71,6 +71,13 @@ impl From<CommandError> for Problem {
 }
 
 impl Problem {
+    /// 503: what became of the command is not known.
+    fn outcome_unknown() -> Self {
+        Self::unavailable(
+            "it may or may not have been done: send it again with the same Idempotency-Key",
+        )
+    }
+
     /// 503: the log is damaged, or was not read to its end yet, so that nothing may be decided on it.
     fn undecidable(error: &CommandError) -> Self {
         let detail = "nothing was done: the log is being checked, or it is damaged and must be put right first";
@@ -83,10 +90,9 @@ impl Problem {
         .retry_after(std::time::Duration::from_secs(5))
     }
 
-    /// 503: the clock of this server and that of the log's database do not agree, so nothing is recorded by it.
+    /// 503: the clock of this server and that of the log's database do not agree, so nothing is recorded by it. That is said
+    /// when it begins (`commands/src/time.rs`), not for each request.
     fn clock_wrong(error: &CommandError) -> Self {
-        let chain = audit::chain(error);
-        tracing::error!(error = %chain, "refused because of the clock");
         let detail = match error {
             CommandError::Unavailable(fault) => format!("nothing was done: {fault}"),
             other => other.to_string(),

@@ -12,6 +12,9 @@ use axum::response::Response;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::problem::Code;
+use crate::telemetry::{REQUEST as REQUEST_SPAN, adopt};
+
 /// Names the request, in and out.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Ties several requests together, in and out; the request's own id unless the caller gives one.
@@ -58,12 +61,14 @@ pub async fn request(mut request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let span = tracing::info_span!(
-        "request",
-        request_id = %id,
-        correlation_id = %correlation,
-        method = %method,
-        route,
+        REQUEST_SPAN,
+        "request.id" = %id,
+        "correlation.id" = %correlation,
+        "http.request.method" = %method,
+        "http.route" = route,
+        "http.response.status_code" = tracing::field::Empty,
     );
+    adopt(&span, request.headers());
     let in_flight = metrics::gauge!("ledger_http_requests_in_flight");
     in_flight.increment(1.0);
     let guard = Decrement(in_flight);
@@ -73,10 +78,13 @@ pub async fn request(mut request: Request, next: Next) -> Response {
 
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
+    span.record("http.response.status_code", status);
+    // Of a refusal and of a failure; why, whoever failed has said.
+    let code = response.extensions().get::<Code>().map(|code| code.0.as_ref());
     let account = response.extensions().get::<Account>().map(|account| account.0.to_string());
     span.in_scope(|| {
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(status, elapsed_us, account, "answered");
+        tracing::info!(status, code, elapsed_us, account, "answered");
     });
     let labels =
         [("method", method.as_str().to_owned()), ("route", route), ("status", status.to_string())];

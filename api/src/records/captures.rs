@@ -30,6 +30,7 @@ impl Records {
     ///
     /// # Errors
     /// When the wound has no such scan, or its capture cannot be fetched or opened.
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(stream.type = "wound", read = "capture"))]
     pub async fn capture(
         &self,
         wound: &Shown<WoundDocument>,

@@ -18,6 +18,7 @@ impl Records {
     ///
     /// # Errors
     /// When there is no such patient, the caller may not look, or the look cannot be recorded.
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "custody", read = "custody"))]
     pub async fn custody(
         &self,
         look: &Look<may::ReadCustody>,

@@ -63,6 +63,7 @@ impl Records {
     ///
     /// # Errors
     /// When there is none, or the caller may not look.
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "practitioner", read = "practitioner"))]
     pub async fn practitioner(
         &self,
         look: &LookUp,
@@ -77,6 +78,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::practitioner`].
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "practitioner", read = "practitioner-list"))]
     pub async fn search_practitioners(
         &self,
         look: &LookUp,
@@ -91,6 +93,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::practitioner`].
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "location", read = "location"))]
     pub async fn location(
         &self,
         look: &LookUp,
@@ -105,6 +108,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::practitioner`].
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "location", read = "location-list"))]
     pub async fn search_locations(
         &self,
         look: &LookUp,

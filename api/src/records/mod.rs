@@ -90,6 +90,7 @@ impl Records {
     ///
     /// # Errors
     /// When there is none, the caller may not look, or the look cannot be recorded.
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "patient", read = "patient"))]
     pub async fn patient(
         &self,
         look: &LookAtPatient,
@@ -105,6 +106,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`].
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "appointment", read = "appointment"))]
     pub async fn appointment(
         &self,
         look: &LookAtAppointment,
@@ -121,6 +123,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`].
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "wound", read = "wound"))]
     pub async fn wound(
         &self,
         look: &LookAtWound,
@@ -136,6 +139,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`]; and when the search has no criterion.
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "patient", read = "patient-search"))]
     pub async fn search_patients(
         &self,
         look: &LookAtPatient,
@@ -158,6 +162,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`]; and when the list is of nobody.
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "appointment", read = "appointment-list"))]
     pub async fn appointments(
         &self,
         look: &LookAtAppointment,
@@ -193,6 +198,7 @@ impl Records {
     ///
     /// # Errors
     /// As [`Records::patient`].
+    #[tracing::instrument(name = "read", level = "debug", skip_all, fields(correlation.id = %look.correlation_id, stream.type = "wound", read = "wound-list"))]
     pub async fn wounds_of(
         &self,
         look: &LookAtWound,

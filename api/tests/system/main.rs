@@ -22,3 +22,4 @@ mod rebuild;
 mod receipt;
 mod slow_clients;
 mod support;
+mod telemetry;

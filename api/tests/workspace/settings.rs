@@ -12,8 +12,9 @@ const DOCUMENT: &str = "docs/settings.md";
 const NOT_OF_THE_PROGRAM: &str = "## Scripts, Compose and tests";
 
 /// Variables that a library reads for us: what its use looks like, and the variable.
-const READ_BY_LIBRARIES: [(&str, &str); 2] = [
+const READ_BY_LIBRARIES: [(&str, &str); 3] = [
     ("EnvFilter::try_from_default_env", "RUST_LOG"),
+    ("opentelemetry_otlp", "OTEL_EXPORTER_OTLP_HEADERS"),
     ("mimalloc::MiMalloc", "MIMALLOC_PURGE_DELAY"),
 ];
 

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use domain::Stream;
+use tracing::Instrument as _;
 
 use super::append::{Again, Answer};
 use super::prepare::Prepared;
 use super::receipt::{self, Receipt};
 use super::repeated::key_of;
+use super::spans;
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
 use crate::ledger::Ledger;
@@ -40,7 +42,10 @@ impl Ledger {
         let mut last = None;
         for _ in 0..ATTEMPTS_MAX {
             let Some(prepared) = command.prepare().await? else { continue };
-            match self.append(prepared).await? {
+            let span = spans::appending(context, &prepared.append);
+            let answer = self.append(prepared).instrument(span.clone()).await;
+            spans::appended(&span, &answer);
+            match answer? {
                 Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
                 Answer::Repeated(recorded) => {
                     return self.replay(key_of(context), recorded).await;

@@ -4,12 +4,14 @@ use std::pin::pin;
 
 use domain::Stream;
 use serde::Serialize;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::append::Again;
 use super::attempts::Attempt;
 use super::prepare::Prepared;
 use super::receipt::Receipt;
+use super::spans;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::ledger::Ledger;
@@ -30,6 +32,7 @@ impl Ledger {
         A: Stream + 'static,
         A::Command: Authorised + Serialize + Clone,
     {
+        let span = spans::executing(A::TYPE, context);
         let outcome = async {
             let command = self.authorised::<A>(id, command, context)?;
             let mac = command.mac;
@@ -39,8 +42,9 @@ impl Ledger {
             };
             self.once(context, Some(mac), pin!(decided)).await
         }
+        .instrument(span.clone())
         .await;
-        counted(A::TYPE, outcome)
+        counted(A::TYPE, &span, outcome)
     }
 
     /// Whether a command would be done as things stand, for what must be ready before it is. Gives back the receipt if it
@@ -148,16 +152,14 @@ where
     }
 }
 
-/// Counts what became of a command.
+/// Counts what became of a command, and says it in its span.
 pub(super) fn counted(
     stream_type: &'static str,
+    span: &Span,
     outcome: Result<Receipt, CommandError>,
 ) -> Result<Receipt, CommandError> {
-    let code = match &outcome {
-        Ok(receipt) if receipt.replayed => "replayed",
-        Ok(_) => "done",
-        Err(error) => error.code(),
-    };
+    spans::executed(span, &outcome);
+    let code = spans::code(&outcome);
     metrics::counter!("ledger_commands_total", "stream" => stream_type, "outcome" => code)
         .increment(1);
     outcome

@@ -17,6 +17,7 @@ use futures::StreamExt as _;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::append::Again;
@@ -24,6 +25,7 @@ use super::attempts::Attempt;
 use super::command::counted;
 use super::prepare::Prepared;
 use super::receipt::Receipt;
+use super::spans;
 use crate::context::Context;
 use crate::error::{CommandError, Unavailable};
 use crate::ledger::{Inner, Ledger, Loaded};
@@ -240,6 +242,7 @@ impl Ledger {
         context: &Context,
         grant: Grant,
     ) -> Result<Receipt, CommandError> {
+        let span = spans::executing(L::Stream::TYPE, context);
         let outcome = async {
             if looks.is_empty() || looks.len() > DISCLOSURES_MAX {
                 return Err(CommandError::Refused {
@@ -260,8 +263,9 @@ impl Ledger {
             };
             self.once(context, Some(mac), pin!(decided)).await
         }
+        .instrument(span.clone())
         .await;
-        counted(L::Stream::TYPE, outcome)
+        counted(L::Stream::TYPE, &span, outcome)
     }
 
     async fn record_counted_of<L: Look>(&self, closing: bool) {

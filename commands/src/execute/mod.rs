@@ -3,6 +3,7 @@
 //!
 //! * `command`: on one stream; `looks`: who looked at what, many at once; `signing_keys`: the log's own events;
 //! * `repeated`: the one rule of what a repetition is; `attempts`: the one retry loop;
+//! * `spans`: what a trace shows of it;
 //! * `load`: the state to decide on; `reliance`: how other streams stand that a decision relies on; `prepare`: deciding and
 //!   sealing; `append`: the wait for the sequencer;
 //! * `receipt`: a receipt is made; `receipts`: it is asked for later.
@@ -20,6 +21,7 @@ mod repeated;
 #[cfg(feature = "bench")]
 mod sealed;
 mod signing_keys;
+mod spans;
 
 pub(crate) use looks::count_looks;
 pub use looks::{AccessEntry, DISCLOSURES_MAX, DisclosureEntry};

@@ -6,6 +6,7 @@ use std::time::Instant;
 use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::connection::commit_within;
@@ -28,6 +29,7 @@ pub(super) struct InFlightBatch {
     /// What no other batch may write beside this one.
     pub(super) unique: HashSet<Uuid>,
     pub(super) started: Instant,
+    pub(super) span: Span,
     pub(super) task: JoinHandle<Result<PgConnection, BatchError>>,
     pub(super) progress: Progress,
 }
@@ -49,13 +51,15 @@ pub(super) struct Work {
 pub(super) fn spawn(
     limits: Limits,
     work: Work,
+    span: &Span,
 ) -> (JoinHandle<Result<PgConnection, BatchError>>, Progress) {
     let (durable, progress) = watch::channel(false);
-    let task = tokio::spawn(async move {
+    let writing = async move {
         let connection = write_and_commit(limits, work).await?;
         durable.send_replace(true);
         Ok(connection)
-    });
+    };
+    let task = tokio::spawn(writing.instrument(span.clone()));
     (task, progress)
 }
 

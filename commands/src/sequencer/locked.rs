@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use sqlx::{Executor as _, PgConnection};
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::buckets::count_damaged;
@@ -12,6 +13,7 @@ use super::failure::BatchError;
 use super::growth::{ClaimsStep, Growth};
 use super::outcomes::Outcome;
 use super::plan::{Plan, Planned};
+use super::spans;
 use super::state::Sequencer;
 use crate::failpoints::failpoint;
 use crate::log::{self, Advance, Published, Queued, Rejection, StrayError};
@@ -37,20 +39,29 @@ pub(super) enum Filled {
 
 impl Sequencer {
     /// Appends a batch by itself: everything is read under the head's lock.
-    pub(super) async fn append_locked(&mut self, mut batch: Vec<Queued>, filled: Filled) {
+    pub(super) async fn append_locked(&mut self, batch: Vec<Queued>, filled: Filled) {
+        let span = spans::batch("locked");
+        self.append_under_the_lock(batch, filled, &span).instrument(span.clone()).await;
+    }
+
+    async fn append_under_the_lock(&mut self, mut batch: Vec<Queued>, filled: Filled, span: &Span) {
         let started = Instant::now();
-        let outcome = match self.try_locked(&mut batch, filled).await {
+        let outcome = match self.try_locked(&mut batch, filled, span).await {
             Err(error) if error.is_worth_a_retry() => {
                 tracing::warn!(error = error.chain(), "the append is tried again");
-                self.try_locked(&mut batch, Filled::Already).await
+                self.try_locked(&mut batch, Filled::Already, span).await
             }
             // Under the lock nobody else appends: what is there already was inserted past the ledger.
             Err(error) if error.meets_a_row_of_the_log() && self.quarantine().await => {
-                self.try_locked(&mut batch, Filled::Already).await
+                self.try_locked(&mut batch, Filled::Already, span).await
             }
             outcome => outcome,
         };
         metrics::histogram!("ledger_append_seconds").record(started.elapsed().as_secs_f64());
+        spans::filled(span, batch.len());
+        if outcome.is_err() {
+            spans::ended(span, "failed");
+        }
         failpoint!("answer.before", return);
         match outcome {
             Ok(outcomes) => self.answer(batch, outcomes),
@@ -89,6 +100,8 @@ impl Sequencer {
                 tracing::error!(error = reason, commands = batch.len(), "the append failed");
                 metrics::counter!("ledger_append_failures_total").increment(1);
                 for queued in batch {
+                    // Each request is answered that it failed, and does not say why again: this leads here from there.
+                    tracing::debug!(command.id = %queued.append.command_id, "not appended");
                     let _ = queued.reply.send(Err(Rejection::Failed(reason.clone())));
                 }
             }
@@ -161,6 +174,7 @@ impl Sequencer {
         &mut self,
         batch: &mut Vec<Queued>,
         filled: Filled,
+        span: &Span,
     ) -> Result<Vec<Outcome>, BatchError> {
         let limit = self.limits.transaction;
         let written = tokio::time::timeout(limit, self.write_locked(batch, filled))
@@ -169,6 +183,7 @@ impl Sequencer {
         let outcome = match written.flatten() {
             Ok((connection, outcomes, None)) => {
                 self.idle.push(connection);
+                spans::ended(span, "refused");
                 return Ok(outcomes);
             }
             Ok((connection, outcomes, Some(written))) => {
@@ -183,6 +198,7 @@ impl Sequencer {
                         // The next batch must see what changed.
                         self.forget_the_head();
                     }
+                    spans::written(span, &published, events);
                     self.published(published, events, &growth);
                     outcomes
                 })

@@ -11,6 +11,7 @@
 //! * `in_flight`: a batch on its way, in a task of its own; `locked`: a batch by itself, under the head's lock;
 //! * `reading`, `facts`, `buckets`, `claims`: what a batch could collide with; `decide`, `plan`: which of it is appended;
 //! * `statements`, `connection`: what is written, and by which connections; `erasure`: what goes with a key;
+//! * `spans`: what a trace shows of it;
 //! * `outcomes`, `answer`, `growth`: what becomes known once a batch is durable; `failure`: why it is not.
 
 mod answer;
@@ -29,6 +30,7 @@ mod outcomes;
 mod plan;
 mod reading;
 mod run;
+mod spans;
 mod state;
 mod statements;
 

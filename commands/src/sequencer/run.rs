@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::failure::BatchError;
 use super::growth::ClaimsStep;
 use super::in_flight::{self, InFlightBatch, Work};
 use super::locked::Filled;
 use super::plan::{Plan, Planned};
+use super::spans;
 use super::state::{LOCKED_BATCHES, Sequencer};
 use crate::failpoints::failpoint;
 use crate::log::Queued;
@@ -77,7 +79,9 @@ impl Sequencer {
             return self.append_locked(batch, Filled::UnderTheLock).await;
         }
         let started = Instant::now();
-        match self.plan_without_lock(&batch).await {
+        let span = spans::batch("overlapping");
+        spans::filled(&span, batch.len());
+        match self.plan_without_lock(&batch).instrument(span.clone()).await {
             Ok((connection, Plan { outcomes, write: Some(write) })) => {
                 let Planned {
                     statements,
@@ -91,7 +95,7 @@ impl Sequencer {
                 } = write;
                 let before = self.in_flight.back().map(|last| last.progress.clone());
                 let work = Work { connection, statements, advance, before };
-                let (task, progress) = in_flight::spawn(self.limits, work);
+                let (task, progress) = in_flight::spawn(self.limits, work, &span);
                 let unique = batch.iter().flat_map(|queued| queued.append.unique_ids()).collect();
                 self.in_flight.push_back(InFlightBatch {
                     batch,
@@ -103,6 +107,7 @@ impl Sequencer {
                     claims,
                     unique,
                     started,
+                    span,
                     task,
                     progress,
                 });
@@ -110,12 +115,16 @@ impl Sequencer {
             // A commit would have shown that nobody else appended. Without one, the refusals may come
             // of what this process remembers and is not so any more: they are decided under the lock.
             Ok((connection, Plan { write: None, .. })) => {
+                spans::ended(&span, "decided-again");
                 self.idle.push(connection);
                 self.complete_all().await;
                 self.append_locked(batch, Filled::Already).await;
             }
             Err(error) => {
-                tracing::debug!(error = error.chain(), "a batch takes the locked path");
+                let told =
+                    || tracing::debug!(error = error.chain(), "a batch takes the locked path");
+                span.in_scope(told);
+                spans::ended(&span, "decided-again");
                 self.locked_batches = LOCKED_BATCHES;
                 self.complete_all().await;
                 self.forget_the_head();
@@ -158,17 +167,22 @@ impl Sequencer {
                 self.claims.committed(*before, *after, changes);
                 metrics::histogram!("ledger_append_seconds")
                     .record(oldest.started.elapsed().as_secs_f64());
+                spans::written(&oldest.span, &oldest.published, oldest.events);
                 self.published(oldest.published, oldest.events, &oldest.growth);
                 self.answer(oldest.batch, oldest.outcomes);
             }
             Err(error) => {
                 // Somebody else appended, a command was repeated, or the database failed: under the
                 // lock it shows which.
-                tracing::debug!(error = error.chain(), "a batch takes the locked path");
+                let told =
+                    || tracing::debug!(error = error.chain(), "a batch takes the locked path");
+                oldest.span.in_scope(told);
+                spans::ended(&oldest.span, "decided-again");
                 self.locked_batches = LOCKED_BATCHES;
                 self.forget_the_head();
                 let mut rolled_back = vec![oldest.batch];
                 while let Some(mut later) = self.in_flight.pop_front() {
+                    spans::ended(&later.span, "decided-again");
                     // It rolls back by itself; until then its rows are in the way.
                     let _ = (&mut later.task).await;
                     rolled_back.push(later.batch);

@@ -8,6 +8,7 @@ mod checkpoint;
 mod error;
 mod lease;
 mod progress;
+mod spans;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 use mongodb::Database;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, debug, error, info, warn};
 
 pub use checkpoint::{COLLECTION as CHECKPOINT_COLLECTION, Checkpoints, Standing};
 pub use error::{ApplyError, RunError, StoreError};
@@ -349,11 +350,16 @@ impl Runtime {
         let batch = self.log.read_as(progress.reading, position..to, projector.streams()).await;
         let batch = batch.map_err(RunError::Log)?;
         let Some(last) = batch.last() else { return Ok(()) };
-        projector.apply(&batch).await.map_err(|source| RunError::Apply {
+        let span = spans::applying(projector, id, &batch);
+        let applied = projector.apply(&batch).instrument(span.clone()).await;
+        applied.map_err(|source| RunError::Apply {
             projector: id.to_owned(),
             from: position,
             source,
         })?;
+        if !span.is_disabled() {
+            span.in_scope(|| debug!("applied"));
+        }
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         metrics::counter!("projector_events_total", "projector" => id.to_owned()).increment(count);
         progress.advance(last.position + 1, batch.iter().any(|it| projector.concerns(it)));

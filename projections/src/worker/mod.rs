@@ -11,6 +11,7 @@
 mod derived;
 mod ports;
 mod purge;
+mod spans;
 mod submit;
 mod withdrawal;
 
@@ -28,7 +29,7 @@ use domain::wound::{
 use domain::{Event, MeasurementId, ScanId, WoundCommand, WoundEpisode, WoundEvent, WoundId};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, Span, error, info, warn};
 use uuid::Uuid;
 
 use derived::not_recorded;
@@ -38,6 +39,7 @@ pub use ports::{
     ScanRejection, SinkError, WorkerCommand,
 };
 pub use purge::PurgeWorker;
+use spans::answering;
 use submit::Submitter;
 pub use withdrawal::WithdrawalWorker;
 
@@ -121,6 +123,7 @@ impl InferenceWorker {
         };
         match self.submit(recorded, scan.scan_id, &outcome).await {
             Ok(()) => {
+                Span::current().record("outcome", reason);
                 let model = self.label.clone();
                 metrics::counter!("inference_outcomes_total", "model" => model, "outcome" => reason)
                     .increment(1);
@@ -173,7 +176,7 @@ impl InferenceWorker {
         let wound = WoundId::from_uuid(recorded.stream_id);
         let submitter = Submitter { worker: WORKER, ids: &self.ids, sink: &*self.sink };
         let command = WorkerCommand::Wound(wound, command);
-        submitter.submit(&words, recorded.command_id, command).await
+        submitter.submit(&words, recorded.correlation_id, command).await
     }
 
     /// Fetches, checks and measures a capture. `None`: the patient was erased, so nobody answers.
@@ -291,7 +294,8 @@ impl Projector for InferenceWorker {
                 if self.stop.is_cancelled() {
                     return Err(ApplyError::Stopped);
                 }
-                self.answer(recorded, scan).await?;
+                let span = answering(WORKER, recorded);
+                self.answer(recorded, scan).instrument(span).await?;
             }
         }
         Ok(())

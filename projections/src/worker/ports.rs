@@ -49,12 +49,12 @@ pub enum SinkError {
 #[async_trait]
 pub trait CommandSink: Send + Sync {
     /// Records a command under this id: the same for the same work, so that a repetition is answered, not repeated.
-    /// `caused_by` is the command whose event it answers: the correlation id.
+    /// `correlation_id` is that of the event it answers: both belong to the same request.
     async fn record(
         &self,
         command: WorkerCommand,
         command_id: Uuid,
-        caused_by: Uuid,
+        correlation_id: Uuid,
     ) -> Result<(), SinkError>;
 }
 

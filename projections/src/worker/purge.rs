@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use domain::custody::{CustodyEvent, RecordPurge, Store, StorePurge};
 use domain::{CustodyCommand, Event};
-use tracing::info;
+use tracing::{Instrument as _, Span, info};
 use uuid::Uuid;
 
 use super::derived::{DerivedIds, not_recorded};
 use super::ports::{CapturePurge, CommandSink, SinkError, WorkerCommand};
+use super::spans::answering;
 use super::submit::Submitter;
 use crate::event::{CUSTODY, EventLog, RecordedEvent};
 use crate::read_models::ReadModels;
@@ -70,8 +71,9 @@ impl PurgeWorker {
         let command = CustodyCommand::RecordPurge(RecordPurge { stores });
         let command = WorkerCommand::Custody(subject, command);
         let submitter = Submitter { worker: WORKER, ids: &self.ids, sink: &*self.sink };
-        match submitter.submit(&[subject.as_bytes()], recorded.command_id, command).await {
+        match submitter.submit(&[subject.as_bytes()], recorded.correlation_id, command).await {
             Ok(()) => {
+                Span::current().record("outcome", "purged");
                 metrics::counter!("purges_recorded_total").increment(1);
                 info!(subject = %subject, "purged what was derived from an erased record");
                 Ok(())
@@ -122,7 +124,8 @@ impl Projector for PurgeWorker {
             if let Some(subject) = recorded.erases()
                 && !self.is_recorded(subject).await?
             {
-                self.purge(recorded, subject).await?;
+                let span = answering(WORKER, recorded);
+                self.purge(recorded, subject).instrument(span).await?;
             }
         }
         Ok(())

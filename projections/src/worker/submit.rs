@@ -13,16 +13,16 @@ pub(super) struct Submitter<'a> {
 }
 
 impl Submitter<'_> {
-    /// Records a command whose ids are made from `words`; `caused_by` is the command that it answers.
+    /// Records a command whose ids are made from `words`; `correlation_id` is that of the event it answers.
     pub(super) async fn submit(
         &self,
         words: &[&[u8]],
-        caused_by: Uuid,
+        correlation_id: Uuid,
         command: WorkerCommand,
     ) -> Result<(), SinkError> {
         let mut occupied = String::new();
         for id in self.ids.commands(self.worker, words) {
-            match self.sink.record(command.clone(), id, caused_by).await {
+            match self.sink.record(command.clone(), id, correlation_id).await {
                 Err(SinkError::Foreign { code }) => {
                     foreign_command(self.worker, id, &code);
                     occupied = code;

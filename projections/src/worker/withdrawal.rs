@@ -14,11 +14,12 @@ use domain::value::Digest;
 use domain::wound::{Boundary, MeasurementRecorded, WithdrawMeasurement, WithdrawalReason};
 use domain::{Event, MeasurementId, WoundCommand, WoundEpisode, WoundEvent, WoundId};
 use sha2::{Digest as _, Sha256};
-use tracing::info;
+use tracing::{Instrument as _, Span, info};
 use uuid::Uuid;
 
 use super::derived::{DerivedIds, not_recorded};
 use super::ports::{CommandSink, SinkError, WorkerCommand};
+use super::spans::answering;
 use super::submit::Submitter;
 use crate::event::{EventLog, RecordedEvent};
 use crate::runtime::{ApplyError, Projector};
@@ -79,8 +80,9 @@ impl WithdrawalWorker {
         );
         let submitter = Submitter { worker: WORKER, ids: &self.ids, sink: &*self.sink };
         let measurement = measurement_id.as_uuid();
-        match submitter.submit(&[measurement.as_bytes()], recorded.command_id, command).await {
+        match submitter.submit(&[measurement.as_bytes()], recorded.correlation_id, command).await {
             Ok(()) => {
+                Span::current().record("outcome", "withdrawn");
                 metrics::counter!("measurements_withdrawn_total").increment(1);
                 info!(measurement.id = %measurement_id, "withdrew a measurement with its model");
                 Ok(())
@@ -140,7 +142,8 @@ impl Projector for WithdrawalWorker {
                 Entry::Vacant(unknown) => unknown.insert(self.settled(recorded.stream_id).await?),
             };
             if !settled.contains(&event.measurement_id) {
-                self.withdraw(recorded, event.measurement_id).await?;
+                let span = answering(WORKER, recorded);
+                self.withdraw(recorded, event.measurement_id).instrument(span).await?;
             }
         }
         Ok(())

@@ -114,7 +114,7 @@ impl CommandSink for Recorder {
         &self,
         command: WorkerCommand,
         command_id: Uuid,
-        _caused_by: Uuid,
+        _correlation_id: Uuid,
     ) -> Result<(), SinkError> {
         let WorkerCommand::Wound(wound, command) = command else {
             panic!("no worker here commands anything but wounds");

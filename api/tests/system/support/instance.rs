@@ -153,7 +153,8 @@ impl Instance {
         let mut command = Command::new(binary);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("LEDGER_") || text == "RUST_LOG" {
+            let is_setting = ["LEDGER_", "OTEL_"].iter().any(|of| text.starts_with(of));
+            if is_setting || text == "RUST_LOG" {
                 command.env_remove(&name);
             }
         }

@@ -54,6 +54,20 @@ impl Process {
         self.0.wait().expect("the process is gone");
     }
 
+    /// SIGTERM; whether it then ends by itself, in order and in time.
+    pub(crate) fn end(&mut self, within: Duration) -> bool {
+        let id = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it can be told");
+        let begin = Instant::now();
+        while begin.elapsed() < within {
+            if let Some(status) = self.0.try_wait().expect("the process can be asked") {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
