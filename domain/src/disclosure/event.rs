@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::DisclosureOutcome;
-use crate::ids::PatientId;
+use crate::patient::PatientId;
 use crate::stream::domain_event;
 use crate::value::Code;
 
