@@ -12,6 +12,7 @@
 //! | [`jws`] | one JWS per event, keys as JWK |
 //! | [`statement`] | the signed statement of an event |
 //! | [`mac`] | tags of what is derived from the log and kept in a store |
+//! | [`cache`] | a bounded cache, of opened data keys and of whatever else a process remembers |
 //! | [`seal`] | commitments, sealed payloads and blobs, wrapped data keys |
 //! | [`custody`] | holds, erasures and whose key sealed what, as a verifier without keys follows them |
 //! | [`system`], [`keyring`] | the log's own events, and which key counts at which position |
@@ -23,6 +24,7 @@
 //!
 //! Nothing here reads a clock or draws randomness: both are passed in.
 
+pub mod cache;
 mod chain;
 pub mod checkpoint;
 pub mod custody;

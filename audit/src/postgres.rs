@@ -17,6 +17,7 @@ mod index;
 mod keyring;
 #[cfg(feature = "seal")]
 mod keys;
+mod lenient;
 mod proofs;
 mod range;
 mod reader;
@@ -31,7 +32,8 @@ pub use examine::LogPolicy;
 pub use index::StreamSeen;
 pub use keyring::{StoredKeyring, keyring};
 #[cfg(feature = "seal")]
-pub use keys::{DataKeyError, DataKeys};
+pub use keys::{DataKeyError, DataKeys, StoredKey};
+pub use lenient::column;
 pub use proofs::{consistency, export_database, inclusion, root};
 pub use reader::{LogReader, StreamEnd, VerifiedEvent, VerifiedHead};
 pub use tags::EventTags;

@@ -16,7 +16,7 @@ pub use aead::{
     DataKey, open_blob, open_payload, open_snapshot, seal_blob, seal_payload, seal_snapshot,
 };
 #[cfg(feature = "seal")]
-pub use wrap::{Binding, KeyWrap, LocalKeks, SubjectKind, WRAP_VERSION, Wrapped};
+pub use wrap::{Binding, KeyWrap, LocalKeks, SubjectKey, SubjectKind, WRAP_VERSION, Wrapped};
 
 /// The largest plaintext of an event.
 pub const MAX_PAYLOAD: usize = 1024 * 1024;

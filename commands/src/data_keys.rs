@@ -1,7 +1,5 @@
-//! The data key of each subject: found, or made together with the subject's first event.
-//!
-//! A key opens only for the log, the kind of subject, the subject and the id that its wrap is bound to. That a subject is
-//! erased, the log alone says: a row that is gone or empty says nothing, but that the key is missing.
+//! The data key of each subject, as whoever decides needs it: found, or made together with the subject's first event. What
+//! is in the table is read, checked and remembered by [`audit::postgres::DataKeys`], for readers and auditors alike.
 //!
 //! * `wraps`: wraps of before, bound once the log has proved whose they are;
 //! * `destroyed`: keys of the erased that are there again;
@@ -11,96 +9,36 @@ mod compare;
 mod destroyed;
 mod wraps;
 
-use std::collections::HashSet;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-
-use audit::postgres::LogWatch;
-use audit::seal::{Binding, DataKey, KeyWrap, SubjectKind, WRAP_VERSION, Wrapped};
-use domain::ERASURE;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row as _};
+use audit::postgres::{self, DataKeyError};
+use audit::seal::{DataKey, SubjectKind, Wrapped};
+use audit::statement::Statement;
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::cache::Cache;
 use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
 use crate::log::NewKey;
 use crate::random;
-use crate::streams::{SUBJECTS, record_kind};
+use crate::streams::record_kind;
 
+pub use audit::seal::SubjectKey;
 pub use compare::{KeyDifference, KeyFinding, KeysReport, compare};
 pub(crate) use destroyed::{destroy_again, destroy_again_of};
 pub(crate) use wraps::bind_wraps;
 
-/// Capacity of each of the two generations of the cache of unwrapped keys (half the total).
-const CACHED_HALF: usize = 8_192;
-
-/// A data key with its id.
-#[derive(Clone)]
-pub struct SubjectKey {
-    /// As a statement names it.
-    pub id: Uuid,
-    /// What kind of subject it belongs to.
-    pub kind: SubjectKind,
-    /// The key itself.
-    pub key: DataKey,
-}
-
-impl SubjectKey {
-    /// The key, if its subject is of the kind that is asked for.
-    pub(crate) fn of_kind(self, kind: SubjectKind) -> Result<SubjectKey, CommandError> {
-        if self.kind == kind { Ok(self) } else { Err(CommandError::id_taken()) }
-    }
-}
-
 pub(crate) struct DataKeys {
     pool: PgPool,
-    wrap: Arc<dyn KeyWrap>,
-    watch: LogWatch,
-    cached: Cache<Uuid, SubjectKey>,
-    /// Whose keys are known to be destroyed.
-    erased: Mutex<HashSet<Uuid>>,
-}
-
-/// A row, nothing of which is believed yet.
-struct Stored {
-    key_id: Uuid,
-    subject: Uuid,
-    kind: String,
-    version: i16,
-    kek_id: String,
-    wrapped: Option<Vec<u8>>,
-    /// Whether a row of the log says that the subject is erased.
-    is_said_erased: bool,
-}
-
-/// The columns of [`Stored`], of the table `k`.
-static STORED: LazyLock<String> = LazyLock::new(|| {
-    let (stream_type, event_type) = ERASURE;
-    format!(
-        "k.key_id, k.subject, k.kind, k.wrap_version, k.kek_id, k.wrapped,
-    EXISTS (SELECT FROM events e WHERE e.aggregate_type = '{stream_type}' AND e.aggregate_id = k.subject
-                AND e.event_type = '{event_type}')"
-    )
-});
-
-impl Stored {
-    fn read(row: &PgRow) -> Result<Stored, sqlx::Error> {
-        Ok(Stored {
-            key_id: row.try_get(0)?,
-            subject: row.try_get(1)?,
-            kind: row.try_get(2)?,
-            version: row.try_get(3)?,
-            kek_id: row.try_get(4)?,
-            wrapped: row.try_get(5)?,
-            is_said_erased: row.try_get(6)?,
-        })
-    }
+    keys: postgres::DataKeys,
 }
 
 impl DataKeys {
-    pub(crate) fn new(pool: PgPool, wrap: Arc<dyn KeyWrap>, watch: LogWatch) -> DataKeys {
-        DataKeys { pool, wrap, watch, cached: Cache::new(CACHED_HALF), erased: Mutex::default() }
+    pub(crate) fn new(pool: PgPool, keys: postgres::DataKeys) -> DataKeys {
+        DataKeys { pool, keys }
+    }
+
+    /// The same keys, for whoever reads events.
+    pub(crate) fn shared(&self) -> postgres::DataKeys {
+        self.keys.clone()
     }
 
     /// The key of a subject of this kind; none if the subject is not known.
@@ -109,116 +47,66 @@ impl DataKeys {
         subject: Uuid,
         kind: SubjectKind,
     ) -> Result<Option<SubjectKey>, CommandError> {
-        if let Some(key) = self.cached(subject) {
-            return key.of_kind(kind).map(Some);
+        if let Some(key) = self.cached(subject, kind)? {
+            return Ok(Some(key));
         }
-        self.read(subject, kind).await
+        self.read(self.keys.of_subject(subject, kind)).await
+    }
+
+    /// The key that seals the payload of an event about a subject.
+    pub(crate) async fn of(
+        &self,
+        statement: &Statement,
+        subject: Uuid,
+    ) -> Result<SubjectKey, CommandError> {
+        let key = self.get(subject, SubjectKind::of_stream(&statement.stream_type)).await?;
+        Ok(key.ok_or(DataKeyError::Missing { subject })?.named_by(statement)?)
     }
 
     /// Whether the transaction that erases a record destroys the key of that record and no other: what stands in its row,
     /// if anything does, must open for this subject.
     pub(crate) async fn may_be_destroyed(&self, subject: Uuid) -> Result<(), CommandError> {
-        match self.read(subject, record_kind()).await {
+        match self.read(self.keys.stored(subject)).await {
+            Ok(Some(key)) => Ok(key.of_kind(record_kind()).map(drop)?),
             // Nothing is there to be destroyed, or was not any more.
-            Err(
+            Ok(None)
+            | Err(
                 CommandError::Erased | CommandError::Unavailable(Unavailable::KeyMissing { .. }),
             ) => Ok(()),
-            read => read.map(drop),
+            Err(error) => Err(error),
         }
     }
 
-    /// As the table has it, whatever is held in memory.
+    /// Has a key read. One of an erased subject that was put back is destroyed again.
     async fn read(
+        &self,
+        reading: impl Future<Output = Result<Option<SubjectKey>, DataKeyError>>,
+    ) -> Result<Option<SubjectKey>, CommandError> {
+        failpoint!("data-key.before");
+        let read = reading.await;
+        failpoint!("data-key.after");
+        if let Err(DataKeyError::Erased { subject, is_there: true }) = read {
+            let mut connection = self.pool.acquire().await?;
+            destroy_again_of(&mut connection, &[subject]).await?;
+        }
+        Ok(read?)
+    }
+
+    /// The key of a subject of this kind, if it is in memory.
+    pub(crate) fn cached(
         &self,
         subject: Uuid,
         kind: SubjectKind,
     ) -> Result<Option<SubjectKey>, CommandError> {
-        failpoint!("data-key.before");
-        let mut connection = self.pool.acquire().await?;
-        let sql = format!("SELECT {} FROM keyring.data_keys k WHERE k.subject = $1", *STORED);
-        let row = sqlx::query(&sql).bind(subject).fetch_optional(&mut *connection).await?;
-        failpoint!("data-key.after");
-        let stored = row.as_ref().map(Stored::read).transpose()?;
-        let Some(stored) = stored else { return self.without_row(&mut connection, subject).await };
-        if (stored.is_said_erased || stored.wrapped.is_none() || self.is_erased(subject))
-            && self.watch.is_erased(&mut connection, subject).await?
-        {
-            if stored.wrapped.is_some() {
-                // Only the transaction that erases may leave it empty; this one was put back.
-                destroy_again_of(&mut connection, &[subject]).await?;
-            }
-            return Err(CommandError::Erased);
-        }
-        drop(connection);
-        if stored.wrapped.is_none() {
-            return Err(Unavailable::KeyMissing { subject }.into());
-        }
-        self.unwrap(&stored)?.of_kind(kind).map(Some)
-    }
-
-    /// What it means that there is no row: nobody is there, unless the log knows the subject.
-    async fn without_row(
-        &self,
-        connection: &mut PgConnection,
-        subject: Uuid,
-    ) -> Result<Option<SubjectKey>, CommandError> {
-        if self.watch.is_erased(connection, subject).await? {
-            return Err(CommandError::Erased);
-        }
-        let is_seen = SUBJECTS.iter().any(|kind| self.watch.stream_seen(kind, subject).is_some());
-        let reader = self.watch.reader();
-        if is_seen || !reader.firsts(connection, &SUBJECTS, &[subject]).await?.is_empty() {
-            return Err(Unavailable::KeyMissing { subject }.into());
-        }
-        Ok(None)
-    }
-
-    /// The key of a subject, if it is in memory.
-    pub(crate) fn cached(&self, subject: Uuid) -> Option<SubjectKey> {
-        self.cached.get(&subject).filter(|_| !self.watch.is_known_erased(subject))
+        Ok(self.keys.cached(subject).map(|key| key.of_kind(kind)).transpose()?)
     }
 
     /// Reads the keys of many subjects in one query; which of them are missing or do not open shows later.
     pub(crate) async fn prefetch(&self, subjects: &[Uuid]) -> Result<(), CommandError> {
-        let missing: Vec<Uuid> =
-            subjects.iter().copied().filter(|subject| self.cached(*subject).is_none()).collect();
-        if missing.len() < 2 {
-            return Ok(());
-        }
         failpoint!("prefetch.before");
-        let sql = format!(
-            "SELECT {} FROM keyring.data_keys k WHERE k.subject = ANY($1) AND k.wrapped IS NOT NULL",
-            *STORED
-        );
-        let rows = sqlx::query(&sql).bind(missing).fetch_all(&self.pool).await?;
+        self.keys.prefetch(subjects).await?;
         failpoint!("prefetch.after");
-        for row in &rows {
-            let stored = Stored::read(row)?;
-            if !stored.is_said_erased && !self.watch.is_known_erased(stored.subject) {
-                // What does not open is asked for again, and refused then, by whoever needs it.
-                let _ = self.unwrap(&stored);
-            }
-        }
         Ok(())
-    }
-
-    /// Opens a row for the place it stands in, and for no other.
-    fn unwrap(&self, stored: &Stored) -> Result<SubjectKey, CommandError> {
-        let Stored { key_id, subject, kind, version, kek_id, wrapped, .. } = stored;
-        let failed = |why: Box<dyn std::error::Error + Send + Sync>| Unavailable::Keys(why);
-        if *version != WRAP_VERSION {
-            let why = format!("the data key {key_id} is not bound to its subject");
-            return Err(failed(why.into()).into());
-        }
-        let kind = SubjectKind::parse(kind)
-            .ok_or_else(|| failed(format!("the data key {key_id} has no known kind").into()))?;
-        let origin = self.watch.reader().origin();
-        let binding = Binding { origin, kind, subject: *subject, key_id: *key_id };
-        let wrapped = wrapped.as_deref().unwrap_or_default();
-        let key = self.wrap.unwrap(kek_id, &binding, wrapped).map_err(Unavailable::from)?;
-        let key = SubjectKey { id: *key_id, kind, key };
-        self.remember(*subject, key.clone());
-        Ok(key)
     }
 
     /// A new key, to be stored by the append that first uses it.
@@ -228,41 +116,38 @@ impl DataKeys {
         kind: SubjectKind,
     ) -> Result<(SubjectKey, NewKey), CommandError> {
         let id = Uuid::new_v8(random::bytes());
-        let key = DataKey::from_bytes(random::bytes());
-        let binding = Binding { origin: self.watch.reader().origin(), kind, subject, key_id: id };
-        let Wrapped { kek_id, bytes } =
-            self.wrap.wrap(&binding, random::bytes(), &key).map_err(Unavailable::from)?;
-        let new = NewKey { key_id: id, subject, kind, kek_id, wrapped: bytes };
-        Ok((SubjectKey { id, kind, key }, new))
+        let key = SubjectKey { id, kind, key: DataKey::from_bytes(random::bytes()) };
+        let wrapped = self.keys.wrap(subject, &key, random::bytes());
+        let Wrapped { kek_id, bytes } = wrapped.map_err(Unavailable::from)?;
+        Ok((key, NewKey { key_id: id, subject, kind, kek_id, wrapped: bytes }))
     }
 
     /// Remembers a key whose append is durable. One that was read while it was being destroyed is not kept.
     pub(crate) fn remember(&self, subject: Uuid, key: SubjectKey) {
-        let erased = self.erased();
-        if !erased.contains(&subject) {
-            self.cached.insert(subject, key);
-        }
+        self.keys.remember(subject, key);
     }
 
-    /// Forgets the keys of erased subjects for good. Answers whether one of them was not known to be erased.
-    pub(crate) fn forget(&self, subjects: &[Uuid]) -> bool {
-        let mut erased = self.erased();
-        let before = erased.len();
-        for subject in subjects {
-            if erased.insert(*subject) {
-                self.cached.remove(subject);
-            }
-        }
-        erased.len() > before
+    /// Forgets the keys of erased subjects for good.
+    pub(crate) fn forget(&self, subjects: &[Uuid]) {
+        self.keys.forget(subjects);
     }
 
     /// Whether the subject is known to be erased.
     pub(crate) fn is_erased(&self, subject: Uuid) -> bool {
-        self.erased().contains(&subject)
+        self.keys.is_erased(subject)
     }
+}
 
-    /// A thread that panicked while it held the lock left a set that is still a set.
-    fn erased(&self) -> MutexGuard<'_, HashSet<Uuid>> {
-        self.erased.lock().unwrap_or_else(PoisonError::into_inner)
+impl From<DataKeyError> for CommandError {
+    fn from(error: DataKeyError) -> Self {
+        match error {
+            DataKeyError::Sqlx(error) => error.into(),
+            DataKeyError::Log(error) => error.into(),
+            DataKeyError::Erased { .. } => CommandError::Erased,
+            DataKeyError::Missing { subject } => Unavailable::KeyMissing { subject }.into(),
+            DataKeyError::OtherKind { .. } => CommandError::id_taken(),
+            DataKeyError::Unwrap { source, .. } => Unavailable::from(source).into(),
+            other => Unavailable::Keys(Box::new(other)).into(),
+        }
     }
 }

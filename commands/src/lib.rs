@@ -22,7 +22,6 @@
 
 pub mod actor;
 pub mod audit;
-mod cache;
 mod captures;
 pub mod checkpoints;
 pub mod claims;
@@ -37,7 +36,6 @@ pub mod failpoints;
 mod key_encryption;
 pub mod keys;
 mod ledger;
-mod lenient;
 mod log;
 mod memory;
 mod open;

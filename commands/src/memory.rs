@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::cache::Cache;
 use crate::data_keys::DataKeys;
+use audit::cache::Cache;
 
 /// An aggregate as of a version.
 #[derive(Clone)]
@@ -42,11 +42,13 @@ pub(crate) struct Memory {
 impl Memory {
     /// Forgets the erased.
     pub(crate) fn forget(&self, erased: &[Uuid]) {
-        // The keys first: from then on nothing about them is remembered.
-        if self.data_keys.forget(erased) {
-            let known = |subject: Option<Uuid>| subject.is_some_and(|one| self.is_erased(one));
-            self.aggregates.retain(|_, cached| !known(cached.subject));
+        if erased.is_empty() {
+            return;
         }
+        // The keys first: from then on nothing about them is remembered. A reader of events may have forgotten them already.
+        self.data_keys.forget(erased);
+        let known = |subject: Option<Uuid>| subject.is_some_and(|one| self.is_erased(one));
+        self.aggregates.retain(|_, cached| !known(cached.subject));
     }
 
     /// Whether this process knows the subject to be erased.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use audit::postgres::{Damage, LogReader, ReadError, StreamEnd, VerifiedEvent};
-use audit::seal::{EventIdentity, SubjectKind, open_payload};
+use audit::seal::{EventIdentity, open_payload};
 use cqrs_es::persist::{
     PersistedEventRepository, PersistenceError, ReplayStream, SerializedEvent, SerializedSnapshot,
 };
@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::data_keys::DataKeys;
-use crate::error::{CommandError, Unavailable};
+use crate::error::CommandError;
 use crate::failpoints::failpoint;
 
 /// How many events are read at a time.
@@ -146,15 +146,10 @@ impl LedgerEventRepository {
         let damaged = |what| RepositoryError::Damaged { position: event.position(), what };
         let payload: Value = match (statement.subject, statement.payload.commitment) {
             (Some(subject), Some(commitment)) => {
-                let kind = SubjectKind::of_stream(&statement.stream_type);
-                let key = self.keys.get(subject, kind).await.map_err(|error| match error {
+                let key = self.keys.of(statement, subject).await.map_err(|error| match error {
                     CommandError::Erased => RepositoryError::Erased,
                     other => RepositoryError::Key(Box::new(other)),
                 })?;
-                // Another key than the one that sealed it stands in its place.
-                let key = key.filter(|key| statement.payload.key_id == Some(key.id));
-                let missing = || Unavailable::KeyMissing { subject }.into();
-                let key = key.ok_or_else(|| RepositoryError::Key(Box::new(missing())))?;
                 let identity = EventIdentity::of(statement);
                 let opened = open_payload(&key.key, &identity, event.payload(), &commitment.0)
                     .map_err(|_| damaged("the payload does not open"))?;

@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use audit::postgres::{LogReader, LogWatch, ReadError};
+use audit::postgres::{self, LogReader, LogWatch, ReadError};
 use audit::system;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::LedgerConfig;
 use crate::data_keys::DataKeys;
@@ -26,6 +25,7 @@ use crate::streams::log_policy;
 use crate::time::LogTime;
 use crate::watch::Waiters;
 use crate::{checkpoints, execute, key_encryption, open, sequencer, time, watch};
+use audit::cache::Cache;
 use audit::chain;
 
 /// Capacity of each of the two generations of the cache of aggregates (half the total).
@@ -64,7 +64,8 @@ impl Ledger {
         time.measure(&pool).await?;
         let key_encryption = Arc::new(KeyEncryption::new(pool.clone(), keys.clone()));
         key_encryption.join().await?;
-        let data_keys = Arc::new(DataKeys::new(pool.clone(), keys.key_wrap(), watch.clone()));
+        let stored = postgres::DataKeys::new(pool.clone(), keys.key_wrap(), watch.reader().clone());
+        let data_keys = Arc::new(DataKeys::new(pool.clone(), stored));
         let aggregates = Arc::new(Cache::new(AGGREGATES_HALF));
         let memory = Memory { data_keys: data_keys.clone(), aggregates: aggregates.clone() };
         let (sequencer, sequencer_task) = sequencer::start(

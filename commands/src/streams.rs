@@ -15,6 +15,7 @@ pub fn log_policy() -> LogPolicy {
         clear: types_of(|kind| !kind.sealed),
         // Each of them is one event, and nobody decides on it again.
         uncounted: types_of(|kind| kind.single_event),
+        subjects: SUBJECTS.clone(),
         erasure: Some(ERASURE),
     }
 }

@@ -1,11 +1,8 @@
-//! Ids: one newtype for each kind of thing, so that a room is never taken for a patient.
+//! Ids: one newtype for each kind of thing, so that a room is never taken for a patient. Each is declared where the thing
+//! is; here is how.
 //!
 //! An id is minted outside (`UUIDv7`, or derived for imports); here it is only carried.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 /// Text that is not an id. It does not repeat the text.
@@ -28,45 +25,46 @@ pub fn is_reserved(id: Uuid) -> bool {
     id.is_nil() || id.is_max() || KEPT.iter().any(|kept| kept >> KEPT_BITS == number >> KEPT_BITS)
 }
 
-macro_rules! ids {
+/// Declares ids, each a UUID of its own type.
+macro_rules! typed_id {
     ($($(#[$meta:meta])* $name:ident;)*) => {$(
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         #[serde(transparent)]
-        pub struct $name(Uuid);
+        pub struct $name(uuid::Uuid);
 
         impl $name {
             /// The id with this UUID.
-            pub const fn from_uuid(uuid: Uuid) -> Self {
+            pub const fn from_uuid(uuid: uuid::Uuid) -> Self {
                 Self(uuid)
             }
 
             /// The UUID of this id.
-            pub const fn as_uuid(&self) -> Uuid {
+            pub const fn as_uuid(&self) -> uuid::Uuid {
                 self.0
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 self.0.fmt(f)
             }
         }
 
-        impl FromStr for $name {
-            type Err = InvalidId;
+        impl std::str::FromStr for $name {
+            type Err = $crate::ids::InvalidId;
 
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                Uuid::try_parse(text).map(Self).map_err(|_| InvalidId)
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                uuid::Uuid::try_parse(text).map(Self).map_err(|_| $crate::ids::InvalidId)
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 if deserializer.is_human_readable() {
-                    crate::value::string(deserializer)
+                    $crate::value::string(deserializer)
                 } else {
-                    Uuid::deserialize(deserializer).map(Self)
+                    <uuid::Uuid as serde::Deserialize>::deserialize(deserializer).map(Self)
                 }
             }
         }
@@ -86,44 +84,21 @@ macro_rules! ids {
             }
         }
 
-        impl From<Uuid> for $name {
-            fn from(uuid: Uuid) -> Self {
+        impl From<uuid::Uuid> for $name {
+            fn from(uuid: uuid::Uuid) -> Self {
                 Self(uuid)
             }
         }
 
-        impl From<$name> for Uuid {
-            fn from(id: $name) -> Uuid {
+        impl From<$name> for uuid::Uuid {
+            fn from(id: $name) -> uuid::Uuid {
                 id.0
             }
         }
     )*};
 }
 
-ids! {
-    /// A person or a service that acts.
-    AccountId;
-    /// A booked or recorded visit.
-    AppointmentId;
-    /// One look at a record.
-    DisclosureId;
-    /// A legal hold on a record.
-    HoldId;
-    /// A site, a room or another place.
-    LocationId;
-    /// One measurement of a scan.
-    MeasurementId;
-    /// A patient.
-    PatientId;
-    /// A practitioner whose time is booked.
-    PractitionerId;
-    /// A room whose time is booked: a location, by the same UUID.
-    RoomId;
-    /// One capture of a wound.
-    ScanId;
-    /// An episode of a wound, from opening to closing.
-    WoundId;
-}
+pub(crate) use typed_id;
 
 #[cfg(test)]
 mod tests {

@@ -32,26 +32,30 @@ pub mod value;
 pub mod wound;
 
 pub use access::{Access, AccessCommand, AccessEvent};
-pub use account::{Account, AccountCommand, AccountError, AccountEvent};
-pub use appointment::{Appointment, AppointmentCommand, AppointmentError, AppointmentEvent};
+pub use account::{Account, AccountCommand, AccountError, AccountEvent, AccountId};
+pub use appointment::{
+    Appointment, AppointmentCommand, AppointmentError, AppointmentEvent, AppointmentId,
+};
 pub use catalog::{ERASURE, RECORD};
 pub use clock::Now;
-pub use custody::{Custody, CustodyCommand, CustodyError, CustodyEvent};
-pub use disclosure::{Disclosure, DisclosureCommand, DisclosureError, DisclosureEvent};
-pub use event::{UnknownEvent, upcasters};
-pub use ids::{
-    AccountId, AppointmentId, DisclosureId, HoldId, LocationId, MeasurementId, PatientId,
-    PractitionerId, RoomId, ScanId, WoundId,
+pub use custody::{Custody, CustodyCommand, CustodyError, CustodyEvent, HoldId};
+pub use disclosure::{
+    Disclosure, DisclosureCommand, DisclosureError, DisclosureEvent, DisclosureId,
 };
-pub use location::{Location, LocationCommand, LocationError, LocationEvent};
+pub use event::{UnknownEvent, upcasters};
+pub use location::{Location, LocationCommand, LocationError, LocationEvent, LocationId, RoomId};
 pub use model::{ModelCard, ModelCommand, ModelError, ModelEvent, ModelRegistry};
-pub use patient::{Patient, PatientCommand, PatientError, PatientEvent};
-pub use practitioner::{Practitioner, PractitionerCommand, PractitionerError, PractitionerEvent};
+pub use patient::{Patient, PatientCommand, PatientError, PatientEvent, PatientId};
+pub use practitioner::{
+    Practitioner, PractitionerCommand, PractitionerError, PractitionerEvent, PractitionerId,
+};
 pub use stream::{
     BlobReference, Claim, ClaimChange, MediaRef, Refusal, RefusalKind, Reliance, Resource,
     ResourceKind, Standing, Stream, StreamKind, StreamVisitor,
 };
-pub use wound::{WoundCommand, WoundEpisode, WoundError, WoundEvent};
+pub use wound::{
+    MeasurementId, ScanId, WoundCommand, WoundEpisode, WoundError, WoundEvent, WoundId,
+};
 
 catalog::aggregates! {
     /// Of a patient.

@@ -102,7 +102,8 @@ impl Bench {
     }
 
     fn data_keys(&self) -> DataKeys {
-        DataKeys::new(self.pool.clone(), self.keys.key_wrap())
+        let reader = LogReader::new(ORIGIN, log_policy());
+        DataKeys::new(self.pool.clone(), self.keys.key_wrap(), reader)
     }
 
     /// As a projector that begins at zero reads the log.
@@ -133,7 +134,7 @@ impl Bench {
                 if let (Some(key), Some(commitment)) = (keys.of(&statement).await?, said.commitment)
                 {
                     let identity = EventIdentity::of(&statement);
-                    let plain = open_payload(&key, &identity, &row.payload, &commitment.0)?;
+                    let plain = open_payload(&key.key, &identity, &row.payload, &commitment.0)?;
                     let Statement { stream_type, event_type, event_version, .. } = &statement;
                     Event::from_stored(stream_type, event_type, event_version, &plain)?;
                 }

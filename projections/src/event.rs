@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use audit::postgres::PAGE;
 use audit::postgres::{DataKeyError, DataKeys, LogReader, LogRow, ReadError, VerifiedEvent};
-use audit::seal::{DataKey, EventIdentity, SealError, open_payload};
+use audit::seal::{EventIdentity, SealError, open_payload};
 use audit::statement::Statement;
 use domain::custody::SubjectErased;
 use domain::{Custody, Event, Stream, UnknownEvent};
@@ -374,7 +374,12 @@ impl EventLog {
         proved: &[Arc<VerifiedEvent>],
         streams: &[&str],
     ) -> (Vec<RecordedEvent>, Option<EventError>) {
-        // Opened several at a time: each patient's first event waits for its key.
+        // Together, instead of one after the other. What this does not bring, each event asks for.
+        let wanted = proved.iter().map(|event| event.statement());
+        let wanted = wanted.filter(|statement| streams.contains(&statement.stream_type.as_str()));
+        let wanted: Vec<Uuid> = wanted.filter_map(|statement| statement.subject).collect();
+        let _ = self.keys.prefetch(&wanted).await;
+        // Opened several at a time: an event may still wait for its key.
         let opening: Vec<_> = proved.iter().map(|event| self.open(event, streams)).collect();
         let mut opening = stream::iter(opening).buffered(OPENED_AT_ONCE);
         let mut opened = Vec::with_capacity(proved.len());
@@ -392,7 +397,7 @@ impl EventLog {
         for statement in proved.iter().map(|event| event.statement()) {
             if statement.stream_type == CUSTODY && statement.event_type == SubjectErased::EVENT_TYPE
             {
-                self.keys.forget(statement.stream_id);
+                self.keys.forget(&[statement.stream_id]);
             }
         }
         (opened, failure)
@@ -437,34 +442,19 @@ impl EventLog {
         let (Some(_), Some(commitment)) = (said.key_id, said.commitment) else {
             return stored(proved.payload()).map(Some);
         };
-        let Some(key) = self.key(position, statement).await? else {
-            // Only the log says who was erased. Then the event remains, what it said does not.
-            let erased = match statement.subject {
-                Some(subject) => self.erasure_of(subject).await?,
-                None => None,
-            };
-            return if erased.is_some() {
-                Ok(None)
-            } else {
-                Err(EventError::KeyMissing { position })
-            };
+        let key = match self.keys.of(statement).await {
+            Ok(key) => key,
+            // The event remains, what it said does not.
+            Err(DataKeyError::Erased { .. }) => return Ok(None),
+            Err(DataKeyError::Log(source)) => return Err(EventError::Log(source)),
+            Err(DataKeyError::Missing { .. }) => None,
+            Err(source) => return Err(EventError::Key { position, source }),
         };
+        let key = key.ok_or(EventError::KeyMissing { position })?;
         let identity = EventIdentity::of(statement);
-        let plain = open_payload(&key, &identity, proved.payload(), &commitment.0)
+        let plain = open_payload(&key.key, &identity, proved.payload(), &commitment.0)
             .map_err(|source| EventError::Sealed { position, source })?;
         stored(&plain).map(Some)
-    }
-
-    async fn key(
-        &self,
-        position: u64,
-        statement: &Statement,
-    ) -> Result<Option<Arc<DataKey>>, EventError> {
-        match self.keys.of(statement).await {
-            Ok(key) => Ok(key),
-            Err(DataKeyError::Destroyed { .. } | DataKeyError::Unknown { .. }) => Ok(None),
-            Err(source) => Err(EventError::Key { position, source }),
-        }
     }
 }
 

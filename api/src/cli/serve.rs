@@ -1,7 +1,6 @@
 //! `ledger serve`: the HTTP server.
 
 use anyhow::Context as _;
-use audit::postgres::DataKeys;
 use clap::Args;
 use commands::{Clock, database};
 use projections::event::EventLog;
@@ -52,8 +51,8 @@ impl Serve {
         let pool = database::connect(self.database_url.expose_secret()).await?;
         let clock = Clock::system();
         let (ledger, witnesses) = open_log(&pool, &keys, clock.clone(), &self.identity).await?;
-        let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
-        let log = EventLog::new(pool.clone(), data_keys, ledger.watch().reader().clone());
+        let reader = ledger.watch().reader().clone();
+        let log = EventLog::new(pool.clone(), ledger.data_keys(), reader);
         let parts = Parts {
             ledger: ledger.clone(),
             read_models: read_models(&self.stores, &keys, &ledger, log).await?,

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use audit::postgres::DataKeys;
 use clap::Args;
 use commands::{Clock, Ledger, Weights, database};
 use projections::event::EventLog;
@@ -91,8 +90,8 @@ impl Worker {
         let url = self.own_url.or(self.database_url).context("set LEDGER_WORKER_DATABASE_URL")?;
         let pool = database::connect(url.expose_secret()).await?;
         let (ledger, _) = open_log(&pool, &keys, Clock::system(), &self.identity).await?;
-        let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
-        let log = EventLog::new(pool.clone(), data_keys, ledger.watch().reader().clone());
+        let reader = ledger.watch().reader().clone();
+        let log = EventLog::new(pool.clone(), ledger.data_keys(), reader);
         let models = read_models(&self.stores, &keys, &ledger, log.clone()).await?;
         let blobs = self.stores.captures.open()?;
         let weights = Weights::beside(&blobs);

@@ -136,7 +136,7 @@ impl TestApp {
         let cache = Cache::new(&env("REDIS_URL"), own.clone(), ttl, tags.clone());
         let cache = cache.expect("a Redis URL");
         let reader = LogReader::new(ORIGIN, log_policy());
-        let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
+        let data_keys = DataKeys::new(pool.clone(), keys.key_wrap(), reader.clone());
         let log = EventLog::new(pool.clone(), data_keys, reader);
         let (uri, tagged) = (env("MONGODB_URI"), tags.clone());
         let read_models = ReadModels::connect(&uri, &own, Some(cache), tagged, log.clone()).await;
@@ -201,8 +201,10 @@ impl TestApp {
 
     /// The log, as a worker reads it.
     pub(crate) fn log(&self) -> EventLog {
-        let data_keys = DataKeys::new(self.pool.clone(), self.keys.key_wrap());
-        EventLog::new(self.pool.clone(), data_keys, LogReader::new(ORIGIN, log_policy()))
+        let reader = LogReader::new(ORIGIN, log_policy());
+        let wrap = self.keys.key_wrap();
+        let data_keys = DataKeys::new(self.pool.clone(), wrap, reader.clone());
+        EventLog::new(self.pool.clone(), data_keys, reader)
     }
 
     /// Registers an account with these roles, past the HTTP edge.

@@ -114,15 +114,15 @@ impl Backup {
             if statement.subject != Some(subject) {
                 continue;
             }
-            match keys.of(&statement).await {
+            match keys.named_by(&statement).await {
                 Ok(key) => {
                     let key = key.expect("it is sealed");
                     let identity = EventIdentity::of(&statement);
-                    let plain = open_payload(&key, &identity, payload, &commitment.0);
+                    let plain = open_payload(&key.key, &identity, payload, &commitment.0);
                     plain.expect("the payload opens");
                     opened += 1;
                 }
-                Err(DataKeyError::Destroyed { .. }) => lost += 1,
+                Err(DataKeyError::Missing { .. }) => lost += 1,
                 Err(error) => panic!("{error}"),
             }
         }

@@ -18,6 +18,8 @@ pub struct LogPolicy {
     pub clear: Vec<&'static str>,
     /// Types of streams that are not counted one by one, because each has a single event.
     pub uncounted: Vec<&'static str>,
+    /// Types of streams that begin a subject of their own, under its id.
+    pub subjects: Vec<&'static str>,
     /// The stream type and event type that say that the subject with the stream's id is erased.
     pub erasure: Option<(&'static str, &'static str)>,
 }
@@ -42,10 +44,24 @@ impl LogPolicy {
         types.position(|known| *known == stream_type).and_then(|at| u8::try_from(at).ok())
     }
 
+    /// Whether a row of the log says that a subject is erased, as SQL; `subject` is SQL too.
+    #[cfg(feature = "seal")]
+    pub(super) fn says_erased(&self, subject: &str) -> String {
+        let Some((stream_type, event_type)) = self.erasure else { return "false".to_owned() };
+        let of_types = of_types(stream_type, event_type);
+        format!("EXISTS (SELECT FROM events e WHERE {of_types} AND e.aggregate_id = {subject})")
+    }
+
     /// Whether an event says that its stream's subject is erased.
     pub(super) fn is_erasure(&self, stream_type: &str, event_type: &str) -> bool {
         self.erasure == Some((stream_type, event_type))
     }
+}
+
+/// What is asked of the types of an event, as SQL. They are constants of the program; a quote in one is doubled all the same.
+pub(super) fn of_types(stream_type: &'static str, event_type: &'static str) -> String {
+    let text = |constant: &str| constant.replace('\'', "''");
+    format!("aggregate_type = '{}' AND event_type = '{}'", text(stream_type), text(event_type))
 }
 
 /// A row that agrees with its own statement.

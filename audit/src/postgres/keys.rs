@@ -1,139 +1,257 @@
-//! Data keys: wrapped in the table, unwrapped and cached in memory.
+//! The data keys of a log: the one cache of those that were opened, the one statement that reads the table, and the checks
+//! that whoever wants one goes through.
+//!
+//! * who decides and has no statement yet asks by the subject ([`DataKeys::of_subject`]);
+//! * who reads proved events asks by their statements ([`DataKeys::of`]);
+//! * who verifies a whole log finds out by that who is erased, and is told only what the table holds
+//!   ([`DataKeys::named_by`]).
+//!
+//! A row is judged alike whoever asks ([`StoredKey::open`]): a wrap opens for the log, the kind of subject, the subject and
+//! the id that its row names, or not at all; then what was asked for is compared with these. That a subject is erased, the
+//! log alone says: a row that is gone or empty says nothing, but that the key is missing, and a row that is there again
+//! opens nothing.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod error;
+mod row;
 
-use sqlx::{PgPool, Row as _};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use crate::seal::{Binding, DataKey, KeyWrap, SealError, SubjectKind};
+pub use error::DataKeyError;
+pub use row::StoredKey;
+
+use super::reader::LogReader;
+use crate::cache::Cache;
+use crate::seal::{Binding, KeyWrap, SealError, SubjectKey, SubjectKind, Wrapped};
 use crate::statement::Statement;
 
-/// Unwrapped keys kept in memory at most.
-const MAX_CACHED: usize = 8192;
+/// Capacity of each of the two generations of the cache of opened keys (half the total).
+const CACHED_HALF: usize = 8_192;
 
-/// Why there is no data key.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DataKeyError {
-    /// Postgres.
-    #[error("the data key could not be read")]
-    Sqlx(#[from] sqlx::Error),
-    /// No such key.
-    #[error("there is no data key {key_id}")]
-    Unknown {
-        /// Which key.
-        key_id: Uuid,
-    },
-    /// The key was destroyed: what it sealed is erased.
-    #[error("the data key {key_id} was destroyed")]
-    Destroyed {
-        /// Which key.
-        key_id: Uuid,
-    },
-    /// The row belongs to another subject, or to one of another kind, than the statement names.
-    #[error("the data key {key_id} is kept for another subject")]
-    OtherSubject {
-        /// Which key.
-        key_id: Uuid,
-    },
-    /// It does not unwrap.
-    #[error("the data key {key_id} does not unwrap")]
-    Unwrap {
-        /// Which key.
-        key_id: Uuid,
-        /// Why.
-        #[source]
-        source: SealError,
-    },
-}
-
-/// The data keys of a ledger, by id, each with its subject. Cheap to clone; clones share the cache.
+/// The data keys of a log, by subject. Cheap to clone; clones share the cache.
 #[derive(Clone)]
 pub struct DataKeys {
-    pool: PgPool,
-    kek: Arc<dyn KeyWrap>,
-    cache: Arc<Mutex<HashMap<Uuid, Cached>>>,
+    shared: Arc<Shared>,
 }
 
-#[derive(Clone)]
-struct Cached {
-    origin: String,
-    kind: SubjectKind,
-    subject: Uuid,
-    key: Arc<DataKey>,
+struct Shared {
+    pool: PgPool,
+    wrap: Arc<dyn KeyWrap>,
+    reader: LogReader,
+    /// The columns of a row, and whether a row of the log says that its subject is erased.
+    columns: String,
+    cached: Cache<Uuid, SubjectKey>,
+    /// Whose keys are known to be destroyed.
+    erased: Mutex<HashSet<Uuid>>,
 }
 
 impl DataKeys {
-    /// Keys read through a pool and unwrapped by a key-encryption key.
+    /// Keys read through a pool and opened by key-encryption keys, of the log that `reader` reads.
     #[must_use]
-    pub fn new(pool: PgPool, kek: Arc<dyn KeyWrap>) -> Self {
-        Self { pool, kek, cache: Arc::default() }
+    pub fn new(pool: PgPool, wrap: Arc<dyn KeyWrap>, reader: LogReader) -> DataKeys {
+        let said_erased = reader.shared.policy.says_erased("k.subject");
+        let columns = format!("{}, {said_erased}", StoredKey::COLUMNS);
+        let (cached, erased) = (Cache::new(CACHED_HALF), Mutex::default());
+        DataKeys { shared: Arc::new(Shared { pool, wrap, reader, columns, cached, erased }) }
     }
 
-    /// The key that seals a statement's payload; `None` if the statement names none. It opens only for the log, the
-    /// subject and the kind of subject that the statement names.
-    pub async fn of(&self, statement: &Statement) -> Result<Option<Arc<DataKey>>, DataKeyError> {
+    /// The key that seals a statement's payload; `None` if the statement names none. It opens only for the log, the subject,
+    /// the kind of subject and the id that the statement names.
+    pub async fn of(&self, statement: &Statement) -> Result<Option<SubjectKey>, DataKeyError> {
+        let Some(subject) = self.sealed_for(statement)? else { return Ok(None) };
+        let key = match self.cached(subject) {
+            Some(key) => key,
+            None => self.stored(subject).await?.ok_or(DataKeyError::Missing { subject })?,
+        };
+        key.named_by(statement).map(Some)
+    }
+
+    /// The key of a subject of this kind; `None` if the log knows no such subject.
+    pub async fn of_subject(
+        &self,
+        subject: Uuid,
+        kind: SubjectKind,
+    ) -> Result<Option<SubjectKey>, DataKeyError> {
+        let key = match self.cached(subject) {
+            Some(key) => Some(key),
+            None => self.stored(subject).await?,
+        };
+        key.map(|key| key.of_kind(kind)).transpose()
+    }
+
+    /// As [`DataKeys::of`], for whoever verifies the log that the statement is of: nobody is asked whether the subject is
+    /// erased, and a wrap of before opens, because the statement is the proof of whose it is.
+    pub async fn named_by(
+        &self,
+        statement: &Statement,
+    ) -> Result<Option<SubjectKey>, DataKeyError> {
+        let Some(subject) = self.sealed_for(statement)? else { return Ok(None) };
+        if let Some(key) = self.cached(subject) {
+            return key.named_by(statement).map(Some);
+        }
+        let sql =
+            format!("SELECT {} FROM keyring.data_keys k WHERE k.subject = $1", StoredKey::COLUMNS);
+        let row = sqlx::query(&sql).bind(subject).fetch_optional(&self.shared.pool).await?;
+        let stored = row.as_ref().map(StoredKey::read);
+        let stored = stored.filter(|stored| stored.wrapped().is_some());
+        let stored = stored.ok_or(DataKeyError::Missing { subject })?;
+        if stored.is_of_before() {
+            let key_id = statement.payload.key_id.unwrap_or_default();
+            let kind = SubjectKind::of_stream(&statement.stream_type);
+            let named = Binding { origin: &statement.origin, kind, subject, key_id };
+            // Not remembered: it is proved for this statement alone.
+            return stored.open_of_before(&*self.shared.wrap, &named).map(Some);
+        }
+        self.open(subject, &stored)?.named_by(statement).map(Some)
+    }
+
+    /// Whom a statement's payload is sealed for; nobody, if it is in the clear.
+    fn sealed_for(&self, statement: &Statement) -> Result<Option<Uuid>, DataKeyError> {
         let (Some(key_id), Some(subject)) = (statement.payload.key_id, statement.subject) else {
             return Ok(None);
         };
-        let kind = SubjectKind::of_stream(&statement.stream_type);
-        self.get(&Binding { origin: &statement.origin, kind, subject, key_id }).await.map(Some)
+        if statement.origin == self.shared.reader.origin() {
+            Ok(Some(subject))
+        } else {
+            Err(DataKeyError::OtherKey { key_id })
+        }
     }
 
-    /// The key that is bound like this.
-    pub async fn get(&self, binding: &Binding<'_>) -> Result<Arc<DataKey>, DataKeyError> {
-        let Binding { origin, kind, subject, key_id } = *binding;
-        if let Some(cached) = self.with_cache(|cache| cache.get(&key_id).cloned()) {
-            let same = cached.origin == origin && (cached.kind, cached.subject) == (kind, subject);
-            return if same { Ok(cached.key) } else { Err(DataKeyError::OtherSubject { key_id }) };
+    /// The key of a subject as the table has it, whatever is held in memory, of whichever kind; `None` if the log knows no
+    /// such subject.
+    pub async fn stored(&self, subject: Uuid) -> Result<Option<SubjectKey>, DataKeyError> {
+        let mut connection = self.shared.pool.acquire().await?;
+        let columns = &self.shared.columns;
+        let sql = format!("SELECT {columns} FROM keyring.data_keys k WHERE k.subject = $1");
+        let row = sqlx::query(&sql).bind(subject).fetch_optional(&mut *connection).await?;
+        let Some(row) = row else { return self.without_row(&mut connection, subject).await };
+        let (stored, is_said_erased) = (StoredKey::read(&row), row.try_get(6)?);
+        let is_there = stored.wrapped().is_some();
+        if (is_said_erased || !is_there || self.is_erased(subject))
+            && self.shared.reader.is_erased(&mut connection, subject).await?
+        {
+            return Err(DataKeyError::Erased { subject, is_there });
         }
-        let row = sqlx::query(
-            "SELECT subject, kind, wrap_version, kek_id, wrapped FROM keyring.data_keys
-              WHERE key_id = $1",
-        )
-        .bind(key_id)
-        .fetch_optional(&self.pool)
-        .await?
-        .ok_or(DataKeyError::Unknown { key_id })?;
-        // No constraint is sure to be there still: what is null is no genuine row's, and no failure of the database.
-        let (of, kind_of): (Option<Uuid>, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
-        if of != Some(subject) || kind_of.as_deref() != Some(kind.as_str()) {
-            return Err(DataKeyError::OtherSubject { key_id });
-        }
-        let version: Option<i16> = row.try_get(2)?;
-        let kek_id = row.try_get::<Option<String>, _>(3)?.unwrap_or_default();
-        let wrapped: Option<Vec<u8>> = row.try_get(4)?;
-        let wrapped = wrapped.ok_or(DataKeyError::Destroyed { key_id })?;
-        // Of before a ledger has bound it: the statement, which names subject and key, is the proof.
-        let unwrapped = if version == Some(1) {
-            self.kek.unwrap_v1(&kek_id, key_id, &wrapped)
+        drop(connection);
+        if is_there {
+            self.open(subject, &stored).map(Some)
         } else {
-            self.kek.unwrap(&kek_id, binding, &wrapped)
-        };
-        let key = Arc::new(unwrapped.map_err(|source| DataKeyError::Unwrap { key_id, source })?);
-        self.remember(binding, &key);
+            Err(DataKeyError::Missing { subject })
+        }
+    }
+
+    /// What it means that there is no row: nobody is there, unless the log knows the subject.
+    async fn without_row(
+        &self,
+        connection: &mut PgConnection,
+        subject: Uuid,
+    ) -> Result<Option<SubjectKey>, DataKeyError> {
+        let reader = &self.shared.reader;
+        if reader.is_erased(connection, subject).await? {
+            return Err(DataKeyError::Erased { subject, is_there: false });
+        }
+        if reader.knows_subject(connection, subject).await? {
+            return Err(DataKeyError::Missing { subject });
+        }
+        Ok(None)
+    }
+
+    /// The key of a subject, if it is in memory.
+    #[must_use]
+    pub fn cached(&self, subject: Uuid) -> Option<SubjectKey> {
+        let Shared { cached, reader, .. } = &*self.shared;
+        cached.get(&subject).filter(|_| !reader.index().is_erased(subject))
+    }
+
+    /// Reads the keys of many subjects in one query; which of them are missing or do not open shows later.
+    pub async fn prefetch(&self, subjects: &[Uuid]) -> Result<(), DataKeyError> {
+        let missing: HashSet<Uuid> =
+            subjects.iter().copied().filter(|subject| self.cached(*subject).is_none()).collect();
+        if missing.len() < 2 {
+            return Ok(());
+        }
+        let Shared { pool, reader, columns, .. } = &*self.shared;
+        let sql = format!(
+            "SELECT {columns} FROM keyring.data_keys k WHERE k.subject = ANY($1) AND k.wrapped IS NOT NULL"
+        );
+        let missing: Vec<Uuid> = missing.into_iter().collect();
+        for row in &sqlx::query(&sql).bind(missing).fetch_all(pool).await? {
+            let stored = StoredKey::read(row);
+            let is_said_erased: bool = row.try_get(6)?;
+            if let Some(subject) = stored.subject
+                && !is_said_erased
+                && !reader.index().is_erased(subject)
+            {
+                // What does not open is asked for again, and refused then, by whoever needs it.
+                let _ = self.open(subject, &stored);
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&self, subject: Uuid, stored: &StoredKey) -> Result<SubjectKey, DataKeyError> {
+        let Shared { wrap, reader, .. } = &*self.shared;
+        let key = stored.open(&**wrap, reader.origin())?;
+        self.remember(subject, key.clone());
         Ok(key)
     }
 
-    /// Drops a subject's keys from memory, once they have been destroyed in the table.
-    pub fn forget(&self, subject: Uuid) {
-        self.with_cache(|cache| cache.retain(|_, cached| cached.subject != subject));
+    /// Wraps a new key for the subject whose key it becomes. The nonce is twelve fresh random bytes.
+    pub fn wrap(
+        &self,
+        subject: Uuid,
+        new: &SubjectKey,
+        nonce: [u8; 12],
+    ) -> Result<Wrapped, SealError> {
+        let (origin, SubjectKey { id, kind, key }) = (self.shared.reader.origin(), new);
+        self.shared.wrap.wrap(&Binding { origin, kind: *kind, subject, key_id: *id }, nonce, key)
     }
 
-    fn remember(&self, binding: &Binding<'_>, key: &Arc<DataKey>) {
-        let Binding { origin, kind, subject, key_id } = *binding;
-        self.with_cache(|cache| {
-            if cache.len() >= MAX_CACHED {
-                cache.clear();
+    /// Remembers a key whose append is durable. One that was read while it was being destroyed is not kept.
+    pub fn remember(&self, subject: Uuid, key: SubjectKey) {
+        let erased = self.erased();
+        if !erased.contains(&subject) {
+            self.shared.cached.insert(subject, key);
+        }
+    }
+
+    /// Forgets the keys of erased subjects for good.
+    pub fn forget(&self, subjects: &[Uuid]) {
+        let mut erased = self.erased();
+        for subject in subjects {
+            if erased.insert(*subject) {
+                self.shared.cached.remove(subject);
             }
-            let origin = origin.to_owned();
-            cache.insert(key_id, Cached { origin, kind, subject, key: Arc::clone(key) });
-        });
+        }
     }
 
-    /// A panic while the lock is held cannot leave the map in a state that matters.
-    fn with_cache<R>(&self, work: impl FnOnce(&mut HashMap<Uuid, Cached>) -> R) -> R {
-        work(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Whether [`DataKeys::forget`] was told of the subject.
+    #[must_use]
+    pub fn is_erased(&self, subject: Uuid) -> bool {
+        self.erased().contains(&subject)
+    }
+
+    /// A thread that panicked while it held the lock left a set that is still a set.
+    fn erased(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.shared.erased.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SubjectKey {
+    /// The key, if its subject is of the kind that is asked for.
+    pub fn of_kind(self, kind: SubjectKind) -> Result<SubjectKey, DataKeyError> {
+        if self.kind == kind { Ok(self) } else { Err(DataKeyError::OtherKind { key_id: self.id }) }
+    }
+
+    /// The key of the statement's subject, if it is of the kind and has the id that the statement names.
+    pub fn named_by(self, statement: &Statement) -> Result<SubjectKey, DataKeyError> {
+        let key = self.of_kind(SubjectKind::of_stream(&statement.stream_type))?;
+        match statement.payload.key_id {
+            Some(key_id) if key_id != key.id => Err(DataKeyError::OtherKey { key_id }),
+            _ => Ok(key),
+        }
     }
 }

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::damage::{Damage, ReadError};
-use super::examine::{Examined, Fetched, LogPolicy, examine};
+use super::examine::{Examined, Fetched, LogPolicy, examine, of_types};
 use super::index::{Index, StreamSeen};
 use super::range::Frontiers;
 use super::tags::EventTags;
@@ -391,6 +391,18 @@ impl LogReader {
         Ok(self.check(connection, rows).await?.pop())
     }
 
+    /// Whether the log says that a subject is erased: by heart, or by a row that is proved.
+    pub(super) async fn is_erased(
+        &self,
+        connection: &mut PgConnection,
+        subject: Uuid,
+    ) -> Result<bool, ReadError> {
+        if self.index().is_erased(subject) {
+            return Ok(true);
+        }
+        Ok(self.erasure_of(connection, subject).await?.is_some())
+    }
+
     /// The first events of these streams, those there are, by the id of the stream.
     pub async fn firsts(
         &self,
@@ -405,6 +417,18 @@ impl LogReader {
         let rows: Vec<LogRow> =
             sqlx::query_as(&sql).bind(types).bind(ids).fetch_all(&mut *connection).await?;
         self.check(connection, rows).await
+    }
+
+    /// Whether the log holds events of the stream that a subject begins with.
+    #[cfg(feature = "seal")]
+    pub(super) async fn knows_subject(
+        &self,
+        connection: &mut PgConnection,
+        subject: Uuid,
+    ) -> Result<bool, ReadError> {
+        let kinds = &self.shared.policy.subjects;
+        Ok(kinds.iter().any(|kind| self.stream_seen(kind, subject).is_some())
+            || !self.firsts(connection, kinds, &[subject]).await?.is_empty())
     }
 
     /// Whom the log erases by an event at `from` or after it, below its head. Each of them is proved.
@@ -501,12 +525,6 @@ impl LogReader {
     pub(super) fn frontiers(&self) -> MutexGuard<'_, Frontiers> {
         self.shared.frontiers.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What is asked of the types of an event, as SQL. They are constants of the program; a quote in one is doubled all the same.
-fn of_types(stream_type: &'static str, event_type: &'static str) -> String {
-    let text = |constant: &str| constant.replace('\'', "''");
-    format!("aggregate_type = '{}' AND event_type = '{}'", text(stream_type), text(event_type))
 }
 
 /// Events of one stream must have the sequences from the one after `after` on, and stand in the order of them.

@@ -48,8 +48,8 @@ struct Audit {
     commands: u64,
     last: Option<jiff::Timestamp>,
     latest: Option<jiff::Timestamp>,
-    /// The data keys that are destroyed: the first event of each, and whose it is.
-    lost: HashMap<Uuid, (u64, Option<Uuid>)>,
+    /// Whose data keys are gone, and the first event that each has sealed.
+    lost: HashMap<Uuid, u64>,
 }
 
 /// Verifies everything that can be verified without the key-encryption key: the log, and every
@@ -147,17 +147,15 @@ impl Audit {
         }
     }
 
-    /// A key may be destroyed only if the log erases its subject, which it says after what the key has sealed.
+    /// A key may be gone only if the log erases its subject, which it says after what the key has sealed.
     fn compare_lost(&mut self) {
         let lost = std::mem::take(&mut self.lost);
-        let mut lost: Vec<_> = lost
-            .into_iter()
-            .filter(|(_, (_, subject))| !subject.is_some_and(|one| self.verifier.is_erased(one)))
-            .collect();
-        lost.sort_by_key(|(_, (position, _))| *position);
-        for (key_id, (position, _)) in lost {
+        let mut lost: Vec<_> =
+            lost.into_iter().filter(|(subject, _)| !self.verifier.is_erased(*subject)).collect();
+        lost.sort_by_key(|(_, position)| *position);
+        for (subject, position) in lost {
             let detail = format!(
-                "the data key {key_id} was destroyed, and the log does not erase its subject"
+                "the data key of {subject} is gone, and the log does not erase its subject"
             );
             self.verifier.report(position, FindingKind::Commitment, detail);
         }
@@ -452,11 +450,11 @@ impl Audit {
             let Some(statement) = &checked.statement else { continue };
             let said = &statement.payload;
             let Some(commitment) = said.commitment else { continue };
-            let key = match keys.of(statement).await {
+            let key = match keys.named_by(statement).await {
                 Ok(Some(key)) => key,
                 Ok(None) => continue,
-                Err(DataKeyError::Destroyed { key_id }) => {
-                    self.lost.entry(key_id).or_insert((row.position, statement.subject));
+                Err(DataKeyError::Missing { subject }) => {
+                    self.lost.entry(subject).or_insert(row.position);
                     continue;
                 }
                 Err(DataKeyError::Sqlx(error)) => return Err(error.into()),
@@ -467,7 +465,7 @@ impl Audit {
                 }
             };
             let identity = EventIdentity::of(statement);
-            match open_payload(&key, &identity, &row.payload, &commitment.0) {
+            match open_payload(&key.key, &identity, &row.payload, &commitment.0) {
                 Ok(_) => self.verifier.count_plaintexts(1),
                 Err(error) => {
                     let detail = error.to_string();

@@ -158,10 +158,7 @@ impl LogWatch {
         connection: &mut PgConnection,
         subject: Uuid,
     ) -> Result<bool, ReadError> {
-        if self.is_known_erased(subject) {
-            return Ok(true);
-        }
-        Ok(self.reader.erasure_of(connection, subject).await?.is_some())
+        self.reader.is_erased(connection, subject).await
     }
 
     /// An event this process is about to append: `by` is whose command it is, the command's id, and the time.

@@ -44,6 +44,17 @@ impl SubjectKind {
     }
 }
 
+/// A data key with its id.
+#[derive(Clone)]
+pub struct SubjectKey {
+    /// As a statement names it.
+    pub id: Uuid,
+    /// What kind of subject it belongs to.
+    pub kind: SubjectKind,
+    /// The key itself.
+    pub key: DataKey,
+}
+
 /// Which wraps are made: those that bind a whole [`Binding`]. Those of version 1 bound the id of the key alone.
 pub const WRAP_VERSION: i16 = 2;
 

@@ -1,6 +1,8 @@
 //! Evidence, tested: published vectors, other implementations, our own vectors, and tampering.
 
 mod cases;
+#[cfg(feature = "postgres")]
+mod data_keys;
 mod edges;
 mod exports;
 mod folders;

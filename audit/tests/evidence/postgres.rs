@@ -1,17 +1,13 @@
 //! The database, verified: untouched, and with one bit changed in every column.
 
-use std::sync::Arc;
-
 use audit::merkle;
 use audit::postgres::{
-    self, DataKeyError, DataKeys, DatabaseError, consistency, export_database, inclusion,
-    verify_database,
+    self, DatabaseError, consistency, export_database, inclusion, verify_database,
 };
-use audit::seal::{Binding, KeyWrap as _, LocalKeks, SubjectKind};
 use audit::verify::{FindingKind, Options, Report};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use crate::world::{ORIGIN, World, data_key, id, recorded_at, trust, world};
+use crate::world::{ORIGIN, World, recorded_at, trust, world};
 
 const SIZE: u64 = 300;
 
@@ -352,84 +348,4 @@ async fn proofs_tiles_and_export_come_from_the_tables(pool: PgPool) {
     let options = Options::default();
     let report = audit::export::verify_export(folder.path(), &trust(), options, |_, _| ());
     assert!(report.expect("readable").is_sound());
-}
-
-/// What the key of a subject is bound to.
-fn bound(subject: u64) -> Binding<'static> {
-    let kind = SubjectKind::Patient;
-    Binding { origin: ORIGIN, kind, subject: id(2, subject), key_id: id(6, subject) }
-}
-
-#[sqlx::test(migrations = "../migrations")]
-async fn data_keys_are_wrapped_cached_and_destroyed(pool: PgPool) {
-    store(&pool, &world(30)).await;
-    let kek = || Arc::new(LocalKeks::new([5; 32], []));
-    sqlx::query("INSERT INTO keyring.key_encryption (kek_id, epoch) VALUES ($1, 0)")
-        .bind(kek().kek_id())
-        .execute(&pool)
-        .await
-        .expect("the current key");
-    let keys = DataKeys::new(pool.clone(), kek());
-    for subject in 0..7u64 {
-        let binding = bound(subject);
-        let wrapped = kek().wrap(&binding, [subject as u8; 12], &data_key(subject));
-        let wrapped = wrapped.expect("wrapped");
-        sqlx::query(
-            "INSERT INTO keyring.data_keys (key_id, subject, kind, wrap_version, kek_id, wrapped)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(binding.key_id)
-        .bind(binding.subject)
-        .bind(binding.kind.as_str())
-        .bind(audit::seal::WRAP_VERSION)
-        .bind(wrapped.kek_id)
-        .bind(wrapped.bytes)
-        .execute(&pool)
-        .await
-        .expect("stored");
-    }
-    let report = verify_database(&pool, &trust(), Options::default(), Some(&keys), |_| ()).await;
-    let report = report.expect("readable");
-    assert!(report.is_sound(), "{:#?}", report.findings);
-    assert_eq!(report.plaintexts, 29);
-
-    let fresh = DataKeys::new(pool.clone(), kek());
-    assert_eq!(
-        fresh.get(&bound(2)).await.ok().map(|key| *key.expose()),
-        Some(*data_key(2).expose())
-    );
-    assert!(matches!(fresh.get(&bound(77)).await, Err(DataKeyError::Unknown { .. })));
-    // From memory and from the table: to nobody else, and not as another kind.
-    for other in [
-        Binding { subject: id(2, 3), ..bound(2) },
-        Binding { kind: SubjectKind::Account, ..bound(2) },
-    ] {
-        for keys in [&fresh, &DataKeys::new(pool.clone(), kek())] {
-            let refused = keys.get(&other).await;
-            assert!(matches!(refused, Err(DataKeyError::OtherSubject { .. })));
-        }
-    }
-    let elsewhere = Binding { origin: "ledger.example.org/other", ..bound(2) };
-    let refused = DataKeys::new(pool.clone(), kek()).get(&elsewhere).await;
-    assert!(matches!(refused, Err(DataKeyError::Unwrap { .. })));
-    let wrong = DataKeys::new(pool.clone(), Arc::new(LocalKeks::new([6; 32], [])));
-    assert!(matches!(wrong.get(&bound(2)).await, Err(DataKeyError::Unwrap { .. })));
-
-    sqlx::query(
-        "UPDATE keyring.data_keys SET wrapped = NULL, destroyed_at = now() WHERE key_id = $1",
-    )
-    .bind(id(6, 2))
-    .execute(&pool)
-    .await
-    .expect("destroyed");
-    fresh.forget(id(2, 2));
-    assert!(matches!(fresh.get(&bound(2)).await, Err(DataKeyError::Destroyed { .. })));
-    let report = verify_database(&pool, &trust(), Options::default(), Some(&fresh), |_| ()).await;
-    let report = report.expect("readable");
-    assert!(report.plaintexts < 29, "what it sealed opens no more");
-    let lost: Vec<_> =
-        report.findings.iter().map(|found| (found.kind, found.detail.as_str())).collect();
-    assert_eq!(lost.len(), 1, "one key is gone, and the log erases nobody: {lost:?}");
-    assert_eq!(lost[0].0, FindingKind::Commitment);
-    assert!(lost[0].1.contains("does not erase"), "{lost:?}");
 }

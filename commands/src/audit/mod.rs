@@ -21,7 +21,7 @@ mod snapshots;
 mod strays;
 mod tags;
 
-use audit::postgres::{DataKeys, Progress, verify_snapshot};
+use audit::postgres::{DataKeys, LogReader, Progress, verify_snapshot};
 use audit::verify::{Options, Report, Trust};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -32,6 +32,7 @@ pub use moment::Moment;
 pub use replayed::Replayed;
 
 use crate::keys::Keys;
+use crate::streams::log_policy;
 
 /// The verdict on a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,7 +94,9 @@ pub async fn verify(
     progress: impl FnMut(Progress),
 ) -> Result<DatabaseReport, AuditError> {
     let mut moment = Moment::open(pool).await?;
-    let data_keys = keys.map(|keys| DataKeys::new(moment.pool().clone(), keys.key_wrap()));
+    let reader = || LogReader::new(trust.origin(), log_policy());
+    let data_keys =
+        keys.map(|keys| DataKeys::new(moment.pool().clone(), keys.key_wrap(), reader()));
     let catalog = Comparison::from(catalog::compare(moment.connection()).await?);
     let holder = moment.connection();
     let log = verify_snapshot(holder, trust, options, data_keys.as_ref(), progress).await;

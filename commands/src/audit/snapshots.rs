@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::compared::Comparison;
 use crate::keys::Keys;
-use crate::lenient::column;
 use crate::snapshots::{TAG_KEY, is_tagged};
+use audit::postgres::column;
 
 const SNAPSHOTS: &str = "
     SELECT s.aggregate_type, s.aggregate_id, s.state_version, s.version, s.subject, s.key_id, s.sealed, s.mac,

@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::compared::{Comparison, DIFFERENCES_MAX};
-use crate::lenient::column;
 use crate::log::unsigned;
+use audit::postgres::column;
 
 /// Position, what it is, and when it was found; checkpoints and tiles by the position before which they end.
 const STRAYS: &str = "

@@ -8,8 +8,8 @@ use sqlx::postgres::PgRow;
 
 use super::compared::Comparison;
 use crate::keys::Keys;
-use crate::lenient::column;
 use crate::streams::event_tags;
+use audit::postgres::column;
 
 const TAGS: &str = "
     SELECT position, leaf_hash, tag FROM public.events

@@ -2,13 +2,12 @@
 //! tree of all of them must be that of a checkpoint signed by one of our keys.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 
 use audit::checkpoint::Checkpoint;
 use audit::jws;
 use audit::merkle::CompactRange;
-use audit::postgres::{DatabaseError, LogReader, LogRow, LogWatch, head, rows};
-use audit::seal::{EventIdentity, SubjectKind, open_payload};
+use audit::postgres::{DataKeyError, DataKeys, DatabaseError, LogReader, LogRow, head, rows};
+use audit::seal::{EventIdentity, open_payload};
 use audit::statement::{Digest, Statement};
 use domain::{Claim, ClaimChange, ERASURE, Event, STREAM_KINDS};
 use sqlx::{PgConnection, PgPool};
@@ -18,8 +17,6 @@ use super::finding::{ClaimFinding, Difference};
 use super::key::claim_key;
 use super::row::{ClaimRow, Holder};
 use super::tag::{Bucket, ClaimTags};
-use crate::data_keys::DataKeys;
-use crate::error::{CommandError, Unavailable};
 use crate::keys::{Keys, KeysError};
 use crate::streams::log_policy;
 
@@ -67,7 +64,7 @@ pub enum ClaimsError {
         position: u64,
         /// Why not.
         #[source]
-        source: Box<CommandError>,
+        source: DataKeyError,
     },
 }
 
@@ -132,7 +129,7 @@ impl SignedHead {
 /// A replay on its way: about 120 bytes of memory for each claim that is held, whatever the log's length.
 pub(super) struct Replay {
     keys: Keys,
-    data_keys: Arc<DataKeys>,
+    data_keys: DataKeys,
     tree: CompactRange,
     unique: HashMap<(&'static str, [u8; 32]), Granted>,
     busy: HashMap<Uuid, (Granted, Vec<Time>)>,
@@ -144,10 +141,10 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn new(pool: &PgPool, keys: &Keys, origin: &str) -> Replay {
-        let watch = LogWatch::new(LogReader::new(origin, log_policy()));
+        let reader = LogReader::new(origin, log_policy());
         Replay {
             keys: keys.clone(),
-            data_keys: Arc::new(DataKeys::new(pool.clone(), keys.key_wrap(), watch)),
+            data_keys: DataKeys::new(pool.clone(), keys.key_wrap(), reader),
             tree: CompactRange::new(),
             unique: HashMap::new(),
             busy: HashMap::new(),
@@ -216,15 +213,10 @@ impl Replay {
         else {
             return Err(damaged("it is not sealed"));
         };
-        let kind = SubjectKind::of_stream(stream_type);
-        let key = match self.data_keys.get(subject, kind).await {
+        let key = match self.data_keys.of(&statement).await {
             Ok(key) => key,
-            Err(
-                CommandError::Erased | CommandError::Unavailable(Unavailable::KeyMissing { .. }),
-            ) => None,
-            Err(source) => {
-                return Err(ClaimsError::DataKey { position, source: Box::new(source) });
-            }
+            Err(DataKeyError::Erased { .. } | DataKeyError::Missing { .. }) => None,
+            Err(source) => return Err(ClaimsError::DataKey { position, source }),
         };
         let identity = EventIdentity::of(&statement);
         let opened =

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::lenient::column;
+use audit::postgres::column;
 
 pub(super) const DAY_MICROS: i64 = 86_400_000_000;
 

@@ -2,15 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use audit::postgres::{LogReader, ReadError};
-use audit::seal::{Binding, KeyWrap as _, SubjectKind, WRAP_VERSION};
+use audit::postgres::{DataKeyError, LogReader, ReadError, StoredKey, column};
+use audit::seal::SubjectKind;
 use domain::ERASURE;
 use serde::Serialize;
 use sqlx::{Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::keys::Keys;
-use crate::lenient::column;
 use crate::streams::log_policy;
 
 /// How many findings are told one by one; the others are counted.
@@ -193,12 +192,11 @@ async fn compare_rows(
         Unbound, Unopened,
     };
     let mut met: HashSet<Uuid> = HashSet::with_capacity(log.subjects.len());
-    connection
-        .execute(
-            "DECLARE all_keys CURSOR FOR
-             SELECT key_id, subject, kind, wrap_version, kek_id, wrapped, destroyed_at IS NULL FROM keyring.data_keys",
-        )
-        .await?;
+    let all = format!(
+        "DECLARE all_keys CURSOR FOR SELECT {}, k.destroyed_at IS NULL FROM keyring.data_keys k",
+        StoredKey::COLUMNS
+    );
+    connection.execute(all.as_str()).await?;
     loop {
         let page = sqlx::query("FETCH 1000 FROM all_keys").persistent(false);
         let rows = page.fetch_all(&mut *connection).await?;
@@ -206,42 +204,36 @@ async fn compare_rows(
             break;
         }
         for row in &rows {
-            let key_id = column(row, 0).unwrap_or_else(Uuid::max);
-            let subject = column(row, 1).unwrap_or_else(Uuid::max);
-            let (kind, version) = (column(row, 2).unwrap_or(""), column(row, 3).unwrap_or(-1_i16));
-            let (kek_id, wrapped) = (column(row, 4).unwrap_or(""), column::<&[u8]>(row, 5));
+            let stored = StoredKey::read(row);
+            let subject = stored.subject.unwrap_or_else(Uuid::max);
             let Some(told) = log.subjects.get(&subject).filter(|_| met.insert(subject)) else {
                 report.push(None, Foreign, subject);
                 continue;
             };
             let first = Some(told.first);
-            if wrapped.is_some() != column(row, 6).unwrap_or(true) {
+            let is_there = stored.wrapped().is_some();
+            if is_there != column(row, 6).unwrap_or(true) {
                 report.push(first, Contradictory, subject);
             }
-            let is_in_its_place = if key_id != told.key_id {
+            let is_in_its_place = if stored.key_id != Some(told.key_id) {
                 report.push(first, OtherKey, subject);
                 false
-            } else if kind != told.kind.as_str() {
+            } else if stored.kind() != Some(told.kind) {
                 report.push(first, OtherKind, subject);
                 false
             } else {
                 true
             };
-            match (wrapped, log.erased.contains(&subject)) {
-                (None, true) => {}
-                (None, false) => report.push(first, Emptied, subject),
-                (Some(_), true) => report.push(first, NotDestroyed, subject),
-                (Some(_), false) if !is_in_its_place => {}
-                (Some(_), false) if version != WRAP_VERSION => {
-                    report.push(first, Unbound, subject);
-                }
-                (Some(wrapped), false) => {
-                    let Told { kind, key_id, .. } = *told;
-                    let binding = Binding { origin, kind, subject, key_id };
-                    if keys.unwrap(kek_id, &binding, wrapped).is_err() {
-                        report.push(first, Unopened, subject);
-                    }
-                }
+            match (is_there, log.erased.contains(&subject)) {
+                (false, true) => {}
+                (false, false) => report.push(first, Emptied, subject),
+                (true, true) => report.push(first, NotDestroyed, subject),
+                (true, false) if !is_in_its_place => {}
+                (true, false) => match stored.open(keys, origin) {
+                    Ok(_) => {}
+                    Err(DataKeyError::Unbound { .. }) => report.push(first, Unbound, subject),
+                    Err(_) => report.push(first, Unopened, subject),
+                },
             }
         }
     }

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use audit::postgres::{LogReader, ReadError};
-use audit::seal::{Binding, KeyWrap, SealError, SubjectKind, Wrapped};
+use audit::chain;
+use audit::postgres::{DataKeyError, LogReader, ReadError, StoredKey};
+use audit::seal::{Binding, KeyWrap, SubjectKey, SubjectKind, Wrapped};
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
@@ -23,22 +24,20 @@ pub(crate) async fn bind_wraps(
     wrap: &dyn KeyWrap,
 ) -> Result<(), ReadError> {
     let mut connection = pool.acquire().await?;
+    let sql = format!(
+        "SELECT {} FROM keyring.data_keys k
+          WHERE k.wrap_version = 1 AND k.wrapped IS NOT NULL AND k.key_id > $1
+          ORDER BY k.key_id LIMIT $2",
+        StoredKey::COLUMNS
+    );
     let mut after = Uuid::nil();
     let mut bound = 0;
     loop {
-        let rows = sqlx::query(
-            "SELECT key_id, subject, kek_id, wrapped FROM keyring.data_keys
-              WHERE wrap_version = 1 AND wrapped IS NOT NULL AND key_id > $1
-              ORDER BY key_id LIMIT $2",
-        )
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(&mut *connection)
-        .await?;
+        let rows = sqlx::query(&sql).bind(after).bind(PAGE).fetch_all(&mut *connection).await?;
         let Some(last) = rows.last() else { break };
         after = last.try_get(0)?;
-        let subjects: Vec<Uuid> =
-            rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
+        let rows: Vec<StoredKey> = rows.iter().map(StoredKey::read).collect();
+        let subjects: Vec<Uuid> = rows.iter().filter_map(|row| row.subject).collect();
         let mut events = reader.firsts(&mut connection, &SUBJECTS, &subjects).await?;
         // Logs of before may have an id of two kinds: it is of the kind that was there first, the last one taken here.
         events.sort_by_key(|event| std::cmp::Reverse(event.position()));
@@ -53,8 +52,7 @@ pub(crate) async fn bind_wraps(
         let (mut ids, mut kinds, mut before) = (Vec::new(), Vec::new(), Vec::new());
         let (mut keks, mut made) = (Vec::new(), Vec::new());
         for row in &rows {
-            let (key_id, subject): (Uuid, Uuid) = (row.try_get(0)?, row.try_get(1)?);
-            let (kek_id, wrapped): (&str, &[u8]) = (row.try_get(2)?, row.try_get(3)?);
+            let (Some(key_id), Some(subject)) = (row.key_id, row.subject) else { continue };
             let Some(kind) = proved.get(&(subject, key_id)).copied() else {
                 tracing::error!(
                     key.id = %key_id,
@@ -63,17 +61,17 @@ pub(crate) async fn bind_wraps(
                 continue;
             };
             let binding = Binding { origin: reader.origin(), kind, subject, key_id };
-            match rewrap(wrap, kek_id, &binding, wrapped) {
+            match rewrap(wrap, row, &binding) {
                 Ok(Wrapped { kek_id, bytes }) => {
                     ids.push(key_id);
                     kinds.push(kind.as_str());
-                    before.push(wrapped.to_vec());
+                    before.push(row.wrapped().unwrap_or_default().to_vec());
                     keks.push(kek_id);
                     made.push(bytes);
                 }
                 Err(error) => tracing::error!(
                     key.id = %key_id,
-                    %error,
+                    error = chain(&error),
                     "a data key of before does not open: it is not used"
                 ),
             }
@@ -96,10 +94,10 @@ pub(crate) async fn bind_wraps(
 
 fn rewrap(
     wrap: &dyn KeyWrap,
-    kek_id: &str,
-    binding: &Binding<'_>,
-    wrapped: &[u8],
-) -> Result<Wrapped, SealError> {
-    let key = wrap.unwrap_v1(kek_id, binding.key_id, wrapped)?;
-    wrap.wrap(binding, random::bytes(), &key)
+    row: &StoredKey,
+    named: &Binding<'_>,
+) -> Result<Wrapped, DataKeyError> {
+    let SubjectKey { id, key, .. } = row.open_of_before(wrap, named)?;
+    let wrapped = wrap.wrap(named, random::bytes(), &key);
+    wrapped.map_err(|source| DataKeyError::Unwrap { key_id: id, source })
 }

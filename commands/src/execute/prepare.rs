@@ -160,8 +160,8 @@ impl Ledger {
         }
         // A subject begins with its own stream, so there is no key to look for in the database; if
         // there is one all the same, the sequencer says so, and it is in memory the next time.
-        if let Some(key) = self.inner.data_keys.cached(subject) {
-            return key.of_kind(kind);
+        if let Some(key) = self.inner.data_keys.cached(subject, kind)? {
+            return Ok(key);
         }
         let (key, new): (SubjectKey, NewKey) = self.inner.data_keys.create(subject, kind)?;
         prepared.append.new_keys.push(new);

@@ -12,7 +12,7 @@ mod rewrap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use audit::postgres::{LogHealth, LogWatch, ReadError};
+use audit::postgres::{self, LogHealth, LogWatch, ReadError};
 use domain::access::RecordAccess;
 use domain::disclosure::RecordDisclosure;
 use jiff::SignedDuration;
@@ -22,7 +22,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::cache::Cache;
 use crate::claims::ClaimsState;
 use crate::clock::Clock;
 use crate::data_keys::DataKeys;
@@ -39,6 +38,7 @@ use crate::sequencer::Handle;
 use crate::snapshots::Snapshots;
 use crate::time::LogTime;
 use crate::watch::Waiters;
+use audit::cache::Cache;
 
 pub use rewrap::Rewrapped;
 
@@ -162,6 +162,12 @@ impl Ledger {
     /// By how much the last event is ahead of the clock, if that is more than clocks may differ. What follows gets its time.
     pub fn last_event_ahead(&self) -> Option<SignedDuration> {
         self.inner.time.event_ahead()
+    }
+
+    /// The data keys, as this process holds them: for readers of its log.
+    #[must_use]
+    pub fn data_keys(&self) -> postgres::DataKeys {
+        self.inner.data_keys.shared()
     }
 
     /// Whether the log is what was signed, as far as this process has read it.

@@ -1,11 +1,10 @@
 //! One key-encryption key takes the place of another: first for what is wrapped from now on, then for what was wrapped
 //! before.
 
-use audit::seal::{Binding, SealError, SubjectKind};
+use audit::postgres::StoredKey;
+use audit::seal::SubjectKey;
 use domain::RefusalKind;
 use serde::Serialize;
-use sqlx::Row;
-use uuid::Uuid;
 
 use super::Ledger;
 use crate::context::Context;
@@ -70,35 +69,33 @@ impl Ledger {
         .bind(&target)
         .fetch_one(&self.inner.pool)
         .await?;
+        let left = format!(
+            "SELECT {} FROM keyring.data_keys k
+              WHERE k.kek_id <> $1 AND k.wrapped IS NOT NULL AND k.wrap_version = 2 ORDER BY k.key_id LIMIT $2",
+            StoredKey::COLUMNS
+        );
         let mut rewrapped = 0;
         // Nobody wraps by another key any more, so what is left becomes less with each page.
         loop {
-            let rows = sqlx::query(
-                "SELECT key_id, kek_id, wrapped, subject, kind FROM keyring.data_keys
-                  WHERE kek_id <> $1 AND wrapped IS NOT NULL AND wrap_version = 2 ORDER BY key_id LIMIT $2",
-            )
-            .bind(&target)
-            .bind(REWRAP_PAGE)
-            .fetch_all(&self.inner.pool)
-            .await?;
+            let rows = sqlx::query(&left)
+                .bind(&target)
+                .bind(REWRAP_PAGE)
+                .fetch_all(&self.inner.pool)
+                .await?;
             if rows.is_empty() {
                 break;
             }
             let (mut ids, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
             for row in &rows {
-                let (key_id, wrapped): (Uuid, &[u8]) = (row.try_get(0)?, row.try_get(2)?);
-                let kind = SubjectKind::parse(row.try_get(4)?);
-                let kind = kind.ok_or_else(|| Unavailable::from(SealError::Refused))?;
-                let binding =
-                    Binding { origin: self.origin(), kind, subject: row.try_get(3)?, key_id };
-                let key =
-                    wrap.unwrap(row.try_get(1)?, &binding, wrapped).map_err(Unavailable::from)?;
-                let new = wrap.wrap(&binding, random::bytes(), &key).map_err(Unavailable::from)?;
+                let stored = StoredKey::read(row);
+                let SubjectKey { id, key, .. } = stored.open(&*wrap, self.origin())?;
+                let place = stored.place(self.origin())?;
+                let new = wrap.wrap(&place, random::bytes(), &key).map_err(Unavailable::from)?;
                 if new.kek_id != target {
                     return Err(moved());
                 }
-                ids.push(key_id);
-                before.push(wrapped);
+                ids.push(id);
+                before.push(stored.wrapped().unwrap_or_default().to_vec());
                 after.push(new.bytes);
             }
             // What was erased or re-wrapped meanwhile is not the wrap it was, and is left alone.

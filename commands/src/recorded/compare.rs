@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::row::{CommandTags, read_believed};
 use super::runs::{Run, Runs};
 use crate::keys::Keys;
-use crate::lenient::column;
 use crate::log::{CommandKey, signed, unsigned};
 use crate::streams::log_policy;
+use audit::postgres::column;
 
 /// How many findings are told one by one; the others are counted.
 const FINDINGS_MAX: usize = 1_000;

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::error::CommandError;
 use crate::failpoints::failpoint;
 use crate::keys::Keys;
-use crate::lenient::column;
 use crate::log::{CommandKey, Recorded, unsigned};
+use audit::postgres::column;
 
 /// How many actors' commands of one id are looked at, for whoever may read them all.
 const SAME_ID_MAX: i64 = 64;

@@ -13,13 +13,13 @@ use super::connection::connect;
 use super::erasure::Erasures;
 use super::growth::Growth;
 use super::in_flight::InFlightBatch;
-use crate::cache::Cache;
 use crate::claims::{ClaimsState, Sum};
 use crate::config::Limits;
 use crate::log::{LogTree, Published, Queued};
 use crate::memory::Memory;
 use crate::recorded::CommandTags;
 use crate::signing::Signing;
+use audit::cache::Cache;
 
 /// How many batches take the locked path after another process was seen to append, or a batch was refused.
 pub(super) const LOCKED_BATCHES: u32 = 64;

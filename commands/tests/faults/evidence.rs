@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use audit::checkpoint::Checkpoint;
-use audit::postgres::{DataKeys, LogRow, PAGE, rows, verify_database};
+use audit::postgres::{DataKeys, LogReader, LogRow, PAGE, rows, verify_database};
 use audit::seal::{EventIdentity, open_payload};
 use audit::statement::Statement;
 use audit::verify::{Options, Report, Trust};
-use commands::Keys;
+use commands::{Keys, log_policy};
 use domain::{
     Access, Account, Appointment, Claim, ClaimChange, Custody, Disclosure, Event, Location,
     ModelRegistry, Patient, Practitioner, Stream, WoundEpisode,
@@ -53,7 +53,8 @@ pub(crate) async fn assert_dense(pool: &PgPool) {
 /// What an auditor finds, who has seen these tree heads before.
 pub(crate) async fn assert_sound(pool: &PgPool, keys: &Keys, pinned: Vec<Checkpoint>) -> Report {
     let trust = Trust::any_of(ORIGIN, keys.verifiers(ORIGIN).expect("verifier keys"));
-    let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
+    let reader = LogReader::new(ORIGIN, log_policy());
+    let data_keys = DataKeys::new(pool.clone(), keys.key_wrap(), reader);
     let options = Options { pinned, ..Options::default() };
     let report = verify_database(pool, &trust, options, Some(&data_keys), |_| ()).await;
     let report = report.expect("the database can be read");
@@ -120,7 +121,7 @@ async fn read(row: &LogRow, keys: &DataKeys) -> Event {
     let commitment = statement.payload.commitment.as_ref().expect("it is sealed");
     let key = keys.of(&statement).await.expect("the data key").expect("it is sealed");
     let identity = EventIdentity::of(&statement);
-    let body = open_payload(&key, &identity, &row.payload, &commitment.0).expect("it opens");
+    let body = open_payload(&key.key, &identity, &row.payload, &commitment.0).expect("it opens");
     Event::from_stored(&row.aggregate_type, &row.event_type, &row.event_version, &body)
         .expect("an event")
 }
@@ -130,7 +131,8 @@ pub(crate) async fn assert_claims(pool: &PgPool, keys: &Keys) {
     let report =
         commands::claims::compare(pool, keys, ORIGIN).await.expect("the log can be replayed");
     assert!(report.is_sound(), "rows, buckets and seal: {:?}", report.findings);
-    let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
+    let reader = LogReader::new(ORIGIN, log_policy());
+    let data_keys = DataKeys::new(pool.clone(), keys.key_wrap(), reader);
     let mut claims = Claims::default();
     let mut connection = pool.acquire().await.expect("a connection");
     let mut from = 1; // The genesis claims nothing.

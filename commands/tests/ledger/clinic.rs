@@ -1,11 +1,12 @@
 //! A clinic to test with: a migrated database, the server's login, a ledger.
 
 use audit::note::NoteVerifier;
+use audit::postgres::{DataKeys, LogReader};
 use audit::verify::{Options, Report, Trust};
 use commands::database::{self, Login};
 use commands::{
     Actor, Clock, CommandError, Context, Keys, Ledger, LedgerConfig, PurposeOfUse, Receipt,
-    StoredBlob,
+    StoredBlob, log_policy,
 };
 use domain::account::Role;
 use domain::{
@@ -61,10 +62,16 @@ impl Clinic {
         self.ledger.execute::<Appointment>(id, slot.book(), &context()).await
     }
 
+    /// The data keys, as another process than the ledger's reads them.
+    pub(crate) fn data_keys(&self) -> DataKeys {
+        let reader = LogReader::new(ORIGIN, log_policy());
+        DataKeys::new(self.pool.clone(), self.keys.key_wrap(), reader)
+    }
+
     /// What an auditor with the public key finds.
     pub(crate) async fn audit(&self) -> Report {
         let trust = Trust::parse(&self.ledger.verifier_key()).expect("a verifier key");
-        let keys = audit::postgres::DataKeys::new(self.pool.clone(), self.keys.key_wrap());
+        let keys = self.data_keys();
         let options = Options { threads: 1, ..Options::default() };
         audit::postgres::verify_database(&self.pool, &trust, options, Some(&keys), |_| ())
             .await

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit::jws::parse_compact;
-use audit::postgres::{DataKeyError, DataKeys};
-use audit::seal::{Binding, SubjectKind};
+use audit::postgres::DataKeyError;
 use audit::statement::Statement;
 use commands::{Blobs, Clock, CommandError, Permission, Receipt};
 use domain::{Account, Custody, Patient, WoundEpisode};
@@ -14,8 +13,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
 use crate::clinic::{
-    Clinic, ORIGIN, Slot, context, erase, identify, officer, open_wound, patient, place_hold,
-    release_hold, rename,
+    Clinic, Slot, context, erase, identify, officer, open_wound, patient, place_hold, release_hold,
+    rename,
 };
 
 impl Clinic {
@@ -25,12 +24,11 @@ impl Clinic {
 
     /// Opens the key of a patient as an auditor would, who asks nobody.
     async fn opened(&self, patient: Uuid) -> Result<(), DataKeyError> {
-        let key_id = sqlx::query_scalar("SELECT key_id FROM keyring.data_keys WHERE subject = $1");
-        let key_id = key_id.bind(patient).fetch_one(&self.pool).await.expect("a row");
-        let keys = DataKeys::new(self.pool.clone(), self.keys.key_wrap());
-        let kind = SubjectKind::Patient;
-        let binding = Binding { origin: ORIGIN, kind, subject: patient, key_id };
-        keys.get(&binding).await.map(drop)
+        let first = "SELECT statement FROM events WHERE subject = $1 ORDER BY position LIMIT 1";
+        let first = sqlx::query_scalar(first).bind(patient).fetch_one(&self.pool).await;
+        let first: Vec<u8> = first.expect("an event");
+        let first = Statement::parse(&first).expect("a statement");
+        self.data_keys().named_by(&first).await.map(drop)
     }
 
     async fn rename(&self, patient: Uuid, family: &str) -> Result<Receipt, CommandError> {
@@ -226,7 +224,7 @@ async fn nothing_is_sealed_with_a_destroyed_key_however_the_commands_race(
             "SELECT count(*) FROM events WHERE subject = '{id}' AND position > {erased_at}"
         );
         assert_eq!(first.count(&later).await, 0, "round {round}");
-        assert!(matches!(first.opened(id).await, Err(DataKeyError::Destroyed { .. })));
+        assert!(matches!(first.opened(id).await, Err(DataKeyError::Missing { .. })));
     }
     first.assert_sound().await;
 }
@@ -259,7 +257,7 @@ async fn a_key_restored_from_an_old_backup_is_destroyed_again(
     assert!(clinic.opened(id).await.is_ok(), "it would open again");
 
     let reopened = Clinic::open_with(options.clone(), clinic.keys.clone(), Clock::system()).await;
-    assert!(matches!(clinic.opened(id).await, Err(DataKeyError::Destroyed { .. })));
+    assert!(matches!(clinic.opened(id).await, Err(DataKeyError::Missing { .. })));
     assert!(clinic.opened(other).await.is_ok(), "nobody else's");
     assert_eq!(clinic.count(epoch).await, 2, "other processes learn of it");
     let loaded = reopened.ledger.load::<Patient>(id).await;

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use audit::postgres::DataKeys;
+use audit::postgres::{DataKeys, LogReader};
 use audit::verify::{Options, Report, Trust};
 use commands::keys::{KeyFolder, SecretName};
 use commands::{
     Actor, Clock, CommandError, Context, Keys, Ledger, LedgerConfig, OpenError, PurposeOfUse,
-    RetirementReason,
+    RetirementReason, log_policy,
 };
 use domain::account::Role;
 use domain::{AccountId, Patient};
@@ -38,7 +38,8 @@ async fn register(ledger: &Ledger, mrn: &str) -> Result<Uuid, CommandError> {
 }
 
 async fn audit(pool: &PgPool, trust: &Trust, keys: &Keys) -> Report {
-    let data_keys = DataKeys::new(pool.clone(), keys.key_wrap());
+    let reader = LogReader::new(ORIGIN, log_policy());
+    let data_keys = DataKeys::new(pool.clone(), keys.key_wrap(), reader);
     let options = Options { threads: 1, ..Options::default() };
     let audited =
         audit::postgres::verify_database(pool, trust, options, Some(&data_keys), |_| ()).await;

@@ -10,11 +10,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use audit::export::verify_export;
-use audit::postgres::{DataKeys, export_database};
+use audit::postgres::{DataKeys, LogReader, export_database};
 use audit::statement::{FORMAT_V1, FORMAT_V2, Statement};
 use audit::verify::{Options, Trust};
 use commands::database::{self, Login};
-use commands::{Clock, CommandError, Keys, Ledger, LedgerConfig};
+use commands::{Clock, CommandError, Keys, Ledger, LedgerConfig, log_policy};
 use domain::{Appointment, Custody, Patient};
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -78,7 +78,8 @@ impl Old {
         let login = database::trial(&self.options, Login::Auditor).await.expect("the rights");
         let pool = PgPoolOptions::new().connect_with(login).await.expect("the auditor connects");
         let trust = Trust::any_of(self.origin(), self.keys.verifiers(self.origin()).expect("keys"));
-        let keys = DataKeys::new(pool.clone(), self.keys.key_wrap());
+        let reader = LogReader::new(self.origin(), log_policy());
+        let keys = DataKeys::new(pool.clone(), self.keys.key_wrap(), reader);
         let options = Options { threads: 1, ..Options::default() };
         let report = audit::postgres::verify_database(&pool, &trust, options, Some(&keys), |_| ())
             .await

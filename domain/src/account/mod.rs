@@ -16,8 +16,14 @@ pub use error::AccountError;
 pub use event::{AccountDisabled, AccountEvent, AccountRegistered, RoleGranted, RoleRevoked};
 
 use crate::clock::Now;
+use crate::ids::typed_id;
 use crate::stream::{Claim, ClaimChange, MediaRef, Stream, aggregate};
 use crate::value::{Line, coded, serde_as_string};
+
+typed_id! {
+    /// A person or a service that acts.
+    AccountId;
+}
 
 /// The kind of claim that makes a log-in name unique.
 pub const LOGIN_CLAIM: &str = "login";

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::VisitStatus;
 use super::event::CancellationReason;
-use crate::ids::{PatientId, PractitionerId, RoomId};
+use crate::location::RoomId;
+use crate::patient::PatientId;
+use crate::practitioner::PractitionerId;
 use crate::value::{Code, Coding, Line, Note, RequestedTime, timestamp, timestamp_option};
 
 /// What may be asked of an appointment.

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Slot, VisitStatus};
-use crate::ids::{PatientId, PractitionerId, RoomId};
+use crate::location::RoomId;
+use crate::patient::PatientId;
+use crate::practitioner::PractitionerId;
 use crate::stream::domain_event;
 use crate::value::{Code, Coding, Line, Note, coded};
 

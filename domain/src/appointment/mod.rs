@@ -12,6 +12,11 @@ pub use command::{
     MarkNoShow, RecordVisit, RescheduleAppointment,
 };
 pub use error::AppointmentError;
+
+typed_id! {
+    /// A booked or recorded visit.
+    AppointmentId;
+}
 pub(crate) use event::cancelled_v1_to_v2;
 pub use event::{
     AppointmentBooked, AppointmentCancelled, AppointmentCheckedIn, AppointmentEnteredInError,
@@ -20,9 +25,10 @@ pub use event::{
 };
 
 use crate::clock::Now;
-use crate::ids::{PatientId, PractitionerId, RoomId};
-use crate::location::{Location, LocationKind};
-use crate::practitioner::Practitioner;
+use crate::ids::typed_id;
+use crate::location::{Location, LocationKind, RoomId};
+use crate::patient::PatientId;
+use crate::practitioner::{Practitioner, PractitionerId};
 use crate::stream::{
     Claim, ClaimChange, MediaRef, Reliance, Resource, ResourceKind, Standing, Stream, aggregate,
 };

@@ -1,11 +1,18 @@
-//! Codes of holds and erasures, and references to cases: all that may be said in the clear about a person's record.
+//! Codes of holds and erasures, ids of holds, references to cases: all that may be said in the clear about a person's
+//! record.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::typed_id;
 use crate::value::{coded, serde_as_string};
+
+typed_id! {
+    /// A legal hold on a record.
+    HoldId;
+}
 
 coded! {
     /// Why a record is held.

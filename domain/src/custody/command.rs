@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Authority, CaseReference, ErasureReason, HoldReason, ReleaseReason, StorePurge};
-use crate::ids::HoldId;
+use super::{
+    Authority, CaseReference, ErasureReason, HoldId, HoldReason, ReleaseReason, StorePurge,
+};
 
 /// What may be asked of the custody of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Authority, CaseReference, ErasureReason, HoldReason, ReleaseReason, StorePurge};
-use crate::ids::HoldId;
+use super::{
+    Authority, CaseReference, ErasureReason, HoldId, HoldReason, ReleaseReason, StorePurge,
+};
 use crate::stream::domain_event;
 
 /// What happened to the custody of a record.

@@ -14,15 +14,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use codes::{
-    Authority, CaseReference, CaseReferenceError, ErasureReason, HoldReason, ReleaseReason, Store,
-    StorePurge,
+    Authority, CaseReference, CaseReferenceError, ErasureReason, HoldId, HoldReason, ReleaseReason,
+    Store, StorePurge,
 };
 pub use command::{CustodyCommand, Erase, PlaceHold, RecordPurge, ReleaseHold};
 pub use error::CustodyError;
 pub use event::{CustodyEvent, HoldPlaced, HoldReleased, PurgeRecorded, SubjectErased};
 
 use crate::clock::Now;
-use crate::ids::HoldId;
 use crate::stream::{ClaimChange, MediaRef, Stream, aggregate};
 
 /// The most holds one record may ever have, released ones included.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DisclosureOutcome;
 use super::repeats::{Repeats, is_one, one};
-use crate::ids::PatientId;
+use crate::patient::PatientId;
 use crate::value::Code;
 
 /// What may be asked of a disclosure.

@@ -16,8 +16,14 @@ pub use repeats::{ONE, Repeats};
 pub(crate) use repeats::{is_one, one};
 
 use crate::clock::Now;
+use crate::ids::typed_id;
 use crate::stream::{ClaimChange, MediaRef, Stream, aggregate};
 use crate::value::coded;
+
+typed_id! {
+    /// One look at a record.
+    DisclosureId;
+}
 
 /// The most documents one disclosure names.
 pub const MAX_DOCUMENTS: usize = 500;

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::ClosingReason;
-use super::{LocationKind, Place};
-use crate::ids::LocationId;
+use super::{LocationId, LocationKind, Place};
 use crate::value::{Address, Line, Note};
 
 /// What may be asked of a location's entry in the directory.

@@ -20,9 +20,16 @@ pub use event::{
 };
 
 use crate::clock::Now;
-use crate::ids::LocationId;
+use crate::ids::typed_id;
 use crate::stream::{ClaimChange, MediaRef, Reliance, Standing, Stream, aggregate};
 use crate::value::{Address, Line, VisitTime, coded};
+
+typed_id! {
+    /// A site, a room or another place.
+    LocationId;
+    /// A room whose time is booked: a location, by the same UUID.
+    RoomId;
+}
 
 coded! {
     /// What kind of place a location is.

@@ -18,8 +18,14 @@ pub use event::{
 };
 
 use crate::clock::Now;
+use crate::ids::typed_id;
 use crate::stream::{ClaimChange, MediaRef, Stream, aggregate, has_repeated, identifier_claims};
 use crate::value::{Address, ContactPoint, Gender, HumanName, Identifier, PartialDate};
+
+typed_id! {
+    /// A patient.
+    PatientId;
+}
 
 /// The kind of claim that makes a patient's identifier unique.
 pub const IDENTIFIER_CLAIM: &str = "patient-identifier";

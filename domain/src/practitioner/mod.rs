@@ -21,10 +21,16 @@ pub use event::{
 };
 
 use crate::clock::Now;
+use crate::ids::typed_id;
 use crate::stream::{
     ClaimChange, MediaRef, Standing, Stream, aggregate, has_repeated, identifier_claims,
 };
 use crate::value::{Coding, ContactPoint, HumanName, Identifier, Line, PartialDate};
+
+typed_id! {
+    /// A practitioner whose time is booked.
+    PractitionerId;
+}
 
 /// The kind of claim that makes a practitioner's identifier unique.
 pub const IDENTIFIER_CLAIM: &str = "practitioner-identifier";

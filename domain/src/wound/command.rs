@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::measurement::Measurement;
 use super::{
-    AnatomicalSite, CaptureRef, CloseReason, Etiology, Laterality, RejectionReason,
-    WithdrawalReason,
+    AnatomicalSite, CaptureRef, CloseReason, Etiology, Laterality, MeasurementId, RejectionReason,
+    ScanId, WithdrawalReason,
 };
-use crate::ids::{MeasurementId, PatientId, ScanId};
+use crate::patient::PatientId;
 use crate::value::{Digest, Note, PartialDate, timestamp};
 
 /// What may be asked of an episode of a wound.

@@ -31,9 +31,18 @@ pub use measurement::{
 };
 
 use crate::clock::Now;
-use crate::ids::{MeasurementId, ScanId};
+use crate::ids::typed_id;
 use crate::stream::{BlobReference, ClaimChange, MediaRef, Stream, aggregate};
 use crate::value::{Digest, coded};
+
+typed_id! {
+    /// An episode of a wound, from opening to closing.
+    WoundId;
+    /// One capture of a wound.
+    ScanId;
+    /// One measurement of a scan.
+    MeasurementId;
+}
 
 /// The most scans of one episode.
 pub const MAX_SCANS: usize = 1_000;

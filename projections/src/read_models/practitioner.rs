@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ReadModels;
 use super::error::ReadError;
+use super::models::ReadModels;
 use super::page::{Listing, Page};
 use super::patient::{Matching, family_key, given_key, identifier_key};
 use super::query::prefix;

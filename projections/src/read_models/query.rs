@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::ReadModels;
 use super::appointment::{AppointmentDocument, Appointments};
 use super::error::ReadError;
+use super::models::ReadModels;
 use super::page::{Listing, Page};
 use super::patient::{self, PatientDocument, Patients};
 use super::store::{Found, Store, note_damage};

@@ -50,6 +50,7 @@ pub(crate) struct Clinic {
     pub(crate) pool: PgPool,
     /// Somebody's with every right.
     pub(crate) owner: PgPool,
+    pub(crate) keys: Keys,
     pub(crate) ledger: Ledger,
     pub(crate) clock: ManualClock,
     pub(crate) log: EventLog,
@@ -82,9 +83,12 @@ impl Clinic {
         let start: Timestamp = "2026-01-05T08:00:00Z".parse().expect("a valid instant");
         let (clock, hands) = Clock::manual(start);
         let tags = Tags::new(keys.mac_key("read-model/v1"), ORIGIN);
-        let data_keys = audit::postgres::DataKeys::new(pool.clone(), keys.key_wrap());
+        let reader = LogReader::new(ORIGIN, commands::log_policy());
+        let wrap = keys.key_wrap();
+        let data_keys = audit::postgres::DataKeys::new(pool.clone(), wrap, reader.clone());
         let config = LedgerConfig::new(ORIGIN);
-        let ledger = Ledger::open(pool.clone(), keys, clock, config).await.expect("an empty log");
+        let ledger =
+            Ledger::open(pool.clone(), keys.clone(), clock, config).await.expect("an empty log");
         // The test's Postgres database has a name of its own; Mongo and Redis take it over.
         let own: String = sqlx::query_scalar("SELECT current_database()")
             .fetch_one(&pool)
@@ -96,13 +100,12 @@ impl Clinic {
         let cache =
             Cache::new(&redis_url(), prefix.clone(), ttl, tags.clone()).expect("a Redis URL");
         let database = format!("test_{}", hex::encode(&nanos.to_be_bytes()[8..]));
-        let reader = LogReader::new(ORIGIN, commands::log_policy());
         let log = EventLog::new(pool.clone(), data_keys, reader);
         let (uri, cached) = (variable("MONGODB_URI"), Some(cache.clone()));
         let models = ReadModels::connect(&uri, &database, cached, tags.clone(), log.clone());
         let models = models.await.expect("a Mongo URI");
         let runtime = Runtime::new(pool.clone(), log.clone(), models.database(), tags, CONFIG);
-        Clinic { pool, owner, ledger, clock: hands, log, models, cache, runtime, prefix }
+        Clinic { pool, owner, keys, ledger, clock: hands, log, models, cache, runtime, prefix }
     }
 
     /// Removes what the test left in Mongo. (sqlx removes the Postgres database; Redis' keys expire.)

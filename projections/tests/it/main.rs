@@ -7,6 +7,7 @@ mod comparison;
 mod counted;
 mod damage;
 mod damaged_cache;
+mod data_keys;
 mod erasure;
 mod location;
 mod practitioner;

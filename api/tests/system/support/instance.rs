@@ -215,7 +215,8 @@ impl Instance {
     }
 
     pub(crate) fn data_keys(&self) -> DataKeys {
-        DataKeys::new(self.pool.clone(), self.keys.key_wrap())
+        let reader = LogReader::new(ORIGIN, log_policy());
+        DataKeys::new(self.pool.clone(), self.keys.key_wrap(), reader)
     }
 
     /// What authenticates the read models.
@@ -231,7 +232,7 @@ impl Instance {
     /// The log in a copy of the database, for readers.
     pub(crate) fn log_of(&self, pool: &PgPool) -> EventLog {
         let reader = LogReader::new(ORIGIN, log_policy());
-        let keys = DataKeys::new(pool.clone(), self.keys.key_wrap());
+        let keys = DataKeys::new(pool.clone(), self.keys.key_wrap(), reader.clone());
         EventLog::new(pool.clone(), keys, reader)
     }
 

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Remembers at most twice `half` entries, the least recently used going first, by halves.
-pub(crate) struct Cache<K, V> {
+pub struct Cache<K, V> {
     half: usize,
     generations: Mutex<Generations<K, V>>,
 }
@@ -16,12 +16,15 @@ struct Generations<K, V> {
 }
 
 impl<K: Hash + Eq, V: Clone> Cache<K, V> {
-    pub(crate) fn new(half: usize) -> Cache<K, V> {
+    /// A cache whose generations hold so many each.
+    #[must_use]
+    pub fn new(half: usize) -> Cache<K, V> {
         let generations = Generations { young: HashMap::new(), old: HashMap::new() };
         Cache { half: half.max(1), generations: Mutex::new(generations) }
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<V> {
+    /// What is held under a key.
+    pub fn get(&self, key: &K) -> Option<V> {
         let mut generations = self.lock();
         if let Some(value) = generations.young.get(key) {
             return Some(value.clone());
@@ -31,14 +34,15 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         Some(value)
     }
 
-    pub(crate) fn insert(&self, key: K, value: V) {
+    /// Holds a value, in place of the one before.
+    pub fn insert(&self, key: K, value: V) {
         let mut generations = self.lock();
         generations.old.remove(&key);
         generations.insert(self.half, key, value);
     }
 
     /// Inserts unless something is held that the new value does not replace.
-    pub(crate) fn insert_if(&self, key: K, value: V, replaces: impl Fn(&V, &V) -> bool) {
+    pub fn insert_if(&self, key: K, value: V, replaces: impl Fn(&V, &V) -> bool) {
         let mut generations = self.lock();
         let held = generations.young.get(&key).or_else(|| generations.old.get(&key));
         if held.is_none_or(|held| replaces(held, &value)) {
@@ -47,14 +51,15 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         }
     }
 
-    pub(crate) fn remove(&self, key: &K) {
+    /// Drops a value.
+    pub fn remove(&self, key: &K) {
         let mut generations = self.lock();
         generations.young.remove(key);
         generations.old.remove(key);
     }
 
     /// Keeps only what the predicate accepts.
-    pub(crate) fn retain(&self, keep: impl Fn(&K, &V) -> bool) {
+    pub fn retain(&self, keep: impl Fn(&K, &V) -> bool) {
         let mut generations = self.lock();
         generations.young.retain(|key, value| keep(key, value));
         generations.old.retain(|key, value| keep(key, value));

@@ -5,7 +5,7 @@ use sqlx::{Decode, Postgres, Row as _, Type};
 
 /// A column; none if it is null or of another type. What takes its place must be what no genuine row has, so that it shows
 /// as damage and not as a failure.
-pub(crate) fn column<'r, T: Decode<'r, Postgres> + Type<Postgres>>(
+pub fn column<'r, T: Decode<'r, Postgres> + Type<Postgres>>(
     row: &'r PgRow,
     index: usize,
 ) -> Option<T> {
