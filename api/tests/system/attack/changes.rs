@@ -46,6 +46,12 @@ impl Place {
         Place { positions: positions.into_iter().collect(), ..Place::default() }
     }
 
+    /// The same, of a log that has grown: what stands at its old end stands at its new one.
+    pub(crate) fn after_growth(&self, size: u64, by: u64) -> Place {
+        let moved = |position: &u64| if *position == size { size + by } else { *position };
+        Place { positions: self.positions.iter().map(moved).collect(), ..self.clone() }
+    }
+
     /// Whether what the audit printed says so, of the log or of what lies beside it.
     pub(crate) fn is_named(&self, report: &Value) -> bool {
         if !report.is_object() || report["findings"].is_null() {

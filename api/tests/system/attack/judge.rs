@@ -167,7 +167,7 @@ impl Lane<'_> {
             Servers::Both | Servers::Running => Some(self.serve().await),
         };
         if let Some(running) = &running {
-            // What leaves no look behind, so that there is something in memory.
+            // So that there is something in memory.
             let known = ["account", "disabled account", "custody", "models"];
             let mut before = self.scene.ask_some(asked.questions, running.port, &known).await;
             let mut tries = 0;
@@ -181,6 +181,15 @@ impl Lane<'_> {
         }
         clock.tick("serves");
         let pool = self.pool().await;
+        // The looks at that are events.
+        let size: i64 = sqlx::query_scalar("SELECT size FROM public.ledger_head")
+            .fetch_one(&pool)
+            .await
+            .expect("Postgres answers");
+        let place = change.place.after_growth(
+            self.scene.size.cast_unsigned(),
+            (size - self.scene.size).cast_unsigned(),
+        );
         let mut own = None;
         let made = match change.login {
             None => make(&pool, change).await,
@@ -199,7 +208,7 @@ impl Lane<'_> {
         let mut outcome = Outcome {
             made: true,
             noticed: status != 0,
-            named: status != 0 && change.place.is_named(&report),
+            named: status != 0 && place.is_named(&report),
             said: said(status, &report),
             ..Outcome::default()
         };

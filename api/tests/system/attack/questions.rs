@@ -123,6 +123,9 @@ fn honest(list: &mut List, ids: &Ids) {
     list.look("visits of one", FrontDesk, format!("/v1/appointments?patient={}", ids.other));
     // `#`: as of this position.
     for (name, path) in [
+        ("practitioner since", format!("/v1/practitioners/{PRACTITIONER}")),
+        ("practitioners since", "/v1/practitioners".to_owned()),
+        ("locations since", "/v1/locations".to_owned()),
         ("patient since", format!("/v1/patients/{}", ids.other)),
         ("visit since", format!("/v1/appointments/{}", ids.visit)),
         ("wounds since", format!("/v1/patients/{}/wounds", ids.patient)),
