@@ -31,6 +31,16 @@ pub enum RecordOf {
 }
 
 impl RecordOf {
+    /// Whose record a stream is part of. Custody is in the clear, under the patient's own id.
+    fn stream<A: Stream>(id: Uuid) -> RecordOf {
+        match A::TYPE {
+            Patient::STREAM_TYPE | Custody::STREAM_TYPE => RecordOf::Patient(id),
+            Appointment::STREAM_TYPE => RecordOf::Appointment(id),
+            WoundEpisode::STREAM_TYPE => RecordOf::Wound(id),
+            _ => RecordOf::Nobody,
+        }
+    }
+
     /// The same, as the policy is asked about it.
     pub(crate) fn subject(self) -> Option<Subject> {
         match self {
@@ -103,6 +113,9 @@ impl Records {
         error: &CommandError,
     ) -> Result<(), RecordsError> {
         let (outcome, conflicts) = match error {
+            CommandError::Denied { permission } => {
+                return self.denied(look, *permission, RecordOf::stream::<A>(id)).await;
+            }
             CommandError::ClaimConflict { conflicts } => (AccessOutcome::Allowed, &conflicts[..]),
             CommandError::VersionConflict { .. }
             | CommandError::Erased
@@ -114,9 +127,11 @@ impl Records {
         };
         let mut patients: BTreeSet<PatientId> =
             conflicts.iter().filter_map(patient_of).map(PatientId::from_uuid).collect();
-        let own = match outcome {
-            AccessOutcome::NothingFound => None,
-            _ => self.subject_of_stream::<A>(id).await?,
+        let own = match (outcome, RecordOf::stream::<A>(id)) {
+            (AccessOutcome::NothingFound, _) | (_, RecordOf::Nobody) => None,
+            (_, RecordOf::Patient(id)) => self.subject::<Patient>(id).await?,
+            (_, RecordOf::Appointment(id)) => self.subject::<Appointment>(id).await?,
+            (_, RecordOf::Wound(id)) => self.subject::<WoundEpisode>(id).await?,
         };
         patients.extend(own.map(PatientId::from_uuid));
         let resource = format!("{}-command", A::TYPE);
@@ -141,19 +156,6 @@ impl Records {
             loaded => loaded?,
         };
         Ok(loaded.and_then(|loaded| loaded.aggregate.subject(id)))
-    }
-
-    /// The patient whose record a stream is part of, if it is.
-    async fn subject_of_stream<A: Stream + 'static>(
-        &self,
-        id: Uuid,
-    ) -> Result<Option<Uuid>, RecordsError> {
-        if A::TYPE == Custody::STREAM_TYPE {
-            // In the clear, and under the patient's own id.
-            return self.subject::<Patient>(id).await;
-        }
-        let of_record = [Patient::STREAM_TYPE, Appointment::STREAM_TYPE, WoundEpisode::STREAM_TYPE];
-        if of_record.contains(&A::TYPE) { self.subject::<A>(id).await } else { Ok(None) }
     }
 }
 

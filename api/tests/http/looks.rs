@@ -284,6 +284,18 @@ async fn what_a_refusal_tells_of_a_patient_is_recorded_in_the_accounting(
     assert_eq!((reply.status, reply.code()), (422, "unknown-patient"));
     assert_eq!(look.outcome, AccessOutcome::NothingFound);
 
+    // What only the body shows to be somebody else's to do.
+    let wound = json!({ "patient_id": patient, "site": "heel", "laterality": "left",
+                        "etiology": "pressure-injury" });
+    let opened = app.clinician().post("/v1/wounds", &wound).await.expect_status(201);
+    let path =
+        format!("/v1/wounds/{}/measurements/{}/withdraw", opened.stream_id(), Uuid::now_v7());
+    let body = json!({ "reason": "model-withdrawn" });
+    let (reply, look) = app.of_patient(app.clinician().post(&path, &body)).await;
+    assert_eq!((reply.status, reply.code()), (403, "denied"), "{}", reply.text);
+    assert_eq!((look.patient_id, look.resource.as_str()), (patient, "wound"));
+    assert_eq!(look.outcome, DisclosureOutcome::Denied);
+
     // When it cannot be recorded, it is not told.
     app.ledger.clone().close().await;
     let refused = desk.post("/v1/patients", &named).await;

@@ -189,7 +189,9 @@ impl Ledger {
                 place => first.push((place, look)),
             }
         }
-        self.may_be_counted(again.iter().filter_map(|(_, look)| look.subject())).await?;
+        if !again.is_empty() {
+            self.may_be_counted(again.iter().filter_map(|(_, look)| look.subject())).await?;
+        }
 
         let until = windows.until(self.inner.clock.now());
         let recorded = self.with_ids(first.iter().map(|(_, look)| look.clone()).collect());
@@ -226,10 +228,10 @@ impl Ledger {
         if !self.is_open() {
             return Err(Unavailable::Closed.into());
         }
+        self.inner.time.admit(&self.inner.pool).await?;
         if subjects.is_empty() {
             return Ok(());
         }
-        self.inner.time.admit(&self.inner.pool).await?;
         match self.erased_among(&subjects).await?.is_empty() {
             true => Ok(()),
             false => Err(CommandError::Erased),
