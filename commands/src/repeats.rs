@@ -21,8 +21,8 @@ const OPEN_MAX: usize = 4_096;
 /// How many counts may wait to be recorded, should the log not take them.
 const WAITING_MAX: usize = 4_096;
 
-/// The place of looks alike: empty until the first of them is recorded.
-pub(crate) type Place<L> = Arc<tokio::sync::Mutex<Option<Window<L>>>>;
+/// The slot of looks alike: empty until the first of them is recorded.
+pub(crate) type Slot<L> = Arc<tokio::sync::Mutex<Option<Window<L>>>>;
 
 /// A look that is recorded, with those that followed.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl<L> Window<L> {
 /// The looks of one kind that may be followed by others alike.
 pub(crate) struct Windows<L> {
     within: SignedDuration,
-    places: Mutex<HashMap<Digest, Place<L>>>,
+    slots: Mutex<HashMap<Digest, Slot<L>>>,
     /// Whose time is over, and whose count is not recorded yet.
     waiting: Mutex<Vec<Window<L>>>,
     /// Whoever records counts has taken them from above, so they are not to be missed by whoever comes meanwhile.
@@ -76,7 +76,7 @@ impl<L> Windows<L> {
     /// Looks that follow within this time are counted; none are, if it is zero.
     pub(crate) fn new(within: SignedDuration) -> Windows<L> {
         let recording = tokio::sync::Mutex::default();
-        Windows { within, places: Mutex::default(), waiting: Mutex::default(), recording }
+        Windows { within, slots: Mutex::default(), waiting: Mutex::default(), recording }
     }
 
     /// Until when looks are counted that follow one of now.
@@ -84,45 +84,45 @@ impl<L> Windows<L> {
         now.saturating_add(self.within).unwrap_or(now)
     }
 
-    /// The place of looks with this key; none, if each is recorded by itself.
-    pub(crate) fn place(&self, key: Digest) -> Option<Place<L>> {
+    /// The slot of looks with this key; none, if each is recorded by itself.
+    pub(crate) fn slot(&self, key: Digest) -> Option<Slot<L>> {
         if self.within.is_zero() {
             return None;
         }
-        let mut places = lock(&self.places);
-        if places.len() >= OPEN_MAX && !places.contains_key(&key) {
+        let mut slots = lock(&self.slots);
+        if slots.len() >= OPEN_MAX && !slots.contains_key(&key) {
             return None;
         }
-        Some(Arc::clone(places.entry(key).or_default()))
+        Some(Arc::clone(slots.entry(key).or_default()))
     }
 
     /// Keeps a look whose time is over until its count is recorded.
-    pub(crate) fn set_aside(&self, over: Window<L>) {
-        if over.followed == 0 {
+    pub(crate) fn postpone(&self, expired: Window<L>) {
+        if expired.followed == 0 {
             return;
         }
         let mut waiting = lock(&self.waiting);
         if waiting.len() < WAITING_MAX {
-            waiting.push(over);
+            waiting.push(expired);
         } else {
-            tracing::error!(count = over.followed, "looks that were counted are not recorded");
+            tracing::error!(count = expired.followed, "looks that were counted are not recorded");
         }
     }
 
     /// Takes the looks whose time is over, all of them if the ledger is closing.
-    pub(crate) fn over(&self, now: Timestamp, closing: bool) -> Vec<Window<L>> {
-        let mut over = std::mem::take(&mut *lock(&self.waiting));
-        lock(&self.places).retain(|_, place| {
-            // Only here is a place handed out, so one that nobody holds now stays unheld while it goes.
-            let Ok(mut window) = place.try_lock() else { return true };
+    pub(crate) fn take_expired(&self, now: Timestamp, closing: bool) -> Vec<Window<L>> {
+        let mut expired = std::mem::take(&mut *lock(&self.waiting));
+        lock(&self.slots).retain(|_, slot| {
+            // Only here is a slot handed out, so one that nobody holds now stays unheld while it goes.
+            let Ok(mut window) = slot.try_lock() else { return true };
             if window.as_ref().is_some_and(|window| !closing && window.is_open(now)) {
                 return true;
             }
-            over.extend(window.take());
+            expired.extend(window.take());
             drop(window);
-            Arc::strong_count(place) > 1
+            Arc::strong_count(slot) > 1
         });
-        over
+        expired
     }
 }
 
@@ -148,15 +148,15 @@ mod tests {
     }
 
     fn opened(windows: &Windows<&'static str>, of: &'static str, now: Timestamp) {
-        let place = windows.place(key(of)).expect("a place");
-        let mut place = place.try_lock().expect("free");
-        *place = Some(Window::new(Uuid::nil(), of, now, windows.until(now)));
+        let slot = windows.slot(key(of)).expect("a slot");
+        let mut slot = slot.try_lock().expect("free");
+        *slot = Some(Window::new(Uuid::nil(), of, now, windows.until(now)));
     }
 
     fn follow(windows: &Windows<&'static str>, of: &'static str, now: Timestamp) -> bool {
-        let place = windows.place(key(of)).expect("a place");
-        let mut place = place.try_lock().expect("free");
-        let Some(open) = place.as_mut().filter(|open| open.is_open(now)) else { return false };
+        let slot = windows.slot(key(of)).expect("a slot");
+        let mut slot = slot.try_lock().expect("free");
+        let Some(open) = slot.as_mut().filter(|open| open.is_open(now)) else { return false };
         open.count(&context());
         true
     }
@@ -171,25 +171,25 @@ mod tests {
         }
         assert!(!follow(&windows, "a", at(110)), "the time is over");
         assert!(!follow(&windows, "a", at(99)), "the clock was set back");
-        assert!(windows.over(at(109), false).is_empty());
-        let over = windows.over(at(110), false);
-        let [over] = &over[..] else { panic!("one is over: {over:?}") };
-        let (count, _) = over.counted().expect("some followed");
-        assert_eq!((over.look, count.get()), ("a", 3));
-        let rest = windows.over(at(110), true);
+        assert!(windows.take_expired(at(109), false).is_empty());
+        let expired = windows.take_expired(at(110), false);
+        let [expired] = &expired[..] else { panic!("one is expired: {expired:?}") };
+        let (count, _) = expired.counted().expect("some followed");
+        assert_eq!((expired.look, count.get()), ("a", 3));
+        let rest = windows.take_expired(at(110), true);
         let [rest] = &rest[..] else { panic!("one is left: {rest:?}") };
         assert!(rest.look == "b" && rest.counted().is_none(), "nobody followed");
-        assert!(lock(&windows.places).is_empty());
+        assert!(lock(&windows.slots).is_empty());
     }
 
     #[test]
     fn a_place_that_somebody_waits_for_stays() {
         let windows = Windows::new(SignedDuration::from_secs(10));
         opened(&windows, "a", at(100));
-        let held = windows.place(key("a")).expect("a place");
-        assert_eq!(windows.over(at(200), false).len(), 1, "its time is over");
-        let place = windows.place(key("a")).expect("a place");
-        assert!(Arc::ptr_eq(&held, &place), "whoever comes next waits at the same place");
+        let held = windows.slot(key("a")).expect("a slot");
+        assert_eq!(windows.take_expired(at(200), false).len(), 1, "its time is over");
+        let slot = windows.slot(key("a")).expect("a slot");
+        assert!(Arc::ptr_eq(&held, &slot), "whoever comes next waits at the same slot");
     }
 
     #[test]
@@ -197,16 +197,16 @@ mod tests {
         let windows = Windows::new(SignedDuration::from_secs(10));
         let names: Vec<String> = (0..OPEN_MAX).map(|n| n.to_string()).collect();
         for name in &names {
-            let _: Place<&'static str> = windows.place(key(name)).expect("a place");
+            let _: Slot<&'static str> = windows.slot(key(name)).expect("a slot");
         }
-        assert!(windows.place(key("one more")).is_none());
-        assert!(windows.place(key("0")).is_some());
+        assert!(windows.slot(key("one more")).is_none());
+        assert!(windows.slot(key("0")).is_some());
         for _ in 0..WAITING_MAX + 1 {
-            let mut over = Window::new(Uuid::nil(), "a", at(0), at(10));
-            over.count(&context());
-            windows.set_aside(over);
+            let mut expired = Window::new(Uuid::nil(), "a", at(0), at(10));
+            expired.count(&context());
+            windows.postpone(expired);
         }
-        assert_eq!(windows.over(at(0), false).len(), WAITING_MAX);
-        assert!(Windows::<()>::new(SignedDuration::ZERO).place(key("a")).is_none());
+        assert_eq!(windows.take_expired(at(0), false).len(), WAITING_MAX);
+        assert!(Windows::<()>::new(SignedDuration::ZERO).slot(key("a")).is_none());
     }
 }

@@ -121,7 +121,7 @@ struct Public {
     /// The newest key.
     vkey: String,
     kid: String,
-    /// All keys at hand, the newest first.
+    /// All available keys, the newest first.
     vkeys: Vec<String>,
 }
 

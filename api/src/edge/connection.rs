@@ -79,7 +79,7 @@ impl Connection {
                 let (answered, line) = (router.clone().call(request), line.clone());
                 async move {
                     let response: Response = answered.await.unwrap_or_else(|never| match never {});
-                    Ok::<_, Infallible>(response.map(|body| Answer { body, line }))
+                    Ok::<_, Infallible>(response.map(|body| HeldBody { body, line }))
                 }
             }
         });
@@ -123,12 +123,12 @@ impl Connection {
 }
 
 /// The body of an answer, which tells when the last of it has been handed over.
-struct Answer {
+struct HeldBody {
     body: Body,
     line: Arc<Line>,
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for HeldBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -148,7 +148,7 @@ impl http_body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for HeldBody {
     fn drop(&mut self) {
         self.line.answered();
     }

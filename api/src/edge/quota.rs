@@ -14,7 +14,7 @@ pub enum Holder {
     Account(Uuid),
 }
 
-/// Why there is none.
+/// Why no place is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
     /// Everything is taken.

@@ -177,16 +177,16 @@ impl Ledger {
         let (mut first, mut again) = (Vec::new(), Vec::new());
         for (key, look) in by_key {
             // Whoever comes while the first is being recorded waits here.
-            let place = match windows.place(key) {
-                Some(place) => Some(place.lock_owned().await),
+            let slot = match windows.slot(key) {
+                Some(slot) => Some(slot.lock_owned().await),
                 None => None,
             };
             let now = self.inner.clock.now();
-            match place {
-                Some(place) if place.as_ref().is_some_and(|open| open.is_open(now)) => {
-                    again.push((place, look));
+            match slot {
+                Some(slot) if slot.as_ref().is_some_and(|open| open.is_open(now)) => {
+                    again.push((slot, look));
                 }
-                place => first.push((place, look)),
+                slot => first.push((slot, look)),
             }
         }
         if !again.is_empty() {
@@ -196,22 +196,23 @@ impl Ledger {
         let until = windows.until(self.inner.clock.now());
         let recorded = self.with_ids(first.iter().map(|(_, look)| look.clone()).collect());
         if !recorded.is_empty() {
-            let singly = recorded.iter().zip(&first).map(|((id, look), (place, _))| {
+            let singly = recorded.iter().zip(&first).map(|((id, look), (slot, _))| {
                 let look = look.clone();
                 let repeats = Repeats::Until(until);
-                (*id, if place.is_some() { look.standing_for(ONE, repeats) } else { look })
+                (*id, if slot.is_some() { look.standing_for(ONE, repeats) } else { look })
             });
             self.append_looks(singly.collect(), context, grant).await?;
         }
-        for ((id, _), (place, look)) in recorded.into_iter().zip(first) {
-            let Some(mut place) = place else { continue };
-            if let Some(over) = place.replace(Window::new(id, look, self.inner.clock.now(), until))
+        for ((id, _), (slot, look)) in recorded.into_iter().zip(first) {
+            let Some(mut slot) = slot else { continue };
+            if let Some(expired) =
+                slot.replace(Window::new(id, look, self.inner.clock.now(), until))
             {
-                windows.set_aside(over);
+                windows.postpone(expired);
             }
         }
-        for (mut place, _) in again {
-            if let Some(open) = place.as_mut() {
+        for (mut slot, _) in again {
+            if let Some(open) = slot.as_mut() {
                 open.count(context);
             }
         }
@@ -273,11 +274,12 @@ impl Ledger {
     async fn record_counted_of<L: Look>(&self, closing: bool) {
         let windows = L::windows(&self.inner);
         let _recording = windows.recording.lock().await;
-        let over = windows.over(self.inner.clock.now(), closing);
-        let each =
-            over.into_iter().filter_map(|over| over.counted().map(|counted| (over, counted)));
-        let record = |(over, (count, context)): (Window<L>, (NonZeroU32, Context))| async move {
-            let look = over.look.clone().standing_for(count, Repeats::Of(over.first));
+        let expired = windows.take_expired(self.inner.clock.now(), closing);
+        let each = expired
+            .into_iter()
+            .filter_map(|expired| expired.counted().map(|counted| (expired, counted)));
+        let record = |(expired, (count, context)): (Window<L>, (NonZeroU32, Context))| async move {
+            let look = expired.look.clone().standing_for(count, Repeats::Of(expired.first));
             let recorded = async {
                 let grant = self.may_record(&context)?;
                 self.append_looks(self.with_ids(vec![look]), &context, grant).await
@@ -286,7 +288,7 @@ impl Ledger {
                 // With the record went the key that sealed who looked at it.
                 Ok(_) | Err(CommandError::Erased) => {}
                 Err(CommandError::Unavailable(_) | CommandError::Overloaded) if !closing => {
-                    windows.set_aside(over);
+                    windows.postpone(expired);
                 }
                 Err(error) => {
                     let error = audit::chain(&error);
