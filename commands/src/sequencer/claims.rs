@@ -96,7 +96,7 @@ impl Claims {
             Change::TakeUnique { kind, key } => match self.unique.get(&(*kind, *key)) {
                 Some(held) if held.by == stream => {}
                 Some(held) => {
-                    conflicts.push(Conflict::Unique { kind: (*kind).to_owned(), holder: held.by })
+                    conflicts.push(Conflict::Unique { kind: (*kind).to_owned(), holder: held.by });
                 }
                 None => {
                     self.unique.insert((*kind, *key), Held { by: stream, stored: false });
