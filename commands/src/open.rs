@@ -82,7 +82,7 @@ pub(crate) async fn open(
     let (published, keyring, tree) = check(&mut connection, &origin).await?;
     not_behind(published.size, kept.as_ref(), config)?;
     if let Some(kept) = kept
-        && audit::postgres::root(&mut connection, kept.size).await.map_err(open_error)? != kept.root
+        && audit::postgres::root(&mut connection, kept.size).await.map_err(unreadable)? != kept.root
     {
         let by = IN_THE_FOLDER.to_owned();
         return Err(OpenError::Forked { published: kept.size, by });
@@ -191,7 +191,7 @@ fn not_behind(
     Ok(())
 }
 
-fn open_error(error: DatabaseError) -> OpenError {
+fn unreadable(error: DatabaseError) -> OpenError {
     match error {
         DatabaseError::Sqlx(error) => OpenError::Database(error),
         other => OpenError::RightEdge { reason: other.to_string() },
@@ -380,6 +380,6 @@ async fn is_vouched_for(
         return Ok(false);
     };
     let proof = audit::postgres::consistency(connection, seen.size, head.size).await;
-    let proof = proof.map_err(open_error)?;
+    let proof = proof.map_err(unreadable)?;
     Ok(verify_consistency(seen.size, head.size, &proof, &seen.root, &head.root).is_ok())
 }

@@ -282,7 +282,7 @@ impl PersistedEventRepository for LedgerEventRepository {
 }
 
 /// Why an aggregate could not be loaded through the framework, as whoever asked for it is told.
-pub(crate) fn load_error<E: std::error::Error>(error: AggregateError<E>) -> CommandError {
+pub(crate) fn unreadable<E: std::error::Error>(error: AggregateError<E>) -> CommandError {
     match error {
         AggregateError::DatabaseConnectionError(cause) => match cause.downcast::<sqlx::Error>() {
             Ok(cause) => (*cause).into(),

@@ -35,7 +35,7 @@ pub(super) enum Audit {
 
 /// Checks an export (a folder), or the database itself: every column of every row against what was
 /// signed, every payload against its digest, every checkpoint against the tree, and, where the data keys
-/// are available, every plaintext against its commitment. Of the database, everything else that decides as well: what is taken,
+/// are at hand, every plaintext against its commitment. Of the database, everything else that decides as well: what is taken,
 /// stored states, tables, triggers, functions, rights and roles; and it is compared with the checkpoint that the ledger keeps
 /// outside the database and with its witnesses. The verdict names what was not compared.
 #[derive(Debug, Args)]

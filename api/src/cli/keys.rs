@@ -121,7 +121,7 @@ struct Public {
     /// The newest key.
     vkey: String,
     kid: String,
-    /// All available keys, the newest first.
+    /// All keys at hand, the newest first.
     vkeys: Vec<String>,
 }
 

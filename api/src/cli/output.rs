@@ -86,6 +86,6 @@ pub(super) fn read_text(file: &Path) -> anyhow::Result<String> {
 }
 
 fn print_line(text: &str) {
-    // A reader that went away (`| head`) is not our failure.
+    // A reader that went away (`| head`) is no failure of ours.
     let _gone = writeln!(std::io::stdout(), "{text}");
 }

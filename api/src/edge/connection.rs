@@ -79,7 +79,7 @@ impl Connection {
                 let (answered, line) = (router.clone().call(request), line.clone());
                 async move {
                     let response: Response = answered.await.unwrap_or_else(|never| match never {});
-                    Ok::<_, Infallible>(response.map(|body| HeldBody { body, line }))
+                    Ok::<_, Infallible>(response.map(|body| Answer { body, line }))
                 }
             }
         });
@@ -123,12 +123,12 @@ impl Connection {
 }
 
 /// The body of an answer, which tells when the last of it has been handed over.
-struct HeldBody {
+struct Answer {
     body: Body,
     line: Arc<Line>,
 }
 
-impl http_body::Body for HeldBody {
+impl http_body::Body for Answer {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -148,7 +148,7 @@ impl http_body::Body for HeldBody {
     }
 }
 
-impl Drop for HeldBody {
+impl Drop for Answer {
     fn drop(&mut self) {
         self.line.answered();
     }

@@ -14,7 +14,7 @@ pub enum Holder {
     Account(Uuid),
 }
 
-/// Why no place is given.
+/// Why there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
     /// Everything is taken.

@@ -97,14 +97,14 @@ async fn register(
 
 /// Reads a package, and loads the network from it to see that it does.
 fn take(bytes: &[u8]) -> Result<(Digest, ModelPackage), Problem> {
-    let package = ModelPackage::read(bytes).map_err(|error| package_problem(&error))?;
+    let package = ModelPackage::read(bytes).map_err(|error| refused(&error))?;
     let segmenter = Segmenter::from_bytes(package.weights.clone()).map_err(|error| {
         Problem::unprocessable("weights-unusable", audit::chain(&error)).at("weights.bpk")
     })?;
     Ok((Digest::from(segmenter.digest()), package))
 }
 
-fn package_problem(error: &PackageError) -> Problem {
+fn refused(error: &PackageError) -> Problem {
     Problem::unprocessable(error.code(), audit::chain(error)).at(error.field())
 }
 

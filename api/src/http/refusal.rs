@@ -11,7 +11,7 @@ impl From<CommandError> for Problem {
         match error {
             CommandError::Denied { permission } => Self::denied(permission.as_str()),
             CommandError::Refused { kind, code, field, detail } => {
-                refusal_problem(kind, code, field, &detail)
+                refused(kind, code, field, &detail)
             }
             CommandError::VersionConflict { actual, .. } => {
                 let mut problem = Self::new(
@@ -153,7 +153,7 @@ impl Problem {
 
 /// One status for each kind of refusal: 404 where something is missing, 409 where it contradicts how things stand, 422 where
 /// what was sent is wrong.
-fn refusal_problem(
+fn refused(
     kind: RefusalKind,
     code: &'static str,
     field: Option<&'static str>,

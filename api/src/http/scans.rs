@@ -153,7 +153,7 @@ fn command(
     size: usize,
     captured_at: Timestamp,
 ) -> Result<RecordScan, Problem> {
-    let refused = |error: domain::wound::CaptureRefError| {
+    let refused = |error: domain::wound::CaptureError| {
         Problem::unprocessable("capture-refused", error.to_string())
     };
     let kind = MediaType::new(kind).map_err(refused)?;
@@ -183,12 +183,12 @@ async fn take(kind: &'static str, bytes: Bytes, sent: [u8; 32]) -> Result<Taken,
             }
         })
     };
-    blocking(check).await?.map_err(|error: CaptureError| capture_problem(&error))
+    blocking(check).await?.map_err(|error: CaptureError| refused(&error))
 }
 
 /// 422 naming the entry and the reason, with the reasons below it. None of them quotes the capture; the
 /// JSON reader's would, so of its only the place is told.
-fn capture_problem(error: &CaptureError) -> Problem {
+fn refused(error: &CaptureError) -> Problem {
     let detail = match error {
         CaptureError::Document { source, .. } => {
             format!("{error}, at line {} column {}", source.line(), source.column())

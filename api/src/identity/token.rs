@@ -40,7 +40,7 @@ pub struct Claims {
 /// Why a token is not taken. None of it quotes the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not one of our tokens, by its form, algorithm, key, type or claims.
+    /// Not a token of ours: its form, algorithm, key, type or claims.
     #[error("the access token is malformed or of another kind")]
     Malformed,
     /// The signature does not verify.

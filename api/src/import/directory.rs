@@ -12,7 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::plan::{LineRefusal, Named, Plan};
-use super::runner::{ImportError, LANES_AT_ONCE, context, line_refusal, patiently};
+use super::runner::{ImportError, LANES_AT_ONCE, context, patiently, refused};
 
 /// What became of them.
 #[derive(Default)]
@@ -46,7 +46,7 @@ pub(super) async fn register(ledger: &Ledger, plans: &[Plan]) -> Result<Register
             match outcome {
                 Ok(was_there) => registered.done.push((named.kind(), was_there)),
                 Err(error) => {
-                    registered.refused.insert(named.id(), line_refusal(error)?);
+                    registered.refused.insert(named.id(), refused(error)?);
                 }
             }
         }

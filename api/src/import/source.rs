@@ -21,7 +21,7 @@ pub enum SourceError {
         #[source]
         cause: std::io::Error,
     },
-    /// Its format is not one that this import reads.
+    /// It is none of the formats this import reads.
     #[error("{}: {reason}", .path.display())]
     Format {
         /// The file.

@@ -24,7 +24,7 @@ pub enum IntoUseError {
     /// The weights could not be stored.
     #[error("the weights of the program could not be stored")]
     Weights(#[from] WeightsError),
-    /// The reason is not a valid note.
+    /// The reason is none.
     #[error("the reason of the activation is not a note")]
     Reason(#[from] TextError),
     /// Others changed the registry each time.

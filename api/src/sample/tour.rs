@@ -11,7 +11,7 @@ use wound::capture::Frame;
 use wound::error::CaptureError;
 use wound::phantom::{self, PhantomSpec};
 
-use super::client::{ApiResponse, Client, ClientError};
+use super::client::{Answer, Client, ClientError};
 use super::clinic::{Clinic, WoundCase};
 
 /// How long the worker may take to answer all scans of a wound.
@@ -345,7 +345,7 @@ fn in_common_units(figures: &FiguresView) -> VisitFigures {
 }
 
 /// A step in one line: what it was, the position it got, and the leaf that proves it.
-fn told(what: &str, answer: &ApiResponse) -> String {
+fn told(what: &str, answer: &Answer) -> String {
     let position =
         answer.position().map_or_else(|| "-".to_owned(), |position| position.to_string());
     let events = answer.body["events"].as_array().map_or(0, Vec::len);

@@ -100,7 +100,7 @@ impl Comparison {
     }
 }
 
-/// What cannot be read because the database is not as it was made is damaged; any other failure says nothing about the data.
+/// What cannot be read because the database is not as it was made is damaged; any other failure is none of the data's.
 pub(super) fn altered(what: &'static str, error: sqlx::Error) -> Result<Comparison, sqlx::Error> {
     let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
     if code == "42501" {

@@ -12,7 +12,7 @@ use super::blobs::{BlobError, Blobs, youngest};
 use crate::data_keys::SubjectKey;
 use crate::error::CommandError;
 use crate::ledger::Ledger;
-use crate::repository::{LedgerEventRepository, load_error};
+use crate::repository::{LedgerEventRepository, unreadable};
 use crate::streams::record_kind;
 
 /// How many subjects' keys are looked up at once.
@@ -128,7 +128,7 @@ async fn add_named(
     let events = match repository.events(stream_type, id, 0).await {
         Ok(events) => events,
         Err(error) => {
-            return match load_error(AggregateError::<Infallible>::from(error)) {
+            return match unreadable(AggregateError::<Infallible>::from(error)) {
                 CommandError::Erased => Ok(()),
                 error => Err(error),
             };

@@ -10,7 +10,7 @@ use crate::log::{Appended, Recorded, Rejection};
 use crate::sequencer::NotQueued;
 
 /// What the sequencer's answer means for the one who decided.
-pub(super) enum AppendOutcome {
+pub(super) enum Answer {
     Done(Appended),
     Repeated(Recorded),
     Again(Again),
@@ -31,10 +31,7 @@ pub(super) enum Again {
 
 impl Ledger {
     /// Waits until the sequencer has answered; remembers what became true.
-    pub(super) async fn append<A>(
-        &self,
-        prepared: Prepared<A>,
-    ) -> Result<AppendOutcome, CommandError>
+    pub(super) async fn append<A>(&self, prepared: Prepared<A>) -> Result<Answer, CommandError>
     where
         A: Stream + 'static,
     {
@@ -54,7 +51,7 @@ impl Ledger {
                 // Another request may have brought the same command and been first: then it is its events
                 // that are durable, sealed with its key, and the key made here exists nowhere else.
                 if appended.append.events.first().map(|event| event.event_id) != own {
-                    return Ok(AppendOutcome::Done(appended));
+                    return Ok(Answer::Done(appended));
                 }
                 for (subject, key) in keys {
                     self.inner.data_keys.remember(subject, key);
@@ -65,28 +62,26 @@ impl Ledger {
                     self.snapshot_if_due(id, loaded.version.saturating_sub(added), &loaded);
                     self.remember(id, loaded);
                 }
-                Ok(AppendOutcome::Done(appended))
+                Ok(Answer::Done(appended))
             }
-            Err(Rejection::Repeated(recorded)) => Ok(AppendOutcome::Repeated(recorded)),
-            Err(Rejection::Version { actual }) => {
-                Ok(AppendOutcome::Again(Again::Version { actual }))
-            }
+            Err(Rejection::Repeated(recorded)) => Ok(Answer::Repeated(recorded)),
+            Err(Rejection::Version { actual }) => Ok(Answer::Again(Again::Version { actual })),
             Err(Rejection::Moved { stream_type, stream_id }) => {
                 self.inner.aggregates.remove(&(stream_type, stream_id));
-                Ok(AppendOutcome::Again(Again::Moved))
+                Ok(Answer::Again(Again::Moved))
             }
             Err(Rejection::KeyExists) => {
                 for (subject, key) in keys {
                     self.inner.data_keys.get(subject, key.kind).await?;
                 }
-                Ok(AppendOutcome::Again(Again::Keys))
+                Ok(Answer::Again(Again::Keys))
             }
-            Err(Rejection::KeyNotActive) => Ok(AppendOutcome::Again(Again::Keys)),
+            Err(Rejection::KeyNotActive) => Ok(Answer::Again(Again::Keys)),
             Err(Rejection::WrapNotCurrent) => {
                 self.inner.key_encryption.learn().await?;
-                Ok(AppendOutcome::Again(Again::Keys))
+                Ok(Answer::Again(Again::Keys))
             }
-            Err(Rejection::Stale) => Ok(AppendOutcome::Again(Again::Time)),
+            Err(Rejection::Stale) => Ok(Answer::Again(Again::Time)),
             Err(Rejection::Ahead) => {
                 self.inner.time.measure(&self.inner.pool).await?;
                 let by = self.inner.time.skew().unwrap_or_default();

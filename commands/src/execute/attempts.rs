@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::Stream;
 use tracing::Instrument as _;
 
-use super::append::{Again, AppendOutcome};
+use super::append::{Again, Answer};
 use super::prepare::Prepared;
 use super::receipt::{self, Receipt};
 use super::repeated::key_of;
@@ -46,13 +46,11 @@ impl Ledger {
             let answer = self.append(prepared).instrument(span.clone()).await;
             spans::appended(&span, &answer);
             match answer? {
-                AppendOutcome::Done(appended) => {
-                    return Ok(receipt::of(context.command_id, appended));
-                }
-                AppendOutcome::Repeated(recorded) => {
+                Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
+                Answer::Repeated(recorded) => {
                     return self.replay(key_of(context), recorded).await;
                 }
-                AppendOutcome::Again(why) => {
+                Answer::Again(why) => {
                     command.repeat(why)?;
                     last = Some(why);
                     if why == Again::Time {

@@ -14,7 +14,7 @@ use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
 use crate::ledger::{Inner, Ledger, Loaded};
 use crate::memory::Cached;
-use crate::repository::{LedgerEventRepository, RepositoryError, load_error};
+use crate::repository::{LedgerEventRepository, RepositoryError, unreadable};
 
 /// How long a decision waits for the first look at the whole log.
 const FIRST_LOOK_MAX: Duration = Duration::from_secs(20);
@@ -57,7 +57,7 @@ impl Ledger {
         // and the size given here is of no effect.
         let store = PersistedEventStore::<_, A>::new_snapshot_store(repository, usize::MAX)
             .with_upcasters(domain::upcasters());
-        let loaded = store.load_aggregate(&id.to_string()).await.map_err(load_error);
+        let loaded = store.load_aggregate(&id.to_string()).await.map_err(unreadable);
         failpoint!("load.after");
         let loaded = loaded.and_then(|context| {
             let (aggregate, version) = (context.aggregate, context.current_sequence as u64);

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use domain::{Refusal, Reliance, Standing, Stream, StreamVisitor, visit};
 use uuid::Uuid;
 
-use super::prepare::domain_refusal;
+use super::prepare::refused;
 use crate::error::CommandError;
 use crate::ledger::{Ledger, Loaded};
 use crate::log::Expected;
@@ -75,7 +75,7 @@ impl Ledger {
             },
         };
         match refusal(stands.standing) {
-            Some(error) => Err(domain_refusal(error)),
+            Some(error) => Err(refused(error)),
             None => Ok(Expected { stream_type, stream_id: id, version: stands.version }),
         }
     }

@@ -4,7 +4,7 @@ use domain::Stream;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::append::AppendOutcome;
+use super::append::Answer;
 use super::prepare::Prepared;
 use super::receipt::{self, Receipt};
 use crate::context::Context;
@@ -54,8 +54,8 @@ impl Ledger {
         A: Stream + 'static,
     {
         match self.append(sealed.prepared).await? {
-            AppendOutcome::Done(appended) => Ok(receipt::of(sealed.command_id, appended)),
-            AppendOutcome::Repeated(_) | AppendOutcome::Again(_) => {
+            Answer::Done(appended) => Ok(receipt::of(sealed.command_id, appended)),
+            Answer::Repeated(_) | Answer::Again(_) => {
                 Err(Unavailable::Contention { attempts: 1 }.into())
             }
         }

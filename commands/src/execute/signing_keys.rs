@@ -117,7 +117,7 @@ impl Ledger {
         context: &Context,
     ) -> Result<Receipt, CommandError> {
         let grant = self.may_manage_keys(context)?;
-        let refusal = |code, detail: &str| CommandError::Refused {
+        let refused = |code, detail: &str| CommandError::Refused {
             kind: RefusalKind::Conflict,
             code,
             field: Some("kid"),
@@ -125,14 +125,14 @@ impl Ledger {
         };
         self.record(context, grant, |stored| {
             if self.inner.sealer.signing.current().kid() == kid {
-                return Err(refusal(
+                return Err(refused(
                     "key-in-use",
                     "this is the key that signs: activate another one first",
                 ));
             }
             let active = stored.keyring.periods().iter().filter(|period| period.until.is_none());
             if !active.into_iter().any(|period| period.key.thumbprint() == kid) {
-                return Err(refusal("key-not-active", "the log has no active key of this name"));
+                return Err(refused("key-not-active", "the log has no active key of this name"));
             }
             let reason = reason.as_str().to_owned();
             Ok(SystemEvent::KeyRetired(KeyRetiredPayload { kid: kid.to_owned(), reason }))

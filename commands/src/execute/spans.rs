@@ -7,7 +7,7 @@
 use tracing::field::Empty;
 use tracing::{Span, debug_span};
 
-use super::append::{Again, AppendOutcome};
+use super::append::{Again, Answer};
 use super::receipt::Receipt;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -44,19 +44,19 @@ pub(super) fn executed(span: &Span, outcome: &Result<Receipt, CommandError>) {
 }
 
 /// Says in the span of a wait what the sequencer answered, and where the events stand.
-pub(super) fn appended(span: &Span, answer: &Result<AppendOutcome, CommandError>) {
+pub(super) fn appended(span: &Span, answer: &Result<Answer, CommandError>) {
     let outcome = match answer {
-        Ok(AppendOutcome::Done(appended)) => {
+        Ok(Answer::Done(appended)) => {
             let (first, events) = (appended.append.first, appended.append.events.len());
             span.record("position.first", first);
             span.record("position.last", (first + events as u64).saturating_sub(1));
             "done"
         }
-        Ok(AppendOutcome::Repeated(_)) => "repeated",
-        Ok(AppendOutcome::Again(Again::Version { .. })) => "version-conflict",
-        Ok(AppendOutcome::Again(Again::Moved)) => "moved",
-        Ok(AppendOutcome::Again(Again::Keys)) => "keys-moved",
-        Ok(AppendOutcome::Again(Again::Time)) => "stale",
+        Ok(Answer::Repeated(_)) => "repeated",
+        Ok(Answer::Again(Again::Version { .. })) => "version-conflict",
+        Ok(Answer::Again(Again::Moved)) => "moved",
+        Ok(Answer::Again(Again::Keys)) => "keys-moved",
+        Ok(Answer::Again(Again::Time)) => "stale",
         Err(error) => error.code(),
     };
     span.record("outcome", outcome);

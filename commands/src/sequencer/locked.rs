@@ -1,4 +1,4 @@
-//! The locked path: a batch by itself, decided and written under the head's lock.
+//! The locked path (the careful way, in ADR 6): a batch by itself, decided and written under the head's lock.
 
 use std::time::Instant;
 

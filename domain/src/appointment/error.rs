@@ -13,7 +13,7 @@ pub enum AppointmentError {
     /// The stream holds no appointment.
     #[error("no appointment is kept under this id: book it first")]
     NotBooked,
-    /// The requested local time does not exist.
+    /// The requested time is none.
     #[error(transparent)]
     Time(#[from] VisitTimeError),
     /// The appointment's status does not allow it.

@@ -46,7 +46,7 @@ pub enum VisitTimeError {
     /// Seconds or less in the start.
     #[error("the start is not on a whole minute: leave the seconds out or give zero")]
     Seconds,
-    /// A year outside the supported range.
+    /// A year outside of any calendar of ours.
     #[error("the start is out of range: the year must lie between 1900 and 2200")]
     OutOfRange,
     /// A stored time whose parts contradict each other.

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use capture::{CaptureParts, CaptureRef, CaptureRefError, MediaType};
+pub use capture::{CaptureError, CaptureParts, CaptureRef, MediaType};
 pub use command::{
     CloseWound, ConfirmMeasurement, OpenWound, RecordMeasurement, RecordScan, RejectScan,
     WithdrawMeasurement, WoundCommand,

@@ -243,7 +243,7 @@ impl ScanDocument {
         standing().rfind(|found| found.confirmed_at.is_some()).or(standing().next_back())
     }
 
-    fn update_status(&mut self) {
+    fn settle(&mut self) {
         let by_a_person = self.rejections.iter().any(|found| found.model_digest.is_none());
         let standing = self.measurements.iter().any(|found| found.withdrawn_at.is_none());
         self.status = match (standing, self.rejections.is_empty()) {
@@ -314,7 +314,7 @@ impl WoundDocument {
             withdrawn_by: None,
             withdrawal_reason: None,
         });
-        scan.update_status();
+        scan.settle();
         Ok(())
     }
 
@@ -330,7 +330,7 @@ impl WoundDocument {
             detail: event.detail.clone(),
             recorded_at: recorded.recorded_at,
         });
-        scan.update_status();
+        scan.settle();
         Ok(())
     }
 
@@ -359,7 +359,7 @@ impl WoundDocument {
             measurement.withdrawn_by = Some(recorded.actor_id);
             measurement.withdrawal_reason = Some(event.reason);
         }
-        scan.update_status();
+        scan.settle();
     }
 
     fn drop_old_outlines(&mut self) {

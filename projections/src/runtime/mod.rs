@@ -311,7 +311,7 @@ impl Runtime {
                 if waited {
                     projector.idle().await;
                 }
-                if !self.store_checkpoint(&id, &mut progress).await? {
+                if !self.settle(&id, &mut progress).await? {
                     return Ok(Ended::Moved);
                 }
                 continue;
@@ -381,7 +381,7 @@ impl Runtime {
     }
 
     /// At the end of the log: stores what is due, or looks whether what is stored still stands.
-    async fn store_checkpoint(&self, id: &str, progress: &mut Progress) -> Result<bool, RunError> {
+    async fn settle(&self, id: &str, progress: &mut Progress) -> Result<bool, RunError> {
         if progress.is_stored() {
             return self.stands(id, progress.position).await;
         }

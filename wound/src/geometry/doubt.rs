@@ -1,6 +1,6 @@
 //! What is not known of a figure, from its causes: the noise of the depth values, related among
 //! neighbours, that the skin's fit rests on; the error of the boundary; the scale of the map. Each
-//! figure is computed again with each cause one standard deviation off, and the differences are summed
+//! figure is taken anew with each cause one standard deviation off, and the differences are summed
 //! as squares.
 
 use nalgebra::Vector3;

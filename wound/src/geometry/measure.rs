@@ -27,7 +27,7 @@ const RING_MM: (f64, f64) = (30.0, 42.0);
 const SECTORS: usize = 12;
 const SECTORS_MIN: usize = 8;
 const SKIN_POINTS_MIN: usize = 40;
-/// Points that scatter more than this, in mm at any distance, are not taken for skin.
+/// Skin whose points scatter more than this is none, mm at any distance.
 const SCATTER_MAX_MM: f64 = 5.0;
 /// So much of the ring must lie on the skin, within two deviations.
 const CARRIED_MIN: f64 = 0.5;

@@ -49,7 +49,7 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, ImportError> {
     let refused = |source| ImportError::Read { path: folder.to_owned(), source };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(refused)?.take(ENTRIES_MAX) {
-        // A file name that is not UTF-8 is not one that we read.
+        // A name that is no text is none of ours.
         if let Ok(name) = entry.map_err(refused)?.file_name().into_string() {
             names.push(name);
         }

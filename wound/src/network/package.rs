@@ -48,7 +48,7 @@ pub enum PackageError {
         /// Which.
         entry: &'static str,
     },
-    /// The card cannot be read as a model card.
+    /// The card is none.
     #[error("card.json is not a model's card, at line {line} column {column}: {reason}")]
     Card {
         /// The line at which it stops being one.

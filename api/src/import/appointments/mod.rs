@@ -75,7 +75,7 @@ pub struct Planned {
 /// Why a file cannot be read as a table of appointments.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// The header is not a known one.
+    /// The header is none of those known.
     #[error("the header is none this import knows: it needs the columns {expected}")]
     UnknownHeader {
         /// The columns of each format.
