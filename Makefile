@@ -18,7 +18,7 @@ torture: ## 100,000 commands under kill -9, Postgres restarts, a full disk and f
 drain: ## one worker before 1,000 queued scans: time, memory, nothing twice (ARGS=SCANS)
 	@scripts/drain.sh $(ARGS)
 
-attack: ## everything that somebody with every right on every store, and no key, can do to a live clinic (ARGS=SEED)
+attack: ## everything that an attacker with every right on every store, and no key, can do to a live clinic (ARGS=SEED)
 	@scripts/attack.sh $(ARGS)
 
 mutations: ## exports of 300, 2,500 and 70,000 events damaged in more than 2,000 ways; both verifiers must name the place (ARGS=SEED)

@@ -17,7 +17,7 @@ deny_version=0.20.2
 
 tidy() {
     local bad=0
-    # A path into somebody's machine helps nobody else. `git grep` reads tracked files; binary ones are passed over.
+    # A path of one developer's machine helps no one else. `git grep` reads tracked files; binary ones are passed over.
     if git grep -nIE '(^|[^A-Za-z0-9_./{}$-])/(home|root|Users|work|builds)/[A-Za-z0-9._-]+' -- . ':!Cargo.lock' ':!LICENSE' ':!scripts/check.sh'; then
         say "the lines above name paths of one machine"
         bad=1

@@ -2,7 +2,7 @@
 //!
 //! A file imports another if a path in its code (in `use`, or in the midst of it) leads to something that the other
 //! defines: `pub use` is followed to where the name stands. Tests do not count, and neither does what a file hands on
-//! without using it. A group that is larger than `LARGEST` is an error: nobody can understand one of its files without
+//! without using it. A group that is larger than `LARGEST` is an error: no one can understand one of its files without
 //! the others.
 //!
 //! Made with `rustc` alone, so that it needs nothing that must be fetched or built first.

@@ -70,10 +70,10 @@ debian_packages() {
     return "$status"
 }
 
-# port_open PORT: somebody listens on this port of the loopback interface.
+# port_open PORT: a process listens on this port of the loopback interface.
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# free_port: a port nobody listens on, below the range that outgoing connections are given.
+# free_port: a port no process listens on, below the range that outgoing connections are given.
 free_port() {
     local port
     for _ in {1..50}; do

@@ -48,7 +48,7 @@ postgres_bin() {
 install_postgres() {
     postgres_bin >/dev/null && return
     if ((EUID == 0)) && have apt-get && [[ ! -e /etc/postgresql-common/createcluster.conf ]]; then
-        # Debian would make and run a cluster of its own, which nobody asked for.
+        # Debian would make and run a cluster of its own, which is not wanted here.
         debian_packages "PostgreSQL is needed (or name a server in DATABASE_URL)" postgresql-common
         sed -ri 's/^#?(create_main_cluster) .*$/\1 = false/' /etc/postgresql-common/createcluster.conf
     fi

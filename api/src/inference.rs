@@ -111,7 +111,7 @@ fn taken(answered: Result<Receipt, CommandError>) -> Result<(), SinkError> {
     match answered {
         Ok(_) => Ok(()),
         Err(CommandError::Erased | CommandError::NotFound { .. }) => Err(SinkError::Gone),
-        // Nobody but a worker knows these ids.
+        // Only a worker knows these ids.
         Err(
             error @ (CommandError::CommandIdReused
             | CommandError::Unavailable(Unavailable::CommandDamaged)),

@@ -1,5 +1,5 @@
-//! What a face may ask of the ledger: to do something, to prove something, and how it stands. What a record of a patient says
-//! only [`Records`](crate::records::Records) shows, so nobody loads one here:
+//! What the HTTP handlers may ask of the ledger: commands, proofs and its state. What a record of a patient says
+//! only [`Records`](crate::records::Records) shows, so none can be loaded here:
 //!
 //! ```compile_fail
 //! async fn around(state: &api::state::AppState, id: uuid::Uuid) {
@@ -15,15 +15,15 @@ use domain::{Account, AccountId, ModelRegistry, Stream};
 use serde::Serialize;
 use uuid::Uuid;
 
-/// The ledger, as faces have it. Cheap to clone.
+/// The ledger, as handlers see it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct FaceLedger(Ledger);
+pub struct ApiLedger(Ledger);
 
-impl FaceLedger {
-    /// What faces may ask of this ledger.
+impl ApiLedger {
+    /// What handlers may ask of this ledger.
     #[must_use]
-    pub fn new(ledger: Ledger) -> FaceLedger {
-        FaceLedger(ledger)
+    pub fn new(ledger: Ledger) -> ApiLedger {
+        ApiLedger(ledger)
     }
 
     /// As [`Ledger::execute`].
@@ -60,7 +60,7 @@ impl FaceLedger {
         self.0.check::<A>(id, command, context).await
     }
 
-    /// An account, which is nobody's record.
+    /// An account, which is no patient's record.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -83,7 +83,7 @@ impl FaceLedger {
         Ok(loaded.map(|loaded| (AccountId::from_uuid(id), loaded.aggregate)))
     }
 
-    /// The models that measure wounds, which are about nobody.
+    /// The models that measure wounds, which are about no person.
     ///
     /// # Errors
     /// When the log cannot be read.

@@ -12,7 +12,7 @@
 //! * [`inference`]: what the wound worker reads and writes through;
 //! * [`models`]: which model the worker measures with, and since when;
 //! * [`witness`]: who remembers the log's checkpoints elsewhere;
-//! * [`logging`], [`metrics`]: what is told about it while it runs.
+//! * [`logging`], [`metrics`]: what it reports while it runs.
 
 pub mod cli;
 pub mod config;

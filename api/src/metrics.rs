@@ -19,7 +19,7 @@ const SECONDS: &[f64] =
 /// Probabilities, in tenths.
 const TENTHS: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
-/// How often what was recorded is added up while nobody asks for it.
+/// How often what was recorded is added up while it is not scraped.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Prometheus's text format.

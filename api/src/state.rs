@@ -16,7 +16,7 @@ use crate::identity::password::{PasswordError, Passwords};
 use crate::identity::queue::LogInQueue;
 use crate::identity::throttle::Throttle;
 use crate::identity::token::{TokenError, Tokens};
-use crate::ledger::FaceLedger;
+use crate::ledger::ApiLedger;
 use crate::readiness::Latest;
 use crate::readiness::experience::Experience;
 use crate::records::Records;
@@ -64,7 +64,7 @@ pub enum StateError {
 #[derive(Clone)]
 pub struct AppState {
     /// What faces may ask of the ledger.
-    pub ledger: FaceLedger,
+    pub ledger: ApiLedger,
     /// The records of patients: the one door for reading them.
     pub records: Records,
     /// The weights of registered models.
@@ -93,7 +93,7 @@ pub struct AppState {
     pub gate: Gate,
     /// What became of the last requests.
     pub experience: Experience,
-    /// Whether the server was ready a moment ago.
+    /// Whether the server was ready at the last check.
     pub readiness: Latest,
     /// The limits.
     pub http: Arc<Http>,
@@ -115,13 +115,13 @@ impl AppState {
         let Parts { ledger, read_models, blobs, pool, keys, clock, witnesses } = parts;
         let seed = &keys.token_signing_seed();
         let gate = Gate::new(&http);
-        let weights = Weights::beside(&blobs);
+        let weights = Weights::in_store_of(&blobs);
         let (waits, patience) = (gate.waits.clone(), http.position_time());
         let records =
             Records::new(ledger.clone(), read_models, blobs, pool.clone(), waits, patience);
         let tokens = Tokens::new(seed, ledger.origin(), AUDIENCE, http.token_time())?;
         Ok(Self {
-            accounts: Accounts::new(FaceLedger::new(ledger.clone())),
+            accounts: Accounts::new(ApiLedger::new(ledger.clone())),
             passwords: Passwords::new(http.log_ins_at_once() + PASSWORDS_BESIDE)?,
             log_ins: Throttle::new(FREE_FAILURES_OF_A_LOGIN),
             addresses: Throttle::new(FREE_FAILURES_OF_AN_ADDRESS),
@@ -134,7 +134,7 @@ impl AppState {
             http: Arc::new(http),
             metrics: crate::metrics::install(),
             stopping: CancellationToken::new(),
-            ledger: FaceLedger::new(ledger),
+            ledger: ApiLedger::new(ledger),
             records,
             weights,
             pool,

@@ -54,7 +54,7 @@ pub enum KeyringError {
         /// The thumbprint.
         kid: String,
     },
-    /// The last active key cannot be retired: nobody could sign after that.
+    /// The last active key cannot be retired: no key could sign after that.
     #[error("the last active key cannot be retired")]
     LastKey,
     /// More than [`MAX_KEYS`].

@@ -1,7 +1,7 @@
 //! Authentication of what is derived from the log and kept in a store: HMAC-SHA-256 under a key that no store holds.
 //!
-//! Whoever can write to a store can write any row, document or entry. What such a store gives back is believed only if its
-//! tag holds, and the tag binds what the bytes are about, so that no genuine one can stand in for another.
+//! An attacker who can write to a store can write any row, document or entry. What such a store gives back is believed
+//! only if its tag holds, and the tag binds what the bytes are about, so that no genuine one can stand in for another.
 
 use std::fmt;
 

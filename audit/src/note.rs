@@ -281,7 +281,7 @@ fn split(note: &str) -> Result<(&str, &str), NoteError> {
     Ok((text, signatures))
 }
 
-/// The text of a note whose signatures nobody has checked.
+/// The text of a note whose signatures have not been checked.
 pub(crate) fn unverified_text(note: &str) -> Result<&str, NoteError> {
     split(note).map(|(text, _)| text)
 }

@@ -154,7 +154,7 @@ impl<'r> sqlx::FromRow<'r, PgRow> for LogRow {
     }
 }
 
-/// A column that is never null in a genuine row: where it is, somebody took the constraint away, and its default shows as
+/// A column that is never null in a genuine row: where it is, the constraint was removed, and its default shows as
 /// damage of that row and not as a failure of the database.
 fn given<T>(row: &PgRow, column: &str) -> Result<T, sqlx::Error>
 where
@@ -173,7 +173,7 @@ fn signed(number: u64) -> i64 {
 }
 
 /// Reads a `timestamptz` from its wire form, microseconds since 2000, so that a damaged value
-/// (or infinity) is told apart from a database that cannot be read.
+/// (or infinity) is distinguished from a database that cannot be read.
 fn instant(row: &PgRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
     const YEAR_2000: i64 = 946_684_800_000_000;
     let value = row.try_get_raw(column)?;

@@ -1,4 +1,4 @@
-//! SHA-256, HMAC-SHA-256 and signatures by Ed25519: by aws-lc where it is at hand, else by the `RustCrypto` crates and
+//! SHA-256, HMAC-SHA-256 and signatures by Ed25519: by aws-lc where it is available, else by the `RustCrypto` crates and
 //! ed25519-dalek, which make the same bytes of the same input. aws-lc signs in less than half of the time, and hashes in
 //! little more than half of it where the processor has no instructions for that. See `docs/adr/0045`.
 //!

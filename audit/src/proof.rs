@@ -190,9 +190,9 @@ pub struct ReceiptEvent {
 pub struct Receipt {
     /// The command.
     pub command_id: Uuid,
-    /// The stream of the last event (of the command, where there is none).
+    /// The stream of the last event (of the command, if it made no event).
     pub stream_type: String,
-    /// The stream of the last event (of the command, where there is none).
+    /// The stream of the last event (of the command, if it made no event).
     pub stream_id: Uuid,
     /// The stream's version after the command: the last event's sequence.
     pub version: u64,

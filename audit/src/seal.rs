@@ -42,7 +42,7 @@ pub enum SealError {
     /// It opened, but is not what the statement committed to.
     #[error("the plaintext is not what the statement committed to")]
     Commitment,
-    /// The wrapping key is not at hand.
+    /// The wrapping key is not available.
     #[error("the data key is wrapped by {kek_id}, which is not one of the keys at hand")]
     UnknownKek {
         /// The key-encryption key that wrapped it.

@@ -201,7 +201,7 @@ pub struct Statement {
     pub event_type: String,
     /// The version of its body's schema.
     pub event_version: String,
-    /// Whose data key seals the payload; null where it is about nobody.
+    /// Whose data key seals the payload; null where it is about no person.
     pub subject: Option<Uuid>,
     /// Who acted.
     pub actor: Actor,

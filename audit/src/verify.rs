@@ -325,9 +325,9 @@ impl Report {
         self.findings.is_empty() && self.more_findings == 0
     }
 
-    /// What the verdict is worth: as of when, under which keys, compared with what.
+    /// What the verdict rests on: as of when, under which keys, compared with what.
     #[must_use]
-    pub fn worth(&self) -> Vec<String> {
+    pub fn basis(&self) -> Vec<String> {
         let time = self.last_recorded_at.map_or_else(|| "no time".to_owned(), |at| at.to_string());
         let size = self.size.unwrap_or(self.events);
         let mut lines = vec![format!("as of      size {size}, {time}")];

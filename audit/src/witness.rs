@@ -106,7 +106,7 @@ impl AddCheckpoint {
         Ok(Self { old, proof, note: note.to_owned() })
     }
 
-    /// The origin the checkpoint names, which nobody has checked yet.
+    /// The origin the checkpoint names, which has not been checked yet.
     pub fn origin(&self) -> Result<String, Refusal> {
         Ok(self.peek()?.origin)
     }

@@ -52,7 +52,7 @@ pub enum CheckpointsError {
         /// Whose checkpoint it is.
         found: String,
     },
-    /// The file has another root for the same size: somebody signed two histories.
+    /// The file has another root for the same size: two histories were signed.
     #[error("{} holds another root for size {size}: two logs were written under one name", .path.display())]
     Forked {
         /// Which.
@@ -140,7 +140,7 @@ fn read_small(path: &Path) -> io::Result<String> {
 }
 
 /// Replaces a file as a whole: it holds the old bytes or the new ones, whatever happens, and the new ones for good
-/// once this returns. Whoever may write the same file at the same time must hold a lock.
+/// once this returns. Concurrent writers of the same file must hold a lock.
 ///
 /// # Errors
 /// When the disk or the folder refuses.

@@ -42,7 +42,7 @@ pub struct LedgerConfig {
     pub seen: Vec<SeenElsewhere>,
 }
 
-/// A state of the log that somebody else vouches for.
+/// A state of the log that a third party vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenElsewhere {
     /// Who, as in messages: a witness's name.

@@ -52,7 +52,7 @@ impl Context {
     }
 }
 
-/// Why somebody looks or writes: the codes of HL7 v3 `PurposeOfUse` this ledger knows.
+/// Why a user looks or writes: the codes of HL7 v3 `PurposeOfUse` this ledger knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PurposeOfUse {

@@ -1,4 +1,4 @@
-//! The data key of each subject, as whoever decides needs it: found, or made together with the subject's first event. What
+//! The data key of each subject, as commands need it: found, or made together with the subject's first event. What
 //! is in the table is read, checked and remembered by [`audit::postgres::DataKeys`], for readers and auditors alike.
 //!
 //! * `wraps`: wraps of before, bound once the log has proved whose they are;
@@ -36,7 +36,7 @@ impl DataKeys {
         DataKeys { pool, keys }
     }
 
-    /// The same keys, for whoever reads events.
+    /// The same keys, for readers of events.
     pub(crate) fn shared(&self) -> postgres::DataKeys {
         self.keys.clone()
     }

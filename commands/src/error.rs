@@ -108,7 +108,7 @@ impl CommandError {
         }
     }
 
-    /// An id that somebody else has, of another kind.
+    /// An id that is taken by a subject of another kind.
     pub(crate) fn id_taken() -> CommandError {
         CommandError::Refused {
             kind: RefusalKind::Conflict,
@@ -179,7 +179,8 @@ pub enum Unavailable {
         /// How often it was tried.
         attempts: u32,
     },
-    /// What is on record under the command's id is not what this ledger wrote, so nobody can tell whether it is this command.
+    /// What is on record under the command's id is not what this ledger wrote, so it cannot be determined whether it
+    /// is this command.
     #[error(
         "what is on record under this command id is not what the ledger wrote: look for a receipt under it, or send the command \
          under another id; the operator must run `ledger audit verify`"
@@ -188,7 +189,7 @@ pub enum Unavailable {
     /// The data keys cannot be read or made.
     #[error("the data keys are not available")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The data key of a subject is gone, and the log does not say that the subject is erased: somebody else has removed it.
+    /// The data key of a subject is gone, and the log does not say that the subject is erased: it was removed past the ledger.
     /// Nothing was done.
     #[error(
         "the data key of {subject} is gone, and the log does not erase that record: restore the schema `keyring` from the \
@@ -207,7 +208,8 @@ pub enum Unavailable {
         /// Its id, as `ledger keys status` shows it.
         kek_id: String,
     },
-    /// What is stored of the claims it needs is not what was granted, so nobody can tell what is free. Nothing was done.
+    /// What is stored of the claims it needs is not what was granted, so it cannot be determined what is free. Nothing
+    /// was done.
     #[error("the stored claims are not those that were granted: run `ledger claims rebuild`")]
     ClaimsDamaged,
     /// The watch over the log has found damage: nothing is decided on such a log, and nothing appended to it.
@@ -254,7 +256,7 @@ impl From<sqlx::Error> for CommandError {
     }
 }
 
-/// One thing that is taken already. Whoever asks is not told by whom.
+/// One thing that is taken already. The caller does not learn by whom.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "conflict", rename_all = "kebab-case")]
 pub enum Conflict {
@@ -269,11 +271,11 @@ pub enum Conflict {
         /// And its end.
         until: Timestamp,
     },
-    /// A name or number belongs to somebody else.
+    /// A name or number belongs to another record.
     Unique {
         /// What kind, such as `patient-identifier` or `login`.
         kind: String,
-        /// The stream that has it: for the record of who was told that it is taken, never for whoever asks.
+        /// The stream that has it: for the record of who learned that it is taken, never for the caller.
         #[serde(skip)]
         holder: Uuid,
     },

@@ -1,4 +1,4 @@
-//! Places on the append path where a test injects faults. Without the feature `failpoints` there are none.
+//! Places on the append path where a test injects faults. They exist only with the feature `failpoints`.
 
 #[cfg(feature = "failpoints")]
 pub use armed::{Fault, POINTS, arm, disarm_all, pass, struck};

@@ -188,7 +188,7 @@ impl KeyEncryption {
     }
 }
 
-/// Goes on reading the key source and the database, and telling what is held, until it is told to end.
+/// Goes on reading the key source and the database, and reporting what is held, until it is asked to end.
 pub(crate) fn keep(own: Arc<KeyEncryption>, closing: CancellationToken) -> JoinHandle<()> {
     let keeping = async move {
         loop {

@@ -70,7 +70,7 @@ pub(crate) async fn open(
         not_behind(0, kept.as_ref(), config)?;
         begin(&mut connection, &origin, keys, clock, policy).await?;
     }
-    // Before anything is moved: a head that was put back is not made good by setting aside what it has lost.
+    // Before anything is moved: a head that was put back is not repaired by moving the rows that it has lost.
     let size: i64 =
         sqlx::query_scalar("SELECT size FROM ledger_head").fetch_one(&mut *connection).await?;
     not_behind(unsigned(size), kept.as_ref(), config)?;
@@ -82,7 +82,8 @@ pub(crate) async fn open(
     let (published, keyring, tree) = check(&mut connection, &origin).await?;
     not_behind(published.size, kept.as_ref(), config)?;
     if let Some(kept) = kept
-        && audit::postgres::root(&mut connection, kept.size).await.map_err(unreadable)? != kept.root
+        && audit::postgres::root(&mut connection, kept.size).await.map_err(right_edge_error)?
+            != kept.root
     {
         let by = IN_THE_FOLDER.to_owned();
         return Err(OpenError::Forked { published: kept.size, by });
@@ -147,7 +148,7 @@ fn proved<T>(outcome: Result<T, ReadError>, what: &'static str) -> Result<(), Op
     }
 }
 
-/// Rows beyond the head belong to nobody's append, and would keep the log from opening for good.
+/// Rows beyond the head belong to no append, and would keep the log from opening for good.
 async fn set_strays_aside(
     connection: &mut PgConnection,
     origin: &str,
@@ -155,7 +156,7 @@ async fn set_strays_aside(
 ) -> Result<(), OpenError> {
     let there_are = "SELECT (SELECT max(position) + 1 FROM events) > size
                          OR (SELECT max(size) FROM checkpoints) > size FROM ledger_head";
-    // Only a first look, which may meet what was appended a moment ago; the lock decides.
+    // Only a first look, which may meet what was appended just now; the lock decides.
     let there_are: Option<bool> = sqlx::query_scalar(there_are).fetch_one(&mut *connection).await?;
     if there_are != Some(true) {
         return Ok(());
@@ -191,14 +192,14 @@ fn not_behind(
     Ok(())
 }
 
-fn unreadable(error: DatabaseError) -> OpenError {
+fn right_edge_error(error: DatabaseError) -> OpenError {
     match error {
         DatabaseError::Sqlx(error) => OpenError::Database(error),
         other => OpenError::RightEdge { reason: other.to_string() },
     }
 }
 
-/// Writes the genesis event, unless another process is quicker: the head is one row, and whoever
+/// Writes the genesis event, unless another process is quicker: the head is one row, and the process that
 /// inserts it second waits for the first and then finds it there.
 async fn begin(
     connection: &mut PgConnection,
@@ -351,7 +352,7 @@ async fn check(
 const VOUCHED_MAX: i64 = 1_000;
 
 /// Whether an available key began the log, or has signed a checkpoint that is part of it. The keys in a log vouch for each
-/// other; that the first of them is not somebody else's, no event of the log can tell.
+/// other; that the first of them is not another operator's, no event of the log can tell.
 async fn is_vouched_for(
     connection: &mut PgConnection,
     keys: &Keys,
@@ -380,6 +381,6 @@ async fn is_vouched_for(
         return Ok(false);
     };
     let proof = audit::postgres::consistency(connection, seen.size, head.size).await;
-    let proof = proof.map_err(unreadable)?;
+    let proof = proof.map_err(right_edge_error)?;
     Ok(verify_consistency(seen.size, head.size, &proof, &seen.root, &head.root).is_ok())
 }

@@ -192,7 +192,7 @@ impl LedgerEventRepository {
         let mut events = Vec::new();
         while after < to {
             let limit = PAGE.min(to - after);
-            let page = self.verified(kind, id, after, limit).await.map_err(unread)?;
+            let page = self.verified(kind, id, after, limit).await.map_err(read_error)?;
             let count = page.len() as u64;
             events.extend(self.opened(kind, page).await?);
             after += count;
@@ -201,7 +201,7 @@ impl LedgerEventRepository {
             }
         }
         if let Some((ahead, _)) = ahead {
-            let end = self.end_of(ahead, after).await.map_err(unread)?;
+            let end = self.end_of(ahead, after).await.map_err(read_error)?;
             after += end.len() as u64;
             events.extend(self.opened(kind, end).await?);
         }
@@ -216,7 +216,7 @@ fn parsed(aggregate_id: &str) -> Result<Uuid, RepositoryError> {
     Uuid::try_parse(aggregate_id).map_err(|_| RepositoryError::BadId(aggregate_id.to_owned()))
 }
 
-fn unread(error: ReadError) -> PersistenceError {
+fn read_error(error: ReadError) -> PersistenceError {
     match error {
         ReadError::Sqlx(error) => PersistenceError::ConnectionError(Box::new(error)),
         ReadError::Damaged(damage) => RepositoryError::Unsigned(damage).into(),
@@ -240,7 +240,7 @@ impl PersistedEventRepository for LedgerEventRepository {
         self.events(A::TYPE, parsed(aggregate_id)?, last_sequence).await
     }
 
-    /// The one given to it, which somebody has looked at; the framework does not say why it drops one.
+    /// The one given to it, which was checked before; the framework does not say why it drops one.
     async fn get_snapshot<A: Aggregate>(
         &self,
         aggregate_id: &str,
@@ -281,8 +281,8 @@ impl PersistedEventRepository for LedgerEventRepository {
     }
 }
 
-/// Why an aggregate could not be loaded through the framework, as whoever asked for it is told.
-pub(crate) fn unreadable<E: std::error::Error>(error: AggregateError<E>) -> CommandError {
+/// Why an aggregate could not be loaded through the framework, as it is reported to the caller.
+pub(crate) fn load_error<E: std::error::Error>(error: AggregateError<E>) -> CommandError {
     match error {
         AggregateError::DatabaseConnectionError(cause) => match cause.downcast::<sqlx::Error>() {
             Ok(cause) => (*cause).into(),

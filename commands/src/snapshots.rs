@@ -1,7 +1,7 @@
 //! Snapshots: states of long streams, sealed, so that a load need not begin with the first event.
 //!
 //! A cache beside the log, authenticated under a key outside the database: the tag binds a state to the log, the
-//! stream, the version and the leaf of the last event in it. There is none of a stream that decides about access or
+//! stream, the version and the leaf of the last event in it. A stream has no snapshot if it decides about access or
 //! erasure. Whatever is wrong with a snapshot, it is passed over and the stream is read whole;
 //! whatever goes wrong while one is written, the command it came after is done all the same.
 
@@ -94,7 +94,7 @@ impl Snapshots {
         self.every
     }
 
-    /// The newest state of a stream that can be used; none, with the reason in the log, if there is none.
+    /// The newest state of a stream that can be used; `None`, with the reason in the log, if there is no such state.
     pub(crate) async fn newest<A: Stream>(&self, id: Uuid) -> Option<Snapshot> {
         if !A::KEEPS_SNAPSHOTS {
             return None;
@@ -130,7 +130,7 @@ impl Snapshots {
         let event_id: Uuid = row.try_get::<Option<Uuid>, _>(5)?.ok_or(SnapshotError::Newer)?;
         let leaf: &[u8] = row.try_get::<Option<&[u8]>, _>(6)?.ok_or(SnapshotError::Newer)?;
         let identity = self.identity::<A>(id, event_id, version);
-        // Before anything else: what somebody else wrote is not even looked at.
+        // Before anything else: what this ledger did not write is not even looked at.
         if !is_tagged(&self.mac, &identity, (subject, key_id), leaf, sealed, mac) {
             return Err(SnapshotError::Forged);
         }
@@ -213,7 +213,7 @@ impl Snapshots {
         let identity = self.identity::<A>(id, event_id, version);
         let sealed = seal_snapshot(&key.key, random::bytes(), &identity, &json)?;
         let mac = self.mac.tag(&tagged(&identity, (subject, key.id), leaf, &sealed).parts());
-        // Older forms go: whoever still reads them makes them again. The later writer wins, since what
+        // Older forms are deleted: a process that still reads them makes them again. The later writer wins, since what
         // stands there may be unusable; an older state in its place costs a few events to read.
         sqlx::query(
             "WITH older AS (

@@ -85,7 +85,7 @@ impl Ledger {
         let suspicion = Arc::new(Notify::new());
         let waiters = Waiters::default();
         let watching = CancellationToken::new();
-        let driver = watch::Driver {
+        let driver = watch::WatchTask {
             pool: pool.clone(),
             watch: watch.clone(),
             memory: memory.clone(),

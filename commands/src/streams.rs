@@ -1,4 +1,4 @@
-//! What the reader of the log is told of the streams: it knows bytes, not medicine.
+//! What the reader of the log is given about the streams: it knows bytes, not medicine.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ pub fn log_policy() -> LogPolicy {
     LogPolicy {
         sealed: types_of(|kind| kind.sealed),
         clear: types_of(|kind| !kind.sealed),
-        // Each of them is one event, and nobody decides on it again.
+        // Each of them is one event, and no command decides on it again.
         uncounted: types_of(|kind| kind.single_event),
         subjects: SUBJECTS.clone(),
         erasure: Some(ERASURE),

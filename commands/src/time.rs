@@ -15,7 +15,7 @@ use crate::error::Unavailable;
 use audit::chain;
 
 /// How often the database is asked for the time. Between two questions the time it said is carried on by the monotonic
-/// clock, which nobody sets.
+/// clock, which is never set.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// An answer that took longer says too little.
@@ -23,12 +23,12 @@ const ANSWER_MAX: Duration = Duration::from_millis(500);
 
 /// What the database's clock said, and when.
 #[derive(Clone, Copy, Debug)]
-struct Measured {
+struct ClockReading {
     database: Timestamp,
     at: Instant,
 }
 
-impl Measured {
+impl ClockReading {
     fn now(self) -> Timestamp {
         let since = SignedDuration::try_from(self.at.elapsed()).unwrap_or_default();
         self.database.saturating_add(since).unwrap_or(self.database)
@@ -42,7 +42,7 @@ pub(crate) struct LogTime {
     /// By how much the machine's clock and the database's may differ.
     skew_max: SignedDuration,
     watch: LogWatch,
-    measured: RwLock<Option<Measured>>,
+    measured: RwLock<Option<ClockReading>>,
 }
 
 impl LogTime {
@@ -50,7 +50,7 @@ impl LogTime {
         LogTime { clock, skew_max, watch, measured: RwLock::new(None) }
     }
 
-    /// Asks the database for the time. A clock that is not the world's is compared with nobody's.
+    /// Asks the database for the time. A clock that is not the world's is not compared.
     pub(crate) async fn measure(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         if !self.clock.is_of_the_wall() {
             return Ok(());
@@ -65,12 +65,12 @@ impl LogTime {
         let Ok(database) = Timestamp::from_microsecond(micros) else { return Ok(()) };
         let mut measured = self.measured.write().unwrap_or_else(PoisonError::into_inner);
         if took <= ANSWER_MAX || measured.is_none() {
-            *measured = Some(Measured { database, at: asked + took / 2 });
+            *measured = Some(ClockReading { database, at: asked + took / 2 });
         }
         Ok(())
     }
 
-    fn measured(&self) -> Option<Measured> {
+    fn measured(&self) -> Option<ClockReading> {
         *self.measured.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,7 +116,7 @@ impl LogTime {
 
     /// By how much the latest event of the log is ahead of the clock, if that is more than clocks may differ.
     pub(crate) fn event_ahead(&self) -> Option<SignedDuration> {
-        let now = self.measured().map_or_else(|| self.clock.now(), Measured::now);
+        let now = self.measured().map_or_else(|| self.clock.now(), ClockReading::now);
         let ahead = self.watch.latest()?.duration_since(now);
         (ahead > self.skew_max).then_some(ahead)
     }
@@ -152,7 +152,7 @@ impl LogTime {
     }
 }
 
-/// Goes on comparing, until it is told to end.
+/// Goes on comparing, until it is asked to end.
 pub(crate) fn keep(time: Arc<LogTime>, pool: PgPool, closing: CancellationToken) -> JoinHandle<()> {
     let asking = async move {
         let mut told = (false, false);

@@ -24,17 +24,17 @@ const AFTER_DAMAGE: Duration = Duration::from_secs(5);
 /// After each step of a second look the watch rests so many times as long as the step took: it is to cost little.
 const REST: u32 = 15;
 
-/// After each step that reads on, unless somebody waits for the end: some thousand events a second are read all the same.
+/// After each step that reads on, unless a task waits for the end: some thousand events a second are read all the same.
 const EASE: u32 = 7;
 
-/// How long the watch rests before its first step, unless somebody waits for the end: a process that has just started
+/// How long the watch rests before its first step, unless a task waits for the end: a process that has just started
 /// first does what it was started for.
 const BEFORE_FIRST: Duration = Duration::from_millis(50);
 
 /// The longest rest between two steps.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// Who waits for the log to be read to its end. While somebody does, it is read as fast as half of the time allows.
+/// The tasks that wait for the log to be read to its end. While one does, it is read as fast as half of the time allows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waiters(Arc<tokio::sync::watch::Sender<usize>>);
 
@@ -64,20 +64,20 @@ impl Drop for Waiter {
     }
 }
 
-/// What the watch needs to run.
-pub(crate) struct Driver {
+/// The task that drives the watch.
+pub(crate) struct WatchTask {
     pub(crate) pool: PgPool,
     pub(crate) watch: LogWatch,
     pub(crate) memory: Memory,
     /// How long after one look at the whole log the next begins.
     pub(crate) reread_every: Duration,
-    /// Somebody met damage: the whole log is looked at now.
+    /// A reader met damage: the whole log is looked at now.
     pub(crate) suspicion: Arc<Notify>,
     pub(crate) waiters: Waiters,
 }
 
-/// Starts the watch. It ends when it is told to.
-pub(crate) fn start(driver: Driver, closing: CancellationToken) -> JoinHandle<()> {
+/// Starts the watch. It ends when `closing` is cancelled.
+pub(crate) fn start(driver: WatchTask, closing: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         tokio::select! {
             () = closing.cancelled() => {}
@@ -86,7 +86,7 @@ pub(crate) fn start(driver: Driver, closing: CancellationToken) -> JoinHandle<()
     })
 }
 
-impl Driver {
+impl WatchTask {
     async fn run(self) {
         let mut told = None;
         let mut erased = 0;
@@ -145,7 +145,7 @@ impl Driver {
             if !more {
                 return Ok(());
             }
-            // As long as it took: whoever waits for the server has the other half of the time.
+            // As long as it took: a process that waits for the server has the other half of the time.
             let took = begun.elapsed();
             tokio::time::sleep(took.min(REST_MAX)).await;
             tokio::select! {
@@ -168,7 +168,7 @@ impl Driver {
     fn rest_after(&self, outcome: Result<(), ReadError>, usual: Duration) -> Duration {
         match outcome {
             Ok(()) => usual,
-            // It is told once, and stays until the log is sound again.
+            // It is reported once, and stays until the log is sound again.
             Err(error) if error.damage().is_some() => AFTER_DAMAGE,
             Err(error) => {
                 tracing::warn!(error = chain(&error), "the log could not be watched");

@@ -1,4 +1,4 @@
-//! Weights of registered models: in the object store of captures, under the digest they go by. They are about nobody,
+//! Weights of registered models: in the object store of captures, under their digest. They are about no person,
 //! so they are not sealed; the signed event names digest and size, and both are checked whenever they are read.
 
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub struct Weights {
 impl Weights {
     /// The store beside the captures.
     #[must_use]
-    pub fn beside(blobs: &Blobs) -> Weights {
+    pub fn in_store_of(blobs: &Blobs) -> Weights {
         Weights { store: blobs.store() }
     }
 
@@ -126,7 +126,7 @@ mod tests {
     fn stores() -> (tempfile::TempDir, Blobs, Weights) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let blobs = Blobs::new(folder.path().to_str().expect("a UTF-8 path")).expect("a store");
-        let weights = Weights::beside(&blobs);
+        let weights = Weights::in_store_of(&blobs);
         (folder, blobs, weights)
     }
 
@@ -172,7 +172,7 @@ mod tests {
         };
         blobs.put(&key, Uuid::now_v7(), b"capture").await.expect("stored");
         let later = Timestamp::now() + SignedDuration::from_hours(48);
-        let unnamed = blobs.unnamed(&HashSet::new(), later, SignedDuration::ZERO).await;
+        let unnamed = blobs.unreferenced(&HashSet::new(), later, SignedDuration::ZERO).await;
         let swept = blobs.sweep(&unnamed.expect("listed"), Timestamp::MAX).await;
         assert_eq!(swept.expect("swept"), 1, "the capture alone");
         blobs.put(&key, Uuid::now_v7(), b"capture").await.expect("stored");

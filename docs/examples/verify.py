@@ -785,7 +785,7 @@ class Folder:
         self.known = set()
 
     def read(self, path, limit):
-        """The file's bytes; None where there is none, or it is too long, or it is a link or the like."""
+        """The file's bytes; None where it is missing, too long, or a link or the like."""
         self.known.add(path)
         found = os.path.join(self.folder, path)
         try:

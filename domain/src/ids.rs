@@ -10,7 +10,7 @@ use uuid::Uuid;
 #[error("this is not an id: give a UUID, as in 018f2a7e-0000-7000-8000-000000000000")]
 pub struct InvalidId;
 
-/// The ids that the system keeps for itself: the actors that are nobody's account, and the streams there is one of.
+/// The ids that the system keeps for itself: the actors without an account, and the streams there is one of.
 const KEPT: [u128; 2] =
     [0x0000_0000_0000_8000_8000_0000_0000_0000, 0x6d6f_6465_6c73_8000_8000_0000_0000_0000];
 

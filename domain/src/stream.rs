@@ -52,7 +52,7 @@ pub trait Stream: cqrs_es::Aggregate<Services = Now, Error: Refusal> + Clone {
     /// Whether some of the events take or give back claims. Where none does, [`Stream::claims`] is empty for all of them.
     const HAS_CLAIMS: bool = false;
 
-    /// Whether each stream is one event that nobody decides on again.
+    /// Whether each stream is one event that no command decides on again.
     const SINGLE_EVENT: bool = false;
 
     /// The id of the one stream of this type, if there is only one.

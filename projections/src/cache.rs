@@ -7,9 +7,9 @@
 //! * An entry is replaced only by a newer one; one Lua script compares and writes.
 //! * Entries belong to an *epoch*. A projector that could not write, or that takes over from another,
 //!   begins a new epoch, and with that every older entry is a miss. So a write that was lost while Redis was
-//!   away cannot leave an old document behind as the current one. The epoch carries a tag too: whoever sets it can at
-//!   most put an earlier one back, and with it entries that were once genuine; those are told by their position, which the
-//!   reader compares with what the log says of the stream.
+//!   away cannot leave an old document behind as the current one. The epoch carries a tag too: an attacker who sets it can at
+//!   most put an earlier one back, and with it entries that were once genuine; those are recognised by their position,
+//!   which the reader compares with what the log says of the stream.
 //! * A reader that fills a miss does so under the epoch it saw *before* it read the document.
 //!
 //! Each script touches one key, so the same code runs on a Redis Cluster. Whoever calls this module
@@ -23,7 +23,7 @@ use tracing::warn;
 
 use crate::tags::{Tagged, Tags};
 
-/// Reads an entry: nothing if there is none, one field if the key holds something else, or else its four fields.
+/// Reads an entry: nothing if it is missing, one field if the key holds something else, or else its four fields.
 const GET_ENTRY: &str = r"
 local held = redis.call('TYPE', KEYS[1]).ok
 if held == 'none' then
@@ -372,7 +372,7 @@ impl Cache {
         format!("{epoch}:{}", hex::encode(self.tags.tag(Tagged::CacheEpoch, &parts)))
     }
 
-    /// The epoch; begins one if there is none, or if `begin` says so.
+    /// The epoch; begins one if it is missing, or if `begin` says so.
     async fn epoch(&self, kind: CacheKind, begin: bool) -> Result<u64, CacheError> {
         let failed = |source| CacheError::Redis { doing: "read the epoch", source };
         let key = self.epoch_key(kind);

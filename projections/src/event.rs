@@ -98,8 +98,8 @@ pub enum EventError {
         #[source]
         source: DataKeyError,
     },
-    /// The payload's data key is gone, but the log does not say that its subject was erased: it was removed by somebody
-    /// else, and must be restored.
+    /// The payload's data key is gone, but the log does not say that its subject was erased: it was removed past the ledger
+    /// and must be restored.
     #[error(
         "the data key of the event at position {position} is gone, though nobody was erased: \
          restore it from the backup of the schema `keyring`"
@@ -152,7 +152,7 @@ pub struct EventLog {
     pool: PgPool,
     keys: DataKeys,
     reader: LogReader,
-    /// Where the log says that somebody was erased, as far as it was asked. Erasures are never taken back.
+    /// Where the log says that a subject was erased, as far as it was asked. Erasures are never taken back.
     erasures: Arc<Mutex<HashMap<Uuid, u64>>>,
     tail: Tail,
 }
@@ -393,7 +393,7 @@ impl EventLog {
                 }
             }
         }
-        // When all that was read with the key of somebody erased is opened, the key is forgotten.
+        // When all that was read with the key of an erased subject is opened, the key is forgotten.
         for statement in proved.iter().map(|event| event.statement()) {
             if statement.stream_type == CUSTODY && statement.event_type == SubjectErased::EVENT_TYPE
             {

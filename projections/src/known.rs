@@ -1,7 +1,7 @@
 //! What is known of the log beside the read models: how far it goes, where each stream ends, and who was erased.
 //!
 //! A tag proves that a document was made by us, not that it is the newest: an older one that was genuine still verifies. It
-//! is told by what the log says of its stream.
+//! is decided by what the log says of its stream.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,7 +32,7 @@ pub trait KnownPositions: Send + Sync {
 }
 
 /// What the rows of the log say now, and what the watch that this process keeps over the whole log has proved before: the
-/// rows know what another process has appended a moment ago, the watch what somebody has taken out of them since.
+/// rows know what another process has appended just now, the watch what has been removed from them since.
 #[derive(Debug, Clone)]
 pub struct WatchedLog {
     watch: LogWatch,

@@ -1,7 +1,7 @@
 //! What makes the stores' answers believable: a tag over everything that is kept in MongoDB or Redis.
 //!
-//! Whoever can write to these stores can write any document, checkpoint or entry, but has no key. What does not verify is
-//! counted, never shown, and made again from the log.
+//! An attacker who can write to these stores can write any document, checkpoint or entry, but has no key. What does
+//! not verify is counted, never shown, and made again from the log.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use audit::mac::{MacKey, TAG_LEN};
 pub(crate) enum Tagged {
     /// A document of a read model.
     Document,
-    /// What is left of a document about somebody who was erased.
+    /// What is left of a document about an erased subject.
     Tombstone,
     /// Where a projector stands.
     Checkpoint,

@@ -68,7 +68,7 @@ impl Intrinsics {
     /// From a camera matrix, row by row.
     ///
     /// # Errors
-    /// It is none, or was written column by column, or its pixels are askew.
+    /// It is not a camera matrix, or was written column by column, or its pixels are askew.
     pub fn from_row_major(matrix: &[f64; 9]) -> Result<Self, CaptureError> {
         let [fx, skew, cx, zero_a, fy, cy, zero_b, zero_c, one] = *matrix;
         // A matrix in the other order has its principal point in the last row.
@@ -303,7 +303,7 @@ impl Frame {
         ]
     }
 
-    /// Takes the frame apart again, for changing one part and checking anew.
+    /// Takes the frame apart again, for changing one part and checking it again.
     #[must_use]
     pub fn into_parts(self) -> FrameParts {
         FrameParts {

@@ -63,9 +63,9 @@ pub fn depth_exr(entry: &'static str, bytes: &[u8]) -> Result<DepthMap, CaptureE
     use exr::meta::BlockDescription;
     use exr::prelude::{Compression, FlatSamples, ReadChannels as _, ReadLayers as _};
 
-    let refused = |source| CaptureError::Decode { entry, source: DecodeError::Exr(source) };
+    let exr_error = |source| CaptureError::Decode { entry, source: DecodeError::Exr(source) };
     // Reads the header only.
-    let file = exr::block::read(Cursor::new(bytes), true).map_err(refused)?;
+    let file = exr::block::read(Cursor::new(bytes), true).map_err(exr_error)?;
     let [header] = file.headers() else { return Err(pixels(entry, "one layer")) };
     let (width, height) = (header.layer_size.width(), header.layer_size.height());
     let sides = 1..=DEPTH_SIDE_MAX as usize;
@@ -95,7 +95,7 @@ pub fn depth_exr(entry: &'static str, bytes: &[u8]) -> Result<DepthMap, CaptureE
         .non_parallel()
         .pedantic()
         .from_chunks(file)
-        .map_err(refused)?;
+        .map_err(exr_error)?;
     let metres = match image.layer_data.channel_data.list.into_iter().next() {
         Some(channel) => match channel.sample_data {
             FlatSamples::F16(values) => values.into_iter().map(f32::from).collect(),

@@ -5,7 +5,7 @@ use crate::limits::{CAPTURE_BYTES_MAX, PLY_ELEMENTS_MAX};
 /// Why bytes are not a capture. Every variant names the entry and the reason.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// The media type is none of those we read.
+    /// The media type is not supported.
     #[error("media type is not one of application/vnd.coherency.capture+tar, application/ply")]
     MediaType,
     /// The whole capture is too large.
@@ -111,7 +111,7 @@ pub enum CaptureError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A confidence value is none of 0, 1, 2.
+    /// A confidence value is not 0, 1 or 2.
     #[error("confidence: {value} is none of 0, 1, 2")]
     Confidence {
         /// The value.

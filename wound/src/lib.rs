@@ -1,7 +1,7 @@
 //! Wounds, from a capture to figures: what a phone's depth camera saw is decoded and checked
 //! ([`capture`], [`bundle`], [`importers`], [`ply`]), the wound is found in the picture
 //! ([`network`]), its outline is lifted onto the skin and measured ([`geometry`], [`pipeline`]), and its
-//! tissue is told apart by colour ([`tissue`]).
+//! tissue is classified by colour ([`tissue`]).
 //!
 //! [`drift`] tells whether a model is handed pictures like those it was judged by. [`phantom`] makes captures whose true
 //! figures are known, for tests, training and samples. [`evaluation`] judges

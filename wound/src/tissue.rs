@@ -14,7 +14,7 @@ use crate::geometry::Polygon;
 /// Colour, its difference from the skin's, and one for the intercept.
 pub(crate) const FEATURES: usize = 7;
 
-/// What [`fit`](fn@fit) gave for the crops of `dfutissue`; a test fits anew and compares. The log odds of
+/// What [`fit`](fn@fit) gave for the crops of `dfutissue`; a test fits again and compares. The log odds of
 /// slough are the sum of these times the features.
 pub(crate) const COEFFICIENTS: [f64; FEATURES] =
     [0.0941, -1.5093, 1.0073, 0.7113, -1.1300, 1.8664, 0.2142];

@@ -35,7 +35,7 @@ pub(super) enum Audit {
 
 /// Checks an export (a folder), or the database itself: every column of every row against what was
 /// signed, every payload against its digest, every checkpoint against the tree, and, where the data keys
-/// are at hand, every plaintext against its commitment. Of the database, everything else that decides as well: what is taken,
+/// are available, every plaintext against its commitment. Of the database, everything else that decides as well: what is taken,
 /// stored states, tables, triggers, functions, rights and roles; and it is compared with the checkpoint that the ledger keeps
 /// outside the database and with its witnesses. The verdict names what was not compared.
 #[derive(Debug, Args)]
@@ -191,14 +191,14 @@ async fn export_verdict(
     let report = verified.await??;
     bar.finish_and_clear();
     output.result(&report, |output| {
-        print_log(&report, report.worth(), output);
+        print_log(&report, report.basis(), output);
         print_verdict(&report, report.first_damage().map(Finding::place), output);
     })?;
     Ok(if report.is_sound() { Verdict::InOrder } else { Verdict::Findings })
 }
 
 fn print_database(report: &DatabaseReport, output: &Output) {
-    print_log(&report.log, report.worth(), output);
+    print_log(&report.log, report.basis(), output);
     for comparison in &report.beside {
         for finding in comparison.findings.iter().take(FINDINGS_SHOWN) {
             output.line(format!("{}: {finding}", comparison.what));

@@ -30,7 +30,7 @@ pub(super) struct Rebuild {
 }
 
 #[derive(Serialize)]
-struct Said {
+struct RebuildOutput {
     #[serde(flatten)]
     report: ClaimsReport,
     /// How many buckets were written.
@@ -52,11 +52,11 @@ impl Rebuild {
         let pool = self.log.connect().await?;
         let said = if self.dry_run {
             let report = compare(&pool, &keys, origin).await;
-            Said { report: report.context("the claims cannot be compared")?, rewritten: 0 }
+            RebuildOutput { report: report.context("the claims cannot be compared")?, rewritten: 0 }
         } else {
             let rebuilt = rebuild(&pool, &keys, origin).await;
             let rebuilt = rebuilt.context("the claims cannot be made from the log")?;
-            Said { report: rebuilt.before, rewritten: rebuilt.buckets }
+            RebuildOutput { report: rebuilt.before, rewritten: rebuilt.buckets }
         };
         let sound = said.report.is_sound();
         output.result(&said, |output| {

@@ -11,7 +11,7 @@ use commands::checkpoints::FILE;
 use sqlx::PgPool;
 
 use crate::config::checkpoints_beside;
-use crate::witness::{Told, Witness, Witnesses};
+use crate::witness::{Witness, WitnessView, Witnesses};
 
 /// Where it is, by the settings that `serve` has.
 #[derive(Debug, Args)]
@@ -95,10 +95,10 @@ impl Earlier {
         let witnesses = Witnesses::new(self.witnesses.clone())?;
         let mut comparison = Comparison::begun(WHAT);
         let mut silent = Vec::new();
-        for (name, told) in witnesses.told(pool).await {
+        for (name, told) in witnesses.ask_all(pool).await {
             let object = format!("the witness {name}");
             match told {
-                Told::Cosigned(note) => {
+                WitnessView::Cosigned(note) => {
                     comparison.count(1);
                     // The witness answers for it, and the log must contain it like anything else that was seen.
                     match Seen::parse(&format!("that {object} cosigned"), note.as_bytes()) {
@@ -108,17 +108,17 @@ impl Earlier {
                         }
                     }
                 }
-                Told::Larger(size) => {
+                WitnessView::Larger(size) => {
                     comparison.count(1);
                     let detail = format!("it has seen {size} events, and the log ends before");
                     comparison.push(None, "missing", object, detail);
                 }
-                Told::Other(size) => {
+                WitnessView::Other(size) => {
                     comparison.count(1);
                     let detail = format!("it has cosigned another history, of {size} events");
                     comparison.push(None, "fork", object, detail);
                 }
-                Told::Nothing(why) => silent.push(format!("{name}: {why}")),
+                WitnessView::Nothing(why) => silent.push(format!("{name}: {why}")),
             }
         }
         if !silent.is_empty() {

@@ -23,7 +23,7 @@ pub(super) enum Keys {
         #[arg(long, env = "LEDGER_KEYS_DIR", value_name = "FOLDER")]
         dir: PathBuf,
     },
-    /// Print the log's newest public key at hand, which verifiers pin (`--json`: all of them)
+    /// Print the log's newest available public key, which verifiers pin (`--json`: all of them)
     Public {
         #[command(flatten)]
         identity: Identity,
@@ -40,12 +40,12 @@ pub(super) enum Keys {
         #[arg(long, env = "LEDGER_KEYS_DIR", value_name = "FOLDER")]
         dir: PathBuf,
     },
-    /// List the signing keys: in the log and at hand
+    /// List the signing keys: in the log and available here
     List {
         #[command(flatten)]
         log: Log,
     },
-    /// Record in the log that the newest signing key at hand may sign from now on
+    /// Record in the log that the newest available signing key may sign from now on
     Activate {
         #[command(flatten)]
         log: Log,
@@ -99,7 +99,7 @@ impl Kind {
 pub(super) enum Reason {
     /// Another key has taken its place
     Superseded,
-    /// Somebody else may have it
+    /// An attacker may have it
     KeyCompromise,
     /// It is not needed any more
     CessationOfOperation,
@@ -121,7 +121,7 @@ struct Public {
     /// The newest key.
     vkey: String,
     kid: String,
-    /// All keys at hand, the newest first.
+    /// All available keys, the newest first.
     vkeys: Vec<String>,
 }
 

@@ -92,7 +92,7 @@ fn written(logins: &Logins, owner: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Nobody ever reads half of it, and nobody else reads it at all.
+/// No reader ever sees half of it, and no other user can read it at all.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");

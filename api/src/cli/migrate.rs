@@ -32,7 +32,8 @@ pub(super) struct Migrate {
     #[command(flatten)]
     identity: Identity,
     /// Have the three logins take the passwords of this file, which is made with new ones if it is not there. It sets
-    /// `DATABASE_URL`, `LEDGER_WORKER_DATABASE_URL` and `LEDGER_AUDITOR_DATABASE_URL` for whoever reads it (`set -a; . FILE`)
+    /// `DATABASE_URL`, `LEDGER_WORKER_DATABASE_URL` and `LEDGER_AUDITOR_DATABASE_URL` for a shell that reads it
+    /// (`set -a; . FILE`)
     #[arg(long, value_name = "FILE", conflicts_with = "set_passwords")]
     logins: Option<PathBuf>,
     /// Have the three logins take the passwords that stand in `DATABASE_URL`, `LEDGER_WORKER_DATABASE_URL` and

@@ -51,7 +51,7 @@ impl Output {
         } else {
             format!("ledger: {}", chain.join(": "))
         };
-        // Nobody is left to tell when standard error is gone.
+        // There is nowhere to report it when standard error is gone.
         let _gone = writeln!(std::io::stderr(), "{text}");
     }
 
@@ -75,7 +75,7 @@ impl Output {
     }
 }
 
-/// Reads a file that somebody hands in, such as a receipt or a checkpoint.
+/// Reads a file given by the user, such as a receipt or a checkpoint.
 pub(super) fn read_text(file: &Path) -> anyhow::Result<String> {
     let shown = || format!("cannot read {}", file.display());
     let size = std::fs::metadata(file).with_context(shown)?.len();
@@ -86,6 +86,6 @@ pub(super) fn read_text(file: &Path) -> anyhow::Result<String> {
 }
 
 fn print_line(text: &str) {
-    // A reader that went away (`| head`) is no failure of ours.
+    // A reader that went away (`| head`) is not our failure.
     let _gone = writeln!(std::io::stdout(), "{text}");
 }

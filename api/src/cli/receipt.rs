@@ -38,18 +38,18 @@ pub(super) struct Verify {
 }
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct ReceiptOutput<'a> {
     valid: bool,
     origin: &'a str,
     size: u64,
     root: String,
-    events: Vec<SaidEvent<'a>>,
+    events: Vec<EventOutput<'a>>,
     keys: Vec<String>,
     compared: bool,
 }
 
 #[derive(Serialize)]
-struct SaidEvent<'a> {
+struct EventOutput<'a> {
     position: u64,
     event_type: &'a str,
     event_id: uuid::Uuid,
@@ -58,7 +58,7 @@ struct SaidEvent<'a> {
 
 /// What is wrong with a receipt.
 #[derive(Debug, thiserror::Error)]
-enum Wrong {
+enum ReceiptProblem {
     #[error(transparent)]
     Proof(#[from] ProofError),
     #[error("the checkpoint in {} has another root for the same size: the log was forked", .0.display())]
@@ -91,7 +91,7 @@ impl Verify {
         };
         match self.check(&receipt, &keys)? {
             Ok(verified) => {
-                let said = said(&receipt, &verified, &keys, self.checkpoint.is_some());
+                let said = receipt_output(&receipt, &verified, &keys, self.checkpoint.is_some());
                 output.result(&said, |output| print(&said, output))?;
                 Ok(Verdict::InOrder)
             }
@@ -103,7 +103,7 @@ impl Verify {
         &self,
         receipt: &Proofs,
         keys: &[NoteVerifier],
-    ) -> anyhow::Result<Result<VerifiedReceipt, Wrong>> {
+    ) -> anyhow::Result<Result<VerifiedReceipt, ReceiptProblem>> {
         let verified = match verify_receipt(receipt, keys) {
             Ok(verified) => verified,
             Err(error) => return Ok(Err(error.into())),
@@ -124,7 +124,7 @@ impl Verify {
                 );
             }
             if seen.root != own.root {
-                return Ok(Err(Wrong::Forked(file.clone())));
+                return Ok(Err(ReceiptProblem::Forked(file.clone())));
             }
         }
         Ok(Ok(verified))
@@ -137,25 +137,25 @@ fn wrong(output: &Output, reason: &str) -> anyhow::Result<Verdict> {
     Ok(Verdict::Findings)
 }
 
-fn with_causes(error: &Wrong) -> String {
+fn with_causes(error: &ReceiptProblem) -> String {
     audit::chain(error)
 }
 
-fn said<'a>(
+fn receipt_output<'a>(
     receipt: &'a Proofs,
     verified: &'a VerifiedReceipt,
     keys: &[NoteVerifier],
     compared: bool,
-) -> Said<'a> {
+) -> ReceiptOutput<'a> {
     let events = receipt.events.iter().zip(&verified.statements);
-    let events = events.map(|(event, statement)| SaidEvent {
+    let events = events.map(|(event, statement)| EventOutput {
         position: event.position,
         event_type: &statement.event_type,
         event_id: statement.event_id,
         recorded_at: statement.recorded_at.to_string(),
     });
     let signed = audit::note::open(&receipt.checkpoint, keys).map(|note| note.signed_by);
-    Said {
+    ReceiptOutput {
         valid: true,
         origin: &verified.checkpoint.origin,
         size: verified.checkpoint.size,
@@ -166,7 +166,7 @@ fn said<'a>(
     }
 }
 
-fn print(said: &Said<'_>, output: &Output) {
+fn print(said: &ReceiptOutput<'_>, output: &Output) {
     for event in &said.events {
         let (position, kind, at) = (event.position, event.event_type, &event.recorded_at);
         output.line(format!("position {position}: {kind}, recorded at {at}"));

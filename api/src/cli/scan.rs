@@ -215,7 +215,7 @@ impl Source {
     }
 
     /// Tells why a capture is refused: for its content that is a finding, else a failure.
-    fn refused(&self, error: ImportError, output: &Output) -> anyhow::Result<Verdict> {
+    fn report_refusal(&self, error: ImportError, output: &Output) -> anyhow::Result<Verdict> {
         if !matches!(
             error,
             ImportError::Capture(_) | ImportError::NoDepth { .. } | ImportError::Video { .. }
@@ -237,7 +237,7 @@ impl Measure {
         let outline = self.outline.as_deref().map(read_outline).transpose()?;
         let imported = match self.source.import() {
             Ok(imported) => imported,
-            Err(error) => return self.source.refused(error, output),
+            Err(error) => return self.source.report_refusal(error, output),
         };
         let analyzer = WoundAnalyzer::embedded()?;
         match analyzer.measure(&imported.capture, outline.as_deref()) {
@@ -262,7 +262,7 @@ impl Import {
     fn run(self, output: &Output) -> anyhow::Result<Verdict> {
         let imported = match self.source.import() {
             Ok(imported) => imported,
-            Err(error) => return self.source.refused(error, output),
+            Err(error) => return self.source.report_refusal(error, output),
         };
         let (bytes, media_type, ending) = match &imported.capture {
             Capture::Frame(frame) => (bundle::write(frame)?, bundle::MEDIA_TYPE, "tar"),

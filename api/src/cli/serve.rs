@@ -77,7 +77,7 @@ impl Serve {
         });
         let witnessing = tokio::spawn(witnesses.run(ledger.clone(), pool));
         http::serve(state, listener, shutdown).await;
-        // A witness that is slow to answer keeps nobody from stopping.
+        // A witness that is slow to answer does not delay the shutdown.
         witnessing.abort();
         ledger.close().await;
         tracing::info!("stopped");

@@ -50,7 +50,7 @@ impl Log {
     }
 }
 
-/// Opens the log as the settings say, once nobody has seen more of it than there is.
+/// Opens the log as the settings say, once it contains everything that witnesses and kept checkpoints have seen.
 pub(super) async fn open_log(
     pool: &PgPool,
     keys: &Keys,

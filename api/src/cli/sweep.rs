@@ -10,9 +10,9 @@ use super::verdict::Verdict;
 use crate::config::Captures;
 
 /// Removes captures that no scan in the log names: a capture is stored before its scan is recorded, so a crash in
-/// between, or a store that failed to remove a refused one, leaves it behind. Nobody can come upon it by the
-/// record, but it is a patient's picture, encrypted, and nobody asked to keep it. A person decides when, and not
-/// the worker, because beside a log that was restored from an old backup captures look as if nobody named them.
+/// between, or a store that failed to remove a refused one, leaves it behind. It cannot be reached through the
+/// record, but it is a patient's picture, encrypted, and no event refers to it. A person decides when, and not
+/// the worker, because beside a log that was restored from an old backup captures look as if no event named them.
 #[derive(Debug, Args)]
 pub(super) struct Sweep {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(super) struct Sweep {
 }
 
 #[derive(Serialize)]
-struct Swept {
+struct SweepOutput {
     unnamed: u64,
     removed: bool,
 }
@@ -40,7 +40,7 @@ impl Sweep {
         let age = SignedDuration::from_hours(self.older_than.into());
         let swept = ledger.sweep_captures(&blobs, age, !self.dry_run).await;
         ledger.close().await;
-        let said = Swept { unnamed: swept?, removed: !self.dry_run };
+        let said = SweepOutput { unnamed: swept?, removed: !self.dry_run };
         output.result(&said, |output| {
             let done = if said.removed { "removed" } else { "left" };
             let hours = self.older_than;

@@ -94,7 +94,7 @@ impl Worker {
         let log = EventLog::new(pool.clone(), ledger.data_keys(), reader);
         let models = read_models(&self.stores, &keys, &ledger, log.clone()).await?;
         let blobs = self.stores.captures.open()?;
-        let weights = Weights::beside(&blobs);
+        let weights = Weights::in_store_of(&blobs);
         let figures = match self.metrics_listen {
             Some(address) => {
                 let listener = edge::bind(address);
@@ -127,7 +127,7 @@ impl Worker {
 }
 
 /// Runs the projectors until the process is asked to stop, or one of them cannot go on: then all stop, so
-/// that whoever watches the process sees it.
+/// that whatever supervises the process sees it.
 async fn run(
     runtime: &Runtime,
     projectors: Vec<Arc<dyn Projector>>,

@@ -80,7 +80,7 @@ pub fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> ClientA
     let told = values.iter().rev().flat_map(|value| value.rsplit(',')).take(HOPS_MAX);
     let mut nearest = peer;
     for hop in told {
-        // What cannot be read was not written by a proxy of ours: whoever sent it stands behind the last one.
+        // What cannot be read was not written by one of our proxies: its sender stands behind the last one.
         let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
         nearest = address.to_canonical();
         if !is_trusted(nearest, proxies) {

@@ -22,7 +22,7 @@ use tower::Service as _;
 
 use super::address::{client, is_trusted, origin};
 use super::body::PacedBody;
-use super::crowd::{Crowd, Place};
+use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::line::{Cut, Line, Times, Wire};
 use super::pace::Pace;
 use super::settings::Connections;
@@ -43,13 +43,16 @@ enum Ended {
 }
 
 impl Connection {
-    /// Finds a place in the crowd, and answers what serves the connection; nothing if there is no place.
-    pub(super) fn admit(self, crowd: &Arc<Crowd>) -> Option<impl Future<Output = ()> + use<>> {
+    /// Takes a permit and returns the task that serves the connection; `None` if the limit is reached.
+    pub(super) fn admit(
+        self,
+        limit: &Arc<ConnectionLimit>,
+    ) -> Option<impl Future<Output = ()> + use<>> {
         let proxied = is_trusted(self.peer.ip(), &self.settings.trusted_proxies);
         let address = (!proxied).then(|| origin(self.peer.ip()));
         let times = Times { header: self.settings.header_time(), idle: self.settings.idle_time() };
         let line = Line::new(times, self.pace());
-        let Some(place) = crowd.enter(address, line.clone()) else {
+        let Some(place) = limit.enter(address, line.clone()) else {
             metrics::counter!("ledger_connections_cut_total", "why" => "refused").increment(1);
             return None;
         };
@@ -60,7 +63,7 @@ impl Connection {
         Pace::new(self.settings.stall_time(), self.settings.min_bytes_per_second)
     }
 
-    async fn drive(self, line: Arc<Line>, place: Place) {
+    async fn drive(self, line: Arc<Line>, place: ConnectionPermit) {
         // An answer is written as a whole, so nothing is gained by waiting for more.
         let _unimportant = self.stream.set_nodelay(true);
         let service = service_fn({
@@ -79,7 +82,7 @@ impl Connection {
                 let (answered, line) = (router.clone().call(request), line.clone());
                 async move {
                     let response: Response = answered.await.unwrap_or_else(|never| match never {});
-                    Ok::<_, Infallible>(response.map(|body| Answer { body, line }))
+                    Ok::<_, Infallible>(response.map(|body| ResponseBody { body, line }))
                 }
             }
         });
@@ -122,13 +125,13 @@ impl Connection {
     }
 }
 
-/// The body of an answer, which tells when the last of it has been handed over.
-struct Answer {
+/// A response body that reports when its last byte has been handed over.
+struct ResponseBody {
     body: Body,
     line: Arc<Line>,
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -148,7 +151,7 @@ impl http_body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
         self.line.answered();
     }

@@ -68,14 +68,14 @@ pub(super) struct Times {
     pub(super) idle: Duration,
 }
 
-/// How much a connection is worth keeping: the least goes first, and of those the oldest.
+/// Rank of a connection when there are too many: the lowest is closed first, and of those the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Worth {
+pub(super) struct KeepPriority {
     rank: u8,
     since: Instant,
 }
 
-impl Worth {
+impl KeepPriority {
     /// A connection that has brought nothing yet.
     pub(super) fn is_nothing(self) -> bool {
         self.rank <= 1
@@ -91,7 +91,7 @@ struct State {
     answer: Pace,
 }
 
-/// One connection, as seen by whoever reads, answers, counts or cuts it.
+/// The state of one connection, shared by its reader, its writer, the limit and the timeouts.
 #[derive(Debug)]
 pub struct Line {
     times: Times,
@@ -168,7 +168,7 @@ impl Line {
     }
 
     /// What the connection is worth; nothing where it must not be closed for another one.
-    pub(super) fn worth(&self) -> Option<Worth> {
+    pub(super) fn keep_priority(&self) -> Option<KeepPriority> {
         let state = self.lock();
         let rank = match (state.phase, state.known) {
             (Phase::Head, Known::Stranger) => 0,
@@ -177,7 +177,7 @@ impl Line {
             (Phase::Head | Phase::Idle, Known::Stranger | Known::Public) => 2,
             (Phase::Head | Phase::Idle, Known::SignedIn) => 3,
         };
-        Some(Worth { rank, since: state.since })
+        Some(KeepPriority { rank, since: state.since })
     }
 }
 
@@ -297,7 +297,7 @@ pub(super) mod tests {
             }
             line
         };
-        let rank = |line: Arc<Line>| line.worth().map(|worth| worth.rank);
+        let rank = |line: Arc<Line>| line.keep_priority().map(|worth| worth.rank);
         assert_eq!(rank(make(&[])), Some(0), "half a head");
         assert_eq!(rank(make(&["asked", "body"])), Some(1), "a body of nobody's");
         assert_eq!(rank(make(&["asked", "answered"])), Some(2), "idle");

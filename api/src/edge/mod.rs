@@ -2,7 +2,7 @@
 //!
 //! * [`settings`]: the bounds, as the operator sets them;
 //! * [`address`]: who is at the other end, and behind which trusted proxy;
-//! * `crowd`: how many connections there may be, and which one gives way;
+//! * `connection_limit`: how many connections there may be, and which one gives way;
 //! * `line`: what a connection is doing, and since when;
 //! * [`pace`]: how slowly bytes may come or be taken;
 //! * `body`: a request's body, read at no less than that pace;
@@ -12,7 +12,7 @@
 pub mod address;
 mod body;
 mod connection;
-mod crowd;
+mod connection_limit;
 mod descriptors;
 mod line;
 pub mod pace;
@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 
 pub use body::{TooSlow, is_too_slow};
 use connection::Connection;
-use crowd::Crowd;
+use connection_limit::ConnectionLimit;
 pub use line::Line;
 pub use settings::Connections;
 
@@ -40,7 +40,7 @@ const BACKLOG: u32 = 4096;
 /// How long the acceptor rests when the system refuses it a connection.
 const REST: Duration = Duration::from_millis(100);
 
-/// Listens on `address`, with room for a crowd that arrives at once.
+/// Listens on `address`, with a backlog for connections that arrive at once.
 ///
 /// # Errors
 /// When the address cannot be used.
@@ -61,7 +61,7 @@ pub async fn serve(
     grace: Duration,
 ) {
     let room = descriptors::room_for(settings.max_connections);
-    let crowd = Arc::new(Crowd::new(room, settings.max_connections_per_address));
+    let limit = Arc::new(ConnectionLimit::new(room, settings.max_connections_per_address));
     let settings = Arc::new(settings);
     let (tasks, dropped) = (TaskTracker::new(), CancellationToken::new());
     loop {
@@ -86,7 +86,7 @@ pub async fn serve(
             settings: settings.clone(),
             shutdown: shutdown.clone(),
         };
-        let Some(driven) = connection.admit(&crowd) else { continue };
+        let Some(driven) = connection.admit(&limit) else { continue };
         let dropped = dropped.clone();
         tasks.spawn(async move {
             tokio::select! {

@@ -88,7 +88,7 @@ mod tests {
         let mut pace = Pace::new(GRACE, 1024);
         pace.moved(begin, 1);
         assert_eq!(pace.deadline(), None);
-        // An hour of ours later:
+        // After an hour of our own work:
         let later = begin + Duration::from_secs(3600);
         pace.waits(later);
         assert_eq!(pace.deadline(), Some(later + GRACE));

@@ -1,4 +1,4 @@
-//! Shares of what is limited. Nobody waits for a share: there is one, or the answer says when to come back.
+//! Shares of what is limited. No request waits for a share: there is one, or the answer says when to come back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ pub enum Holder {
     Account(Uuid),
 }
 
-/// Why there is none.
+/// Why no share is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
     /// Everything is taken.

@@ -94,7 +94,7 @@ fn with_receipt_headers(mut response: Response, receipt: &Receipt) -> Response {
     response
 }
 
-/// 200 with something that is nobody's record.
+/// 200 with something that is no person's record.
 pub(super) struct Plain<T>(pub(super) T);
 
 impl<T: JsonSchema> Answers for Plain<T> {
@@ -109,7 +109,7 @@ impl<T: Serialize> IntoResponse for Plain<T> {
     }
 }
 
-/// 200 with a document that is nobody's record, and its version as the entity tag.
+/// 200 with a document that is no person's record, and its version as the entity tag.
 pub(super) struct Document<T> {
     pub(super) document: T,
     pub(super) version: u64,
@@ -127,7 +127,7 @@ impl<T: JsonSchema> Answers for Document<T> {
 
 impl<T: Serialize> IntoResponse for Document<T> {
     fn into_response(self) -> Response {
-        match shown(&self.document) {
+        match to_json(&self.document) {
             Ok(document) => tagged(document, self.version),
             Err(problem) => problem.into_response(),
         }
@@ -178,7 +178,7 @@ impl<T: Serialize> IntoResponse for PageOf<T> {
     }
 }
 
-/// 200 with a page of what is nobody's record.
+/// 200 with a page of what is no person's record.
 pub(super) struct Entries<T> {
     items: Vec<T>,
     next: Option<String>,
@@ -205,7 +205,7 @@ impl<T: Serialize> IntoResponse for Entries<T> {
 }
 
 fn page<T: Serialize>(items: &[T], next: Option<String>) -> Response {
-    let items: Result<Vec<_>, _> = items.iter().map(shown).collect();
+    let items: Result<Vec<_>, _> = items.iter().map(to_json).collect();
     match items {
         Ok(items) => Json(Page { items, next }).into_response(),
         Err(problem) => problem.into_response(),
@@ -216,7 +216,7 @@ fn page<T: Serialize>(items: &[T], next: Option<String>) -> Response {
 pub(super) trait Kind {
     /// Its media type.
     const MEDIA_TYPE: &'static str;
-    /// How long it may be kept by whom; nobody keeps it, where nothing is said.
+    /// Who may cache it, and for how long; without it, no one.
     const CACHE_CONTROL: Option<&'static str> = None;
     /// Whether it is text.
     const IS_TEXT: bool = false;
@@ -259,7 +259,7 @@ impl<K: Kind> IntoResponse for File<K> {
 
 /// A stored document as a client sees it: `id` for the store's `_id`, and without what the store keeps
 /// for its own searching and sorting.
-fn shown(document: &impl Serialize) -> Result<Value, Problem> {
+fn to_json(document: &impl Serialize) -> Result<Value, Problem> {
     let Ok(Value::Object(stored)) = serde_json::to_value(document) else {
         tracing::error!("a document is no JSON object");
         return Err(Problem::internal());

@@ -140,7 +140,7 @@ type Reader<'a, 'b> = serde_path_to_error::Deserializer<
     &'a mut serde_json::Deserializer<serde_json::de::SliceRead<'a>>,
 >;
 
-/// Reads a body of JSON: an object, whole, without an id that nobody may choose.
+/// Reads a body of JSON: an object, complete, without a reserved id.
 fn understand<T>(
     bytes: &[u8],
     read: impl FnOnce(Reader<'_, '_>) -> Result<T, serde_json::Error>,
@@ -157,12 +157,12 @@ fn understand<T>(
     let mut track = serde_path_to_error::Track::new();
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let body = read(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
-    body.map_err(|error| refused(&path_of(&track.path()), &error, bytes))
+    body.map_err(|error| field_problem(&path_of(&track.path()), &error, bytes))
 }
 
 /// 422 naming the field and the reason.
-fn refused(path: &str, error: &serde_json::Error, bytes: &[u8]) -> Problem {
-    // Line and column say nothing to whoever is told the field.
+fn field_problem(path: &str, error: &serde_json::Error, bytes: &[u8]) -> Problem {
+    // Line and column add nothing where the field is named.
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
     if let Some(name) = message.strip_prefix("duplicate field `") {
@@ -320,7 +320,7 @@ fn explain(path: &str, message: &str, value: &Value) -> (String, String) {
     if message.starts_with("unknown code: use one of ") {
         return (here, message.to_owned());
     }
-    // The message of a value type of ours. They repeat nothing; those of a library may, be it a letter.
+    // The message of one of our value types. Those repeat no input; those of a library may, if only a letter.
     if message.starts_with("failed to parse") || repeats(message, value) {
         return (here, "is not a valid value".to_owned());
     }

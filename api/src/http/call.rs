@@ -13,7 +13,7 @@ use crate::records::Asking;
 
 /// The command id of a request, chosen by the client so that a repetition is recognised.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Why somebody looks or writes: a code of HL7 v3 `PurposeOfUse`.
+/// Why a user looks or writes: a code of HL7 v3 `PurposeOfUse`.
 pub const PURPOSE_OF_USE: HeaderName = HeaderName::from_static("purpose-of-use");
 /// The position a read must see.
 pub const LEDGER_MIN_POSITION: HeaderName = HeaderName::from_static("ledger-min-position");

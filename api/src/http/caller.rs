@@ -232,7 +232,7 @@ impl<C: CommandBody> Command<C> {
     /// What became of the command. Where that tells something of a record, it is told once that is recorded.
     async fn told<T>(&self, id: Uuid, outcome: Result<T, CommandError>) -> Result<T, CommandError> {
         let Err(error) = outcome else { return outcome };
-        match self.state.records.refused::<C::Aggregate>(&self.asking(), id, &error).await {
+        match self.state.records.record_refusal::<C::Aggregate>(&self.asking(), id, &error).await {
             Ok(()) => Err(error),
             Err(RecordsError::Ledger(unrecorded)) => Err(unrecorded),
             Err(unrecorded) => Err(Unavailable::Append(audit::chain(&unrecorded)).into()),

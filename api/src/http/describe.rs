@@ -192,7 +192,7 @@ pub(super) const BODY_PROBLEMS: [ProblemKind; 4] = [
     ProblemKind::Refused,
 ];
 
-/// The description of one operation while its parts are told.
+/// The description of one operation while it is built from its parts.
 pub(super) struct Draft<'a> {
     path: &'static str,
     schemas: &'a mut Schemas,

@@ -46,7 +46,7 @@ pub(super) async fn guard(
         Err(problem) => return problem.into_response(),
     };
     if let Some(line) = request.extensions().get::<Arc<Line>>() {
-        // Whoever has a good token does not give way to those who have shown none.
+        // A connection with a valid token does not give way to those without.
         line.signed_in();
     }
     let account = Account(actor.id.as_uuid());
@@ -70,7 +70,7 @@ pub(super) async fn guard(
             next.run(request).await
         }
     };
-    // What is answered to somebody who had to say who they are is for nobody else to keep, unless the
+    // A response to an authenticated request is not to be stored, unless the
     // handler knows better.
     const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);

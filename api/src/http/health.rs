@@ -1,4 +1,4 @@
-//! For whoever keeps the server running: is it alive, is it ready, what has it done.
+//! Endpoints for operators: liveness, readiness, metrics.
 
 use axum::Json;
 use axum::extract::State;

@@ -29,7 +29,7 @@ impl GivenId {
     ///
     /// # Errors
     ///
-    /// When the text is no UUID, or one that nobody may choose.
+    /// When the text is no UUID, or a reserved one.
     pub fn parse(text: &str) -> Result<Self, BadId> {
         let id = Uuid::try_parse(text).map_err(|_| BadId::Malformed)?;
         if domain::ids::is_reserved(id) { Err(BadId::Reserved) } else { Ok(Self(id)) }
@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for GivenId {
     }
 }
 
-/// The code of the refusal of an id that nobody may choose.
+/// The code of the refusal of a reserved id.
 pub const RESERVED: &str = "reserved-id";
 
 /// Why it is refused.
@@ -78,7 +78,7 @@ pub fn safe_name(name: &str) -> String {
     }
 }
 
-/// Where a body names an id that nobody may choose: the first such field, as in `entries[0].patient_id`.
+/// Where a body names a reserved id: the first such field, as in `entries[0].patient_id`.
 ///
 /// # Errors
 ///

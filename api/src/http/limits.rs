@@ -25,7 +25,7 @@ use crate::state::AppState;
 
 /// An answer as small as that is taken by the system at once, so nothing is held until it has been read.
 const SMALL: u64 = 16 * 1024;
-/// Takes the body in, then lets the request in, if there is room; the rest are told to come back: a queue would only
+/// Takes the body in, then lets the request in, if there is room; the rest are asked to come back: a queue would only
 /// make everybody late. A log-in has a queue of its own.
 pub(super) async fn admit(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let holder = intake::holder(&request);

@@ -1,5 +1,5 @@
 //! The signed log itself: its newest checkpoint and its keys for everybody, proofs and C2SP tlog-tiles for
-//! whoever may read the log.
+//! callers who may read the log.
 
 use audit::jws::JwkSet;
 use audit::postgres::{DatabaseError, ReadError};

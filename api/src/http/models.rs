@@ -97,14 +97,14 @@ async fn register(
 
 /// Reads a package, and loads the network from it to see that it does.
 fn take(bytes: &[u8]) -> Result<(Digest, ModelPackage), Problem> {
-    let package = ModelPackage::read(bytes).map_err(|error| refused(&error))?;
+    let package = ModelPackage::read(bytes).map_err(|error| package_problem(&error))?;
     let segmenter = Segmenter::from_bytes(package.weights.clone()).map_err(|error| {
         Problem::unprocessable("weights-unusable", audit::chain(&error)).at("weights.bpk")
     })?;
     Ok((Digest::from(segmenter.digest()), package))
 }
 
-fn refused(error: &PackageError) -> Problem {
+fn package_problem(error: &PackageError) -> Problem {
     Problem::unprocessable(error.code(), audit::chain(error)).at(error.field())
 }
 
@@ -137,7 +137,7 @@ async fn roll_back(
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ModelDocument")]
 struct ModelView {
-    /// The SHA-256 of its weights: the name it goes by.
+    /// The SHA-256 of its weights, by which it is named.
     weights_sha256: Digest,
     /// How it stands.
     status: ModelStatus,

@@ -26,7 +26,7 @@ const TAGS: [(&str, &str); 10] = [
     ("wounds", "Episodes, scans and measurements"),
     ("models", "The models that measure wounds, with their cards"),
     ("log", "Receipts, checkpoints, keys, proofs and tiles"),
-    ("operation", "For whoever keeps the server running"),
+    ("operation", "For operators of the server"),
 ];
 
 /// The document of these routes.

@@ -19,7 +19,7 @@ pub enum Access {
 /// Whose record an operation is about, by the id in its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concerns {
-    /// Nobody's, or the path does not say.
+    /// No patient's, or the path does not say.
     Nobody,
     /// A patient, named in the path.
     Patient,

@@ -71,7 +71,7 @@ pub struct ProblemDetails {
     headers: HeaderMap,
 }
 
-/// The code of a problem, put into its response for whoever counts them.
+/// The code of a problem, put into its response for the metrics.
 #[derive(Debug, Clone)]
 pub struct Code(pub Cow<'static, str>);
 
@@ -84,7 +84,7 @@ pub struct FieldError {
     pub reason: String,
 }
 
-/// A claim somebody else holds.
+/// A claim that another record holds.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ConflictView {
     /// `practitioner`, `room`, `patient` for time; the kind of key for what must be unique.
@@ -273,8 +273,8 @@ impl IntoResponse for Problem {
             self.instance = trace::current().map(|id| format!("urn:uuid:{id}"));
         }
         let status = self.status();
-        // Nothing is logged here: whoever failed has said why, and the line of the request says the code. Neither holds the
-        // detail or the field: an unknown one is the sender's own text.
+        // Nothing is logged here: the reason was logged where it failed, and the line of the request says the code.
+        // Neither holds the detail or the field: an unknown one is the sender's own text.
         let body = serde_json::to_vec(&*self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
         response.extensions_mut().insert(Code(self.0.code.clone()));

@@ -66,12 +66,12 @@ fn parse<T: DeserializeOwned>(query: Option<&str>) -> Result<T, Problem> {
     let fields = MapDeserializer::new(parameters.into_iter());
     serde_path_to_error::deserialize(fields).map_err(|error| {
         let path = error.path().to_string();
-        refused(&path, &error.into_inner().to_string())
+        parameter_problem(&path, &error.into_inner().to_string())
     })
 }
 
 /// Makes a problem of serde's message without repeating what was sent.
-fn refused(parameter: &str, message: &str) -> Problem {
+fn parameter_problem(parameter: &str, message: &str) -> Problem {
     if message.starts_with("unknown field") {
         let known = message.rsplit_once(", expected ").map_or("none", |(_, known)| known);
         let known = known.trim_start_matches("one of ").replace('`', "");

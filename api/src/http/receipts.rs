@@ -47,7 +47,7 @@ async fn receipt(
     {
         return Ok(Plain(receipt));
     }
-    // Somebody else's command is found by those who may read the log, and by them only; that they look is recorded.
+    // Another actor's command is found by those who may read the log, and by them only; that they look is recorded.
     let may_read_log = by.asking.asks(Permission::ReadLog);
     if actor == Some(own) || !state.ledger.policy().decide(&may_read_log).is_allowed() {
         return Err(missing());

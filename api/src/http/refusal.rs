@@ -11,7 +11,7 @@ impl From<CommandError> for Problem {
         match error {
             CommandError::Denied { permission } => Self::denied(permission.as_str()),
             CommandError::Refused { kind, code, field, detail } => {
-                refused(kind, code, field, &detail)
+                refusal_problem(kind, code, field, &detail)
             }
             CommandError::VersionConflict { actual, .. } => {
                 let mut problem = Self::new(
@@ -113,7 +113,7 @@ impl Problem {
             .retry_after(std::time::Duration::from_secs(30))
     }
 
-    /// 503: nobody can tell whether what is on record is this command.
+    /// 503: it cannot be determined whether what is on record is this command.
     fn command_damaged() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -126,7 +126,7 @@ impl Problem {
         .retry_after(std::time::Duration::from_secs(60))
     }
 
-    /// 503: the key of a record is gone, and nobody has erased the record.
+    /// 503: the key of a record is gone, and the log has no erasure of the record.
     fn key_missing() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -153,7 +153,7 @@ impl Problem {
 
 /// One status for each kind of refusal: 404 where something is missing, 409 where it contradicts how things stand, 422 where
 /// what was sent is wrong.
-fn refused(
+fn refusal_problem(
     kind: RefusalKind,
     code: &'static str,
     field: Option<&'static str>,

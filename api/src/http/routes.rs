@@ -148,7 +148,8 @@ impl Routes {
         self.routes.iter().map(|route| Operation::clone(&route.operation)).collect()
     }
 
-    /// What the document says of each operation, by path and method, and what the types it names look like. It is told once.
+    /// What the document says of each operation, by path and method, and what the types it names look like. It is
+    /// collected once.
     pub(super) fn document<P: JsonSchema>(&mut self) -> (Map<String, Value>, Map<String, Value>) {
         let mut schemas = std::mem::replace(&mut self.schemas, Schemas::new());
         schemas.written::<P>();

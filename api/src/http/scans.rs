@@ -153,11 +153,12 @@ fn command(
     size: usize,
     captured_at: Timestamp,
 ) -> Result<RecordScan, Problem> {
-    let refused = |error: domain::wound::CaptureError| {
+    let invalid_capture = |error: domain::wound::CaptureRefError| {
         Problem::unprocessable("capture-refused", error.to_string())
     };
-    let kind = MediaType::new(kind).map_err(refused)?;
-    let capture = CaptureRef::new(blob_id, digest.into(), size as u64, kind).map_err(refused)?;
+    let kind = MediaType::new(kind).map_err(invalid_capture)?;
+    let capture =
+        CaptureRef::new(blob_id, digest.into(), size as u64, kind).map_err(invalid_capture)?;
     Ok(RecordScan { scan_id, capture, captured_at })
 }
 
@@ -183,12 +184,12 @@ async fn take(kind: &'static str, bytes: Bytes, sent: [u8; 32]) -> Result<Taken,
             }
         })
     };
-    blocking(check).await?.map_err(|error: CaptureError| refused(&error))
+    blocking(check).await?.map_err(|error: CaptureError| capture_problem(&error))
 }
 
 /// 422 naming the entry and the reason, with the reasons below it. None of them quotes the capture; the
-/// JSON reader's would, so of its only the place is told.
-fn refused(error: &CaptureError) -> Problem {
+/// JSON reader's would, so of that only the position is reported.
+fn capture_problem(error: &CaptureError) -> Problem {
     let detail = match error {
         CaptureError::Document { source, .. } => {
             format!("{error}, at line {} column {}", source.line(), source.column())

@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::routes::Routes;
 use crate::edge::address::{ClientAddress, origin};
 use crate::identity::accounts::standing_of;
-use crate::identity::queue::{Applicant, Crowded};
+use crate::identity::queue::{Applicant, QueueFull};
 use crate::state::AppState;
 
 pub(super) fn add(routes: &mut Routes) {
@@ -99,11 +99,11 @@ async fn log_in(
     let login = LoginName::new(&credentials.login).ok();
     let name = login.as_ref().map_or(credentials.login.as_str(), LoginName::as_str);
     let address = client.map_or(String::new(), |client| origin(client.0).to_string());
-    let brakes = Brakes::of(&state, name, &address, now);
-    brakes.attempt(&state, now).map_err(too_many)?;
+    let throttled = ThrottleKeys::of(&state, name, &address, now);
+    throttled.attempt(&state, now).map_err(too_many)?;
     // Everything that takes a while is done within a turn.
-    let turn = state.queue.turn(brakes.applicant()).await.map_err(|Crowded| {
-        brakes.withdraw(&state);
+    let turn = state.queue.turn(throttled.applicant()).await.map_err(|QueueFull| {
+        throttled.withdraw(&state);
         crowded()
     })?;
 
@@ -120,7 +120,7 @@ async fn log_in(
         .map_err(|_| Problem::unavailable("the server is stopping"))?;
     drop(turn);
 
-    // A disabled account is told what a wrong password is told.
+    // A disabled account gets the same response as a wrong password.
     let usable = account.filter(|(_, account)| matches && account.is_active());
     let Some((id, standing)) =
         usable.and_then(|(id, account)| standing_of(&account).map(|standing| (id, standing)))
@@ -129,7 +129,7 @@ async fn log_in(
         tracing::warn!("a log-in was refused");
         return Err(wrong());
     };
-    brakes.succeeded(&state, now);
+    throttled.succeeded(&state, now);
     metrics::counter!("ledger_logins_total", "outcome" => "accepted").increment(1);
     tracing::info!(account = %id, "logged in");
     state.accounts.forget(id);
@@ -146,8 +146,8 @@ async fn log_in(
     })
 }
 
-/// What a try is counted against.
-struct Brakes {
+/// The keys under which a log-in attempt is counted.
+struct ThrottleKeys {
     login: [u8; 32],
     address: [u8; 32],
     pair: [u8; 32],
@@ -155,7 +155,7 @@ struct Brakes {
     known: bool,
 }
 
-impl Brakes {
+impl ThrottleKeys {
     fn of(state: &AppState, login: &str, address: &str, now: Instant) -> Self {
         let (login, address) = (key("login", login), key("address", address));
         let pair = Sha256::new().chain_update(login).chain_update(address).finalize().into();
@@ -167,7 +167,7 @@ impl Brakes {
     }
 
     /// Counts the try as failed beforehand. Where the name has logged in before it is counted apart, so that guessing
-    /// at it elsewhere, or at other names from here, keeps nobody from their work.
+    /// at it elsewhere, or at other names from here, keeps no user from their work.
     fn attempt(&self, state: &AppState, now: Instant) -> Result<(), Duration> {
         if self.known {
             return state.pairs.attempt(self.pair, now);

@@ -1,7 +1,7 @@
 //! A large body on its way in: on the disk and never readable there.
 //!
 //! Each spool is a file of mode 0600 whose name is removed before anything is written, and holds nothing but chunks
-//! sealed under a key of its own that exists in memory only. So a crash leaves no file, and whoever copies the disk
+//! sealed under a key of its own that exists in memory only. So a crash leaves no file, and an attacker who copies the disk
 //! meanwhile has random bytes. What fits into one chunk never reaches the disk.
 
 use std::fs::File;

@@ -33,7 +33,7 @@ pub struct Ids {
     pub correlation: Uuid,
 }
 
-/// Put into a response by whoever authenticated the request, for the log line.
+/// Put into a response by the authentication middleware, for the log line.
 #[derive(Debug, Clone, Copy)]
 pub struct Account(pub Uuid);
 
@@ -79,7 +79,7 @@ pub async fn request(mut request: Request, next: Next) -> Response {
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
     span.record("http.response.status_code", status);
-    // Of a refusal and of a failure; why, whoever failed has said.
+    // Of a refusal and of a failure; the reason was logged where it failed.
     let code = response.extensions().get::<Code>().map(|code| code.0.as_ref());
     let account = response.extensions().get::<Account>().map(|account| account.0.to_string());
     span.in_scope(|| {

@@ -9,7 +9,7 @@ use commands::CommandError;
 use domain::account::{AccountKind, Role};
 use domain::{Account, AccountId};
 
-use crate::ledger::FaceLedger;
+use crate::ledger::ApiLedger;
 
 /// How long an account's state is trusted. A revocation made by another process holds after this
 /// time at the latest; one made by this process holds at once.
@@ -34,14 +34,14 @@ type Known = HashMap<AccountId, (Instant, Option<Standing>)>;
 /// Remembers the standing of accounts.
 #[derive(Clone)]
 pub struct Accounts {
-    ledger: FaceLedger,
+    ledger: ApiLedger,
     known: Arc<Mutex<Known>>,
 }
 
 impl Accounts {
     /// Reads accounts out of `ledger`.
     #[must_use]
-    pub fn new(ledger: FaceLedger) -> Self {
+    pub fn new(ledger: ApiLedger) -> Self {
         Self { ledger, known: Arc::default() }
     }
 

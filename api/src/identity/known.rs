@@ -1,4 +1,4 @@
-//! Who has logged in from where: so that guessing at a name from elsewhere locks nobody out at their own desk.
+//! Who has logged in from where: so that guessing at a name from elsewhere locks no user out at their own desk.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Passwords: argon2id, off the async threads, with the same work for a log-in nobody has.
+//! Passwords: argon2id, off the async threads, with the same work for a log-in name that does not exist.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The queue before the passwords: each check takes a core for a while, so a few are done at a time, and the turns are
 //! shared between the addresses they come from, and between the names within an address.
 //!
-//! Whoever has logged in before from the same address goes before strangers, who get every fourth turn at least. The
-//! queue is short, so that a wait is; when it is full, the oldest of the largest crowd is told to come back.
+//! Users who have logged in before from the same address go before others, who get every fourth turn at least. The
+//! queue is short, so that a wait is; when it is full, the oldest of the largest crowd is asked to come back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ const KNOWN_IN_A_ROW: u32 = 3;
 /// The queue is full, and this one had to give way.
 #[derive(Debug, thiserror::Error)]
 #[error("too many log-ins at once")]
-pub struct Crowded;
+pub struct QueueFull;
 
 /// Who wants to log in.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ struct State {
     busy: usize,
     known_in_a_row: u32,
     waiting: Vec<Waiting>,
-    /// The round of whoever was served last, for addresses and for names.
+    /// The round of the log-in that was served last, for addresses and for names.
     now: (u64, u64),
     addresses: HashMap<Key, u64>,
     logins: HashMap<Key, u64>,
@@ -76,7 +76,7 @@ impl LogInQueue {
     ///
     /// # Errors
     /// When too many others wait.
-    pub async fn turn(&self, who: Applicant) -> Result<Turn, Crowded> {
+    pub async fn turn(&self, who: Applicant) -> Result<Turn, QueueFull> {
         let (turn, mine) = oneshot::channel();
         {
             let mut state = self.0.lock();
@@ -90,7 +90,7 @@ impl LogInQueue {
             }
         }
         Inner::serve(&self.0);
-        mine.await.map_err(|_| Crowded)
+        mine.await.map_err(|_| QueueFull)
     }
 }
 
@@ -138,7 +138,7 @@ impl State {
             (behind, self.first_round(waiting.who.address), waiting.rounds.1, waiting.number)
         })?;
         let mut next = self.waiting.remove(at);
-        // The round of its address is used up by whoever is served, which of its names that may be.
+        // The round of its address is used up by each log-in served, whichever of its names that is.
         let address = next.who.address;
         if let Some(first) = self
             .waiting
@@ -186,7 +186,7 @@ impl Inner {
                 state.busy += 1;
                 next
             };
-            // Outside of the lock: a turn that nobody takes ends here, and takes the lock.
+            // Outside of the lock: a turn that no one takes ends here, and takes the lock.
             let _gone = next.turn.send(Turn(Arc::clone(this)));
         }
     }
@@ -221,7 +221,7 @@ mod tests {
         Applicant { address: key(address), login: key(login), known }
     }
 
-    async fn log_in(queue: LogInQueue, who: Applicant) -> Result<Duration, Crowded> {
+    async fn log_in(queue: LogInQueue, who: Applicant) -> Result<Duration, QueueFull> {
         let begin = Instant::now();
         let turn = queue.turn(who).await?;
         let waited = begin.elapsed();
@@ -251,18 +251,18 @@ mod tests {
     async fn an_honest_one_among_300_waits_for_a_turn_or_two() {
         let two_turns = 2 * 30;
         let from_one = |at: u16| (0..300).map(move |login| applicant(at, 1000 + login, false));
-        // One address with many names, before somebody at another address.
+        // One address with many names, before a user at another address.
         let (waited, _) = honest(from_one(1).collect(), applicant(2, 1, false), 400).await;
         assert!(waited <= two_turns, "{waited} ms");
-        // Many addresses, one name, before somebody with another name.
+        // Many addresses, one name, before a user with another name.
         let crowd = (0..300).map(|address| applicant(1000 + address, 7, false)).collect();
         let (waited, _) = honest(crowd, applicant(2, 1, false), 400).await;
         assert!(waited <= two_turns, "{waited} ms");
-        // One address and one name, before somebody else behind the same address.
+        // One address and one name, before another user behind the same address.
         let crowd = (0..300).map(|_| applicant(1, 7, false)).collect();
         let (waited, _) = honest(crowd, applicant(1, 1, false), 400).await;
         assert!(waited <= two_turns, "{waited} ms");
-        // One address with many names, before somebody at the same address who is known there.
+        // One address with many names, before a user at the same address who is known there.
         let (waited, _) = honest(from_one(1).collect(), applicant(1, 1, true), 400).await;
         assert!(waited <= two_turns, "{waited} ms");
     }

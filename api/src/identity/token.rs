@@ -40,22 +40,22 @@ pub struct Claims {
 /// Why a token is not taken. None of it quotes the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not a token of ours: its form, algorithm, key, type or claims.
+    /// Not one of our tokens: its form, algorithm, key, type or claims.
     #[error("the access token is malformed or of another kind")]
     Malformed,
     /// The signature does not verify.
     #[error("the access token's signature is not valid")]
     Signature,
-    /// Issued by somebody else.
+    /// Issued by another issuer.
     #[error("the access token has another issuer")]
     Issuer,
-    /// Issued for somebody else.
+    /// Issued for another audience.
     #[error("the access token is for another audience")]
     Audience,
     /// Too old.
     #[error("the access token has expired")]
     Expired,
-    /// Issued in the future: clocks disagree, or somebody is making tokens up.
+    /// Issued in the future: clocks disagree, or the token was forged.
     #[error("the access token is not valid yet")]
     NotYet,
     /// The signing key could not be prepared.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::plan::{LineRefusal, Named, Plan};
-use super::runner::{ImportError, LANES_AT_ONCE, context, patiently, refused};
+use super::runner::{ImportError, LANES_AT_ONCE, context, line_refusal, patiently};
 
 /// What became of them.
 #[derive(Default)]
@@ -46,7 +46,7 @@ pub(super) async fn register(ledger: &Ledger, plans: &[Plan]) -> Result<Register
             match outcome {
                 Ok(was_there) => registered.done.push((named.kind(), was_there)),
                 Err(error) => {
-                    registered.refused.insert(named.id(), refused(error)?);
+                    registered.refused.insert(named.id(), line_refusal(error)?);
                 }
             }
         }
@@ -54,8 +54,8 @@ pub(super) async fn register(ledger: &Ledger, plans: &[Plan]) -> Result<Register
     Ok(registered)
 }
 
-/// Registers one, and answers whether it was there before. What the directory says of it then, stays: whoever keeps it has
-/// said more than a file that names it in passing.
+/// Registers one, and answers whether it was there before. What the directory says of it then, stays: the user who
+/// maintains it has said more than a file that names it in passing.
 async fn one(ledger: &Ledger, named: &Named) -> Result<bool, CommandError> {
     match named.clone() {
         Named::Practitioner(id, register) => {

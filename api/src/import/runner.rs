@@ -91,7 +91,7 @@ async fn run_lane(
             match execute(ledger, &step).await {
                 Ok(receipt) => done.push((step.kind(), receipt.replayed)),
                 Err(error) => {
-                    refusal = Some(refused(error)?);
+                    refusal = Some(line_refusal(error)?);
                     break;
                 }
             }
@@ -146,7 +146,7 @@ pub(super) fn context<C: Serialize>(ledger: &Ledger, id: Uuid, command: &C) -> C
 }
 
 /// A refusal belongs to the line; anything else stops the import.
-pub(super) fn refused(error: CommandError) -> Result<LineRefusal, ImportError> {
+pub(super) fn line_refusal(error: CommandError) -> Result<LineRefusal, ImportError> {
     match &error {
         CommandError::Refused { code, field, .. } => {
             Ok(LineRefusal::new(code, field.unwrap_or("command"), &error))

@@ -21,7 +21,7 @@ pub enum SourceError {
         #[source]
         cause: std::io::Error,
     },
-    /// It is none of the formats this import reads.
+    /// Its format is not one that this import reads.
     #[error("{}: {reason}", .path.display())]
     Format {
         /// The file.

@@ -24,7 +24,7 @@ pub enum IntoUseError {
     /// The weights could not be stored.
     #[error("the weights of the program could not be stored")]
     Weights(#[from] WeightsError),
-    /// The reason is none.
+    /// The reason is not a valid note.
     #[error("the reason of the activation is not a note")]
     Reason(#[from] TextError),
     /// Others changed the registry each time.
@@ -71,9 +71,9 @@ pub async fn take_into_use(
         let context = context.expecting(version);
         match ledger.execute::<ModelRegistry>(ModelRegistry::ID, command, &context).await {
             Ok(_) => tracing::info!(model = %digest, "{what} the model of the program"),
-            // Somebody else was quicker: look again.
+            // Another process was quicker: look again.
             Err(CommandError::VersionConflict { .. }) => {}
-            // Nobody but a worker knows these ids.
+            // Only a worker knows these ids.
             Err(
                 error @ (CommandError::CommandIdReused
                 | CommandError::Unavailable(Unavailable::CommandDamaged)),

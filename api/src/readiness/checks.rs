@@ -28,7 +28,7 @@ pub const CHECKS: &[Check] = &[
     check("redis", Nothing, |state| Box::pin(redis(state))),
 ];
 
-/// A server that is told to stop takes no more.
+/// A server that is shutting down takes no more requests.
 async fn process(state: &AppState) -> Outcome {
     if state.stopping.is_cancelled() { Err("stopping") } else { Ok(()) }
 }

@@ -23,9 +23,9 @@ const CHECK_TIME: Duration = Duration::from_secs(2);
 /// How long an answer is given again, so that asking does not load what is asked.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// Asks all there is to ask, or answers as a moment ago.
+/// Runs all checks, or returns the cached result of a recent run.
 pub async fn ask(state: &AppState) -> Readiness {
-    // Whoever comes meanwhile waits for the same answer.
+    // Concurrent requests wait for the same result.
     let mut latest = state.readiness.0.lock().await;
     let stopping = state.stopping.is_cancelled();
     if let Some((at, readiness)) = &*latest

@@ -106,7 +106,7 @@ impl Records {
     ///
     /// # Errors
     /// When that cannot be recorded: then it may not be told.
-    pub async fn refused<A: Stream + 'static>(
+    pub async fn record_refusal<A: Stream + 'static>(
         &self,
         look: &Asking,
         id: Uuid,

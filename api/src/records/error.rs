@@ -38,7 +38,7 @@ pub enum RecordsError {
     /// A capture that was handed in could not be stored.
     #[error("the capture could not be stored")]
     NotStored(#[source] BlobError),
-    /// What is to be recorded has no such form: a fault of ours.
+    /// What is to be recorded has no such form: an internal error.
     #[error("the look cannot be written down")]
     Form,
 }

@@ -30,7 +30,7 @@ pub enum ClientError {
     },
     /// The answer is not what the API promises.
     #[error("the answer to {path} has no `{member}`")]
-    Answer {
+    Unexpected {
         /// The path.
         path: String,
         /// What is missing.
@@ -38,15 +38,15 @@ pub enum ClientError {
     },
 }
 
-/// An answer.
-pub struct Answer {
+/// The JSON body of a successful response, and where it came from.
+pub struct ApiResponse {
     /// The path that was asked.
     pub path: String,
     /// The body.
     pub body: Value,
 }
 
-impl Answer {
+impl ApiResponse {
     /// The position of the command's last event.
     pub fn position(&self) -> Option<u64> {
         self.body["position"].as_u64()
@@ -54,12 +54,12 @@ impl Answer {
 
     /// A member that is text.
     pub fn text(&self, member: &'static str) -> Result<&str, ClientError> {
-        let missing = || ClientError::Answer { path: self.path.clone(), member };
+        let missing = || ClientError::Unexpected { path: self.path.clone(), member };
         self.body[member].as_str().ok_or_else(missing)
     }
 }
 
-/// Somebody who is logged in.
+/// A logged-in user.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -91,7 +91,7 @@ impl Client {
         path: &str,
         key: &str,
         body: &Value,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<ApiResponse, ClientError> {
         self.send(Method::POST, path, Some(key), Some(body)).await
     }
 
@@ -102,7 +102,7 @@ impl Client {
         key: &str,
         media_type: &str,
         bytes: Vec<u8>,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<ApiResponse, ClientError> {
         let request = self
             .request(Method::POST, path, Some(key))
             .header("Content-Type", media_type)
@@ -111,7 +111,7 @@ impl Client {
     }
 
     /// Reads a document as of a position, or later.
-    pub async fn read(&self, path: &str, position: u64) -> Result<Answer, ClientError> {
+    pub async fn read(&self, path: &str, position: u64) -> Result<ApiResponse, ClientError> {
         let request = self.request(Method::GET, path, None);
         let response = request.header("Ledger-Min-Position", position).send().await?;
         self.answer(Method::GET, path, response).await
@@ -135,7 +135,7 @@ impl Client {
         path: &str,
         key: Option<&str>,
         body: Option<&Value>,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<ApiResponse, ClientError> {
         let mut request = self.request(method.clone(), path, key);
         if let Some(body) = body {
             request = request.json(body);
@@ -160,11 +160,11 @@ impl Client {
         method: Method,
         path: &str,
         response: Response,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<ApiResponse, ClientError> {
         let status = response.status();
         let body: Value = response.json().await.unwrap_or(Value::Null);
         if status.is_success() {
-            return Ok(Answer { path: path.to_owned(), body });
+            return Ok(ApiResponse { path: path.to_owned(), body });
         }
         let [code, detail] = ["code", "detail"].map(|member| body[member].as_str().unwrap_or("?"));
         let problem = format!("{code}: {detail}");

@@ -14,7 +14,7 @@ const LANES: usize = 2;
 /// How often each wound is seen, a week apart.
 const WOUND_VISITS: u32 = 6;
 
-/// Given names, family names and birth dates that belong to nobody.
+/// Given names, family names and birth dates that belong to no real person.
 const PATIENTS: [(&str, &str, &str, &str); 12] = [
     ("Aurelia", "Quistgaard", "female", "1947-03-02"),
     ("Bertrand", "Umeh-Solberg", "male", "1952-11-19"),

@@ -8,7 +8,7 @@ mod client;
 mod clinic;
 mod tour;
 
-pub use client::{Answer, Client, ClientError};
+pub use client::{ApiResponse, Client, ClientError};
 pub use clinic::{Clinic, Patient, Staff, Visit, WoundCase};
 pub use tour::{
     Healing, HealingBounds, HealingOutlook, HealingVisit, Tour, TourError, VisitFigures, load,

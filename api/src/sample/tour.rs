@@ -11,7 +11,7 @@ use wound::capture::Frame;
 use wound::error::CaptureError;
 use wound::phantom::{self, PhantomSpec};
 
-use super::client::{Answer, Client, ClientError};
+use super::client::{ApiResponse, Client, ClientError};
 use super::clinic::{Clinic, WoundCase};
 
 /// How long the worker may take to answer all scans of a wound.
@@ -139,7 +139,7 @@ pub async fn load(
         let path = format!("/v1/accounts/{}/roles", registered.text("stream_id")?);
         let granted =
             admin.command(&path, &format!("{key} role"), &json!({ "role": staff.role })).await?;
-        say(&told(&format!("account with the role {}", staff.role), &granted));
+        say(&step_line(&format!("account with the role {}", staff.role), &granted));
     }
 
     let front_desk = Client::log_in(url, "front-desk", staff_password, "TREAT").await?;
@@ -147,23 +147,23 @@ pub async fn load(
     for patient in &clinic.patients {
         let registered =
             front_desk.command("/v1/patients", &patient.key, &patient.registration).await?;
-        say(&told(&format!("{} registered", patient.key), &registered));
+        say(&step_line(&format!("{} registered", patient.key), &registered));
         patients.push(registered.text("stream_id")?.to_owned());
     }
     let mut practitioners = Vec::with_capacity(clinic.practitioners.len());
     for (index, practitioner) in clinic.practitioners.iter().enumerate() {
         let key = format!("practitioner {index}");
         let registered = front_desk.command("/v1/practitioners", &key, practitioner).await?;
-        say(&told(&format!("{key} registered"), &registered));
+        say(&step_line(&format!("{key} registered"), &registered));
         practitioners.push(registered.text("stream_id")?.to_owned());
     }
     let site = front_desk.command("/v1/locations", "site", &clinic.site).await?;
-    say(&told("site registered", &site));
+    say(&step_line("site registered", &site));
     let mut rooms = Vec::new();
     for (index, room) in clinic.rooms(site.text("stream_id")?).iter().enumerate() {
         let key = format!("room {index}");
         let registered = front_desk.command("/v1/locations", &key, room).await?;
-        say(&told(&format!("{key} registered"), &registered));
+        say(&step_line(&format!("{key} registered"), &registered));
         rooms.push(registered.text("stream_id")?.to_owned());
     }
     let mut position = 0;
@@ -175,7 +175,7 @@ pub async fn load(
         position = booked.position().unwrap_or(position);
         if index < 3 {
             let start = visit.start.strftime("%a %d %b %H:%M");
-            say(&told(&format!("visit booked for {start}"), &booked));
+            say(&step_line(&format!("visit booked for {start}"), &booked));
         }
     }
     say(&format!("… {} visits booked for the coming week", clinic.week.len()));
@@ -209,7 +209,7 @@ async fn wound(
     let mut opening = case.opening.clone();
     opening["patient_id"] = json!(patient_id);
     let opened = clinician.command("/v1/wounds", key, &opening).await?;
-    say(&told("wound opened", &opened));
+    say(&step_line("wound opened", &opened));
     let path = format!("/v1/wounds/{}", opened.text("stream_id")?);
     let mut position = opened.position().unwrap_or(0);
     let mut truths = Vec::with_capacity(case.visits.len());
@@ -220,7 +220,7 @@ async fn wound(
         let taken =
             clinician.capture(&format!("{path}/scans"), &scan, bundle::MEDIA_TYPE, bytes).await?;
         position = taken.position().unwrap_or(position);
-        say(&told(&format!("scan of {date} handed in ({size} KiB)"), &taken));
+        say(&step_line(&format!("scan of {date} handed in ({size} KiB)"), &taken));
         truths.push(true_area_cm2);
     }
     let document = measured(clinician, &path, position).await?;
@@ -345,7 +345,7 @@ fn in_common_units(figures: &FiguresView) -> VisitFigures {
 }
 
 /// A step in one line: what it was, the position it got, and the leaf that proves it.
-fn told(what: &str, answer: &Answer) -> String {
+fn step_line(what: &str, answer: &ApiResponse) -> String {
     let position =
         answer.position().map_or_else(|| "-".to_owned(), |position| position.to_string());
     let events = answer.body["events"].as_array().map_or(0, Vec::len);

@@ -1,7 +1,7 @@
 //! Spans for an OpenTelemetry collector: OTLP over HTTP, and nothing at all unless a collector is named.
 //!
 //! What goes out is a closed list: the spans of our own crates with the attributes in `listed`, without log lines, and nothing
-//! of the libraries below us. The collector is waited for by nobody: spans queue up to a limit beyond which they are dropped,
+//! of the libraries below us. Nothing waits for the collector: spans queue up to a limit beyond which they are dropped,
 //! a thread sends them, and one that cannot be sent is gone.
 //!
 //! * `endpoint`: where the collector is; `sender`: how spans get there, and what is said when they do not;

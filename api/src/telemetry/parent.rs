@@ -1,7 +1,7 @@
 //! The trace that a caller says its request belongs to: the header `traceparent` of W3C Trace Context.
 //!
-//! It decides where our spans hang in somebody's trace, and nothing else: not whether they are sent, not who asks, not what is
-//! written. `tracestate` is not read, because it holds free text, and free text may name a patient.
+//! It decides where our spans hang in the caller's trace, and nothing else: not whether they are sent, not who asks,
+//! not what is written. `tracestate` is not read, because it holds free text, and free text may name a patient.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,7 +30,7 @@ pub(crate) fn adopt(span: &Span, headers: &HeaderMap) {
         && headers.contains_key(TRACEPARENT)
         && let Some(parent) = named(headers)
     {
-        // It fails only for a span that has begun, or that nobody takes.
+        // It fails only for a span that has begun, or that no one takes.
         let _unheard = span.set_parent(parent);
     }
 }

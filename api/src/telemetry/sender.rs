@@ -34,7 +34,7 @@ impl Sender {
     pub(super) fn new(patience: Duration) -> Result<Sender, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(patience)
-            // What is sent goes to whom the operator has named, and to nobody whom that one names.
+            // What is sent goes to the collector the operator has named, and is not redirected.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Sender { client, runtime: Handle::current(), failing: Mutex::default() })
@@ -88,7 +88,7 @@ impl HttpClient for Sender {
             Err(error) => self.tell(Some(&audit::chain(error))),
             Ok(_) => self.tell(None),
         }
-        // What the collector says besides is not read: there is nobody to tell it to.
+        // What the collector says besides is not read: there is no one to report it to.
         Ok(Response::builder().status(sent?).body(Bytes::new())?)
     }
 }

@@ -76,8 +76,8 @@ pub(super) enum AskError {
     Restless,
 }
 
-/// What a witness said to a checkpoint.
-pub(super) enum Said {
+/// A witness's response to a request to cosign a checkpoint.
+pub(super) enum CosignResponse {
     Cosigned(Vec<String>),
     /// It has cosigned a larger one.
     Larger(u64),
@@ -86,7 +86,7 @@ pub(super) enum Said {
 }
 
 #[derive(Default)]
-struct Kept {
+struct LatestCosignatures {
     size: u64,
     lines: BTreeMap<String, String>,
 }
@@ -96,7 +96,7 @@ struct Kept {
 pub struct Witnesses {
     list: Arc<[Witness]>,
     client: reqwest::Client,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<LatestCosignatures>>,
 }
 
 impl Witnesses {
@@ -143,9 +143,11 @@ impl Witnesses {
                 return Ok(seen);
             }
             match self.submit(witness, pool, &note).await? {
-                Said::Cosigned(_) => return Ok(SeenElsewhere { size, ..seen }),
-                Said::Larger(larger) => seen.size = larger,
-                Said::Other(size) => return Ok(SeenElsewhere { size, consistent: false, ..seen }),
+                CosignResponse::Cosigned(_) => return Ok(SeenElsewhere { size, ..seen }),
+                CosignResponse::Larger(larger) => seen.size = larger,
+                CosignResponse::Other(size) => {
+                    return Ok(SeenElsewhere { size, consistent: false, ..seen });
+                }
             }
         }
         Err(AskError::Restless)
@@ -157,7 +159,7 @@ impl Witnesses {
         witness: &Witness,
         pool: &PgPool,
         note: &str,
-    ) -> Result<Said, AskError> {
+    ) -> Result<CosignResponse, AskError> {
         let size = Checkpoint::peek(note)?.size;
         let mut old = 0;
         for _ in 0..TRIES {
@@ -180,20 +182,20 @@ impl Witnesses {
             match status {
                 200 => {
                     let known = std::slice::from_ref(&witness.verifier);
-                    return Ok(Said::Cosigned(cosignatures(note, &text, known)?));
+                    return Ok(CosignResponse::Cosigned(cosignatures(note, &text, known)?));
                 }
                 409 if kind.as_ref().is_some_and(|kind| kind == "text/x.tlog.size") => {
                     let newest = text.trim_end().parse().map_err(|_| AskError::Status(status))?;
                     if newest > size {
-                        return Ok(Said::Larger(newest));
+                        return Ok(CosignResponse::Larger(newest));
                     }
                     if newest == old {
-                        return Ok(Said::Other(newest));
+                        return Ok(CosignResponse::Other(newest));
                     }
                     old = newest;
                 }
                 // The same size and another root, or our own tree does not contain what it has cosigned.
-                409 | 422 => return Ok(Said::Other(old)),
+                409 | 422 => return Ok(CosignResponse::Other(old)),
                 _ => return Err(AskError::Status(status)),
             }
         }
@@ -219,15 +221,15 @@ impl Witnesses {
                     continue;
                 }
                 match self.submit(witness, &pool, &note).await {
-                    Ok(Said::Cosigned(lines)) => {
+                    Ok(CosignResponse::Cosigned(lines)) => {
                         self.keep(name, size, lines.concat());
                         done.insert(name.to_owned(), size);
                         metrics::gauge!("ledger_witnessed_size", "witness" => name.to_owned())
                             .set(size as f64);
                     }
                     // Another process of this ledger was quicker.
-                    Ok(Said::Larger(_)) => {}
-                    Ok(Said::Other(size)) => {
+                    Ok(CosignResponse::Larger(_)) => {}
+                    Ok(CosignResponse::Other(size)) => {
                         metrics::counter!("ledger_witness_forks_total").increment(1);
                         tracing::error!(
                             witness = name,
@@ -248,7 +250,7 @@ impl Witnesses {
             return;
         }
         if kept.size < size {
-            *kept = Kept { size, lines: BTreeMap::new() };
+            *kept = LatestCosignatures { size, lines: BTreeMap::new() };
         }
         kept.lines.insert(name.to_owned(), lines);
     }

@@ -6,8 +6,8 @@
 
 mod client;
 mod server;
-mod told;
+mod views;
 
 pub use client::{Witness, WitnessAddressError, Witnesses};
 pub use server::{StateError, WitnessState, router};
-pub use told::Told;
+pub use views::WitnessView;

@@ -1,7 +1,7 @@
 //! Reads and verifies an export: every file, and that there is no other.
 //!
 //! Entries and tiles tell of the same leaves, and the signed root tells which of them is right where they disagree
-//! (`verify::tree`). So damage is named exactly, unless somebody changed both alike: then it is a span.
+//! (`verify::tree`). So damage is named exactly, unless both were changed alike: then it is a span.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -15,7 +15,7 @@ use crate::merkle::{self, CompactRange, Hash};
 use crate::note::{self, MAX_NOTE};
 use crate::seal::{MAX_PAYLOAD, OVERHEAD};
 use crate::tiles::{TILE_WIDTH, hashes_from_bytes, tile_path};
-use crate::verify::tree::{Blocks, Truth, next_level};
+use crate::verify::tree::{BlockSource, Blocks, next_level};
 use crate::verify::{Compared, FindingKind, LogEntry, Options, Report, Seen, Trust, Verifier};
 
 const MAX_ENTRIES: u64 = (TILE_WIDTH * (2 + MAX_COMPACT)) as u64;
@@ -325,21 +325,21 @@ impl Export<'_> {
         good
     }
 
-    fn name_blocks(&mut self, truths: &[Truth], size: u64) {
+    fn name_blocks(&mut self, truths: &[BlockSource], size: u64) {
         for (index, truth) in (0u64..).zip(truths) {
             let first = index * WIDTH;
             let last = (first + WIDTH).min(size) - 1;
             match truth {
-                Truth::Entries { tile: None | Some(None) } => {}
-                Truth::Entries { tile: Some(Some(at)) } => {
+                BlockSource::Entries { tile: None | Some(None) } => {}
+                BlockSource::Entries { tile: Some(Some(at)) } => {
                     let detail = "the hash in the tile of level 0 is not that of the entry, which is the log's";
                     self.verifier.report(first + at, FindingKind::Tile, detail);
                 }
-                Truth::Tile { leaf } => {
+                BlockSource::Tile { leaf } => {
                     let detail = "the entry is not the one that was signed: the tile of level 0 holds the log's hash";
                     self.verifier.report(first + leaf, FindingKind::LeafHash, detail);
                 }
-                Truth::Above => {
+                BlockSource::Above => {
                     let certain = self.verifier.first_certain().unwrap_or(last).min(last);
                     let detail = "neither entries nor the tile of level 0 are the log's, as the tile of level 1 knows";
                     let from = first.min(certain);
@@ -418,7 +418,7 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// A tile above level 0, with a finding if there is none.
+    /// A tile above level 0, with a finding if it is missing.
     fn read_tile(
         &mut self,
         level: u8,

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::{DatabaseError, signed, unsigned};
 
-/// How many missing ones are told one by one.
+/// How many missing ones are reported one by one.
 const MISSING_MAX: i64 = 1_000;
 
 /// The sizes at which a checkpoint should stand and does not, up to the right edge.

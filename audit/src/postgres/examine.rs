@@ -9,7 +9,7 @@ use crate::statement::{Digest, ENCRYPTION_NONE, Statement};
 use crate::system;
 use crate::verify::{FindingKind, with_source};
 
-/// What the kinds of streams are, told by whoever knows what they mean.
+/// What the kinds of streams are, given by the caller, who knows what they mean.
 #[derive(Clone, Debug, Default)]
 pub struct LogPolicy {
     /// Types of streams whose payloads are always sealed.

@@ -18,7 +18,7 @@ const LEAVES_MAX: usize = 4 * 1024 * 1024;
 /// How many commands are remembered at most, the newest: about 40 MiB of them.
 const COMMANDS_MAX: usize = 1024 * 1024;
 
-/// As much of a leaf hash as nobody finds another entry for.
+/// As much of a leaf hash as makes a second entry infeasible to find.
 type Leaf = [u8; 16];
 
 /// How long a stream is known to be.
@@ -62,7 +62,7 @@ impl Entry {
     }
 }
 
-/// Where the newest commands begin. By a hash under a key of this process: nobody finds two commands that share one.
+/// Where the newest commands begin. By a hash under a key of this process: finding two commands that share one is infeasible.
 #[derive(Debug, Default)]
 struct Commands {
     hasher: RandomState,

@@ -1,12 +1,12 @@
 //! The data keys of a log: the one cache of those that were opened, the one statement that reads the table, and the checks
-//! that whoever wants one goes through.
+//! that every reader of a key uses.
 //!
 //! * who decides and has no statement yet asks by the subject ([`DataKeys::of_subject`]);
 //! * who reads proved events asks by their statements ([`DataKeys::of`]);
-//! * who verifies a whole log finds out by that who is erased, and is told only what the table holds
+//! * who verifies a whole log learns from it who is erased, and is given only what the table holds
 //!   ([`DataKeys::named_by`]).
 //!
-//! A row is judged alike whoever asks ([`StoredKey::open`]): a wrap opens for the log, the kind of subject, the subject and
+//! A row is judged alike for every caller ([`StoredKey::open`]): a wrap opens for the log, the kind of subject, the subject and
 //! the id that its row names, or not at all; then what was asked for is compared with these. That a subject is erased, the
 //! log alone says: a row that is gone or empty says nothing, but that the key is missing, and a row that is there again
 //! opens nothing.
@@ -82,8 +82,8 @@ impl DataKeys {
         key.map(|key| key.of_kind(kind)).transpose()
     }
 
-    /// As [`DataKeys::of`], for whoever verifies the log that the statement is of: nobody is asked whether the subject is
-    /// erased, and a wrap of before opens, because the statement is the proof of whose it is.
+    /// As [`DataKeys::of`], for a verifier of the log that the statement is of: the log is not asked whether the subject is
+    /// erased, and a wrap of version 1 opens, because the statement is the proof of whose it is.
     pub async fn named_by(
         &self,
         statement: &Statement,
@@ -108,7 +108,7 @@ impl DataKeys {
         self.open(subject, &stored)?.named_by(statement).map(Some)
     }
 
-    /// Whom a statement's payload is sealed for; nobody, if it is in the clear.
+    /// The subject a statement's payload is sealed for; `None` if it is in the clear.
     fn sealed_for(&self, statement: &Statement) -> Result<Option<Uuid>, DataKeyError> {
         let (Some(key_id), Some(subject)) = (statement.payload.key_id, statement.subject) else {
             return Ok(None);
@@ -143,7 +143,7 @@ impl DataKeys {
         }
     }
 
-    /// What it means that there is no row: nobody is there, unless the log knows the subject.
+    /// What it means that there is no row: there is no such subject, unless the log knows it.
     async fn without_row(
         &self,
         connection: &mut PgConnection,
@@ -185,7 +185,7 @@ impl DataKeys {
                 && !is_said_erased
                 && !reader.index().is_erased(subject)
             {
-                // What does not open is asked for again, and refused then, by whoever needs it.
+                // What does not open is asked for again, and refused then, when it is needed.
                 let _ = self.open(subject, &stored);
             }
         }

@@ -1,4 +1,4 @@
-//! Columns as somebody with every right may have left them: no constraint and no type is sure to be there still.
+//! Columns as an attacker with every right may have left them: no constraint and no type is sure to be there still.
 
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row as _, Type};

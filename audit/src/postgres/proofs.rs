@@ -1,4 +1,4 @@
-//! Proofs for any position and size, tiles and bundles, as the tables have them, for which nobody vouches: whoever
+//! Proofs for any position and size, tiles and bundles, as the tables have them, which are not authenticated: the code that
 //! serves them proves them first ([`super::served`]). And the export of a database.
 
 use std::collections::btree_map::Entry;

@@ -1,6 +1,6 @@
 //! A range of the log, proved by its tree: much cheaper than a signature for each event.
 //!
-//! The tree's right edge before the range comes from stored tiles, which nobody vouches for; but if the root made from
+//! The tree's right edge before the range comes from stored tiles, which are not authenticated; but if the root made from
 //! it and from the events of the range is the one of a signed checkpoint, then all of it is what was signed.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use super::{LogRow, PAGE, StoredKeyring, leaf_hashes, load_tiles, rows, signed, 
 use crate::merkle::{CompactRange, Hash, MAX_SIZE};
 use crate::verify::FindingKind;
 
-/// How many right edges are remembered: of the ranges read last, so that whoever reads on needs no tiles.
+/// How many right edges are remembered: of the ranges read last, so that a sequential reader needs no tiles.
 const FRONTIERS_MAX: usize = 32;
 
 /// Right edges that a checkpoint has proved, the newest last.
@@ -39,7 +39,7 @@ impl LogReader {
     /// The events from `from` on, in order, proved by one signed checkpoint. At most [`PAGE`] of them, and none at
     /// or beyond `to` or the head; fewer where that ends with a checkpoint. Empty only if `from` is at the end.
     ///
-    /// Cheapest for whoever reads on where the last call ended.
+    /// Cheapest for a reader that continues where the last call ended.
     pub async fn verify_range(
         &self,
         connection: &mut PgConnection,

@@ -80,7 +80,7 @@ impl VerifiedEvent {
 pub struct StreamEnd(Vec<LogRow>);
 
 impl StreamEnd {
-    /// The sequences of the first and the last of them, as the rows have it; `None` if there are none.
+    /// The sequences of the first and the last of them, as the rows have it; `None` if the stream is empty.
     #[must_use]
     pub fn span(&self) -> Option<(u64, u64)> {
         let (first, last) = (self.0.first()?, self.0.last()?);
@@ -98,7 +98,7 @@ pub struct VerifiedHead {
     pub root: Hash,
     /// The signed note.
     pub note: String,
-    /// The largest position in the table; one less than the size, unless somebody else put a row there.
+    /// The largest position in the table; one less than the size, unless a row was inserted there past the ledger.
     pub last_position: Option<u64>,
 }
 
@@ -260,7 +260,7 @@ impl LogReader {
         Ok((self.checkpoint(&keyring, size, &note)?, note))
     }
 
-    /// Reads a signed note of a size that is told beside it.
+    /// Reads a signed note whose size is given beside it.
     pub(super) fn checkpoint(
         &self,
         keyring: &StoredKeyring,
@@ -555,7 +555,7 @@ pub(super) fn verify_signature(
     verify_event(row, examined, keyring, None)
 }
 
-/// A signature under a key that is active where the row stands: checked now, or, as the row's tag says, by whoever made it.
+/// A signature under a key that is active where the row stands: checked now, or, as the row's tag says, when it was tagged.
 /// A tag that does not hold says nothing, and the signature is checked.
 fn verify_event(
     row: &LogRow,

@@ -1,7 +1,7 @@
-//! What is served of the log to whoever checks it: keys, tiles, bundles and proofs, each proved here before it is given away.
+//! What is served of the log to auditors: keys, tiles, bundles and proofs, each proved here before it is given away.
 //!
-//! Whoever asks proves it again. But what cannot be proved would be the ledger's own word for what somebody wrote into its
-//! tables, so here it is damage, and nobody's answer.
+//! The client verifies it again. But what cannot be proved would be the ledger vouching for what an attacker wrote into its
+//! tables, so here it is damage, and is not served.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::mac::{MacKey, TAG_LEN};
 use crate::merkle::Hash;
 
-/// Makes and checks the tags of one log's events. Whoever signs an event tags its leaf, which is made of header, statement and
+/// Makes and checks the tags of one log's events. The signer of an event tags its leaf, which is made of header, statement and
 /// signature: a tag that holds says that this ledger signed just these bytes.
 #[derive(Clone)]
 pub struct EventTags(MacKey);

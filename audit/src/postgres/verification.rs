@@ -34,7 +34,7 @@ struct Run {
     command: (Uuid, Uuid),
     first: u64,
     count: u64,
-    /// The log's own events may have no command row: nobody sent the genesis.
+    /// The log's own events may have no command row: no client sent the genesis.
     own: bool,
 }
 
@@ -97,7 +97,7 @@ pub async fn verify_snapshot(
         verifier: Verifier::new(trust.clone(), options),
         tiles: TileBuilder::new(),
         shifted: false,
-        // With the missing ones, so that they are told of once and not by each command they covered.
+        // With the missing ones, so that they are reported once and not by each command they covered.
         sizes: sizes.into_iter().map(unsigned).chain(missing.iter().copied()).collect(),
         run: None,
         commands: 0,

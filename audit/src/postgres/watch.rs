@@ -1,7 +1,7 @@
 //! The watch over the log: what one process knows of it, read in order from position 0 and compared with the signed
 //! checkpoints, again and again.
 //!
-//! Nothing here has a clock: whoever drives it decides when to take the next step, and rests in between.
+//! Nothing here has a clock: its driver decides when to take the next step, and rests in between.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -152,7 +152,7 @@ impl LogWatch {
     }
 
     /// Whether the log says that a subject is erased. Asks the database about whom nothing is known here, because another
-    /// process may have erased a moment ago, and believes a row only if it is signed.
+    /// process may have erased just now, and believes a row only if it is signed.
     pub async fn is_erased(
         &self,
         connection: &mut PgConnection,
@@ -205,7 +205,7 @@ impl LogWatch {
         self.follow_by(connection, FOLLOWED).await
     }
 
-    /// As [`LogWatch::follow`], by a step so short that it holds up nobody.
+    /// As [`LogWatch::follow`], by a step so short that it holds up no other task.
     pub async fn follow_a_little(&self, connection: &mut PgConnection) -> Result<bool, ReadError> {
         self.follow_by(connection, FOLLOWED_SHORT).await
     }
@@ -279,7 +279,7 @@ impl LogWatch {
         let outcome = self.look_on(connection, reread).await;
         match &outcome {
             Err(ReadError::Damaged(damage)) => self.found(damage),
-            // Nothing is wrong any more: whoever is allowed to has put it right.
+            // Nothing is wrong any more: an authorised repair has been made.
             Ok(false)
                 if self.damage().is_some()
                     && self.follow_on(connection, FOLLOWED).await.is_ok() =>

@@ -148,7 +148,7 @@ pub fn seal_blob(
     encrypt(key, nonce, &blob_aad(blob_id), buffer)
 }
 
-/// Opens a capture. Its digest is checked by whoever knows the statement.
+/// Opens a capture. Its digest is checked by the caller, which knows the statement.
 pub fn open_blob(
     key: &DataKey,
     blob_id: Uuid,

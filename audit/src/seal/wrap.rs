@@ -99,7 +99,7 @@ pub trait KeyWrap: Send + Sync {
         binding: &Binding<'_>,
         wrapped: &[u8],
     ) -> Result<DataKey, SealError>;
-    /// Unwraps a data key of version 1, which says nothing of its subject: whoever calls this has another proof of that.
+    /// Unwraps a data key of version 1, which says nothing of its subject: the caller has another proof of that.
     fn unwrap_v1(&self, kek_id: &str, key_id: Uuid, wrapped: &[u8]) -> Result<DataKey, SealError>;
 }
 
@@ -125,7 +125,7 @@ struct LocalKek {
 }
 
 impl LocalKek {
-    /// The id is a digest of the key, so a wrong key is told by its name.
+    /// The id is a digest of the key, so a wrong key is recognised by its id.
     fn new(key: [u8; 32]) -> Self {
         let digest = sha256(&[b"coherency/kek-id/v1\n", &key]);
         Self { id: format!("local-{}", hex::encode(&digest[..8])), key: DataKey::from_bytes(key) }

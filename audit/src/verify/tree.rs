@@ -1,8 +1,8 @@
 //! Which hashes of an export the signed root vouches for: what tells a changed entry from a changed tile.
 //!
-//! The leaves come in blocks of 256, as the tiles do. For each block there are up to three tellings of its root: made
+//! The leaves come in blocks of 256, as the tiles do. For each block there are up to three sources of its root: made
 //! from the entries, made from the tile of level 0, and kept in the tile of level 1. A combination of them that leads
-//! to the signed root is the truth, since nobody finds another one; whatever differs from it was changed.
+//! to the signed root is the truth, since a second preimage is infeasible to find; whatever differs from it was changed.
 
 use crate::merkle::{CompactRange, Hash, node_hash, perfect_root};
 use crate::tiles::TILE_WIDTH;
@@ -10,8 +10,8 @@ use crate::tiles::TILE_WIDTH;
 /// What is known of 256 neighbouring leaves, or of the fewer ones at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
-    made: Option<Side>,
-    kept: Option<Side>,
+    made: Option<PartialTree>,
+    kept: Option<PartialTree>,
     above: Option<Hash>,
     /// The first leaf, within the block, whose entry is missing or not the one of the tile.
     differs: Option<u64>,
@@ -19,12 +19,12 @@ pub(crate) struct Block {
     width: u64,
 }
 
-/// The leaves of one telling, hashed together as far as they can be.
-type Side = CompactRange;
+/// The leaves of one source, hashed together as far as they can be.
+type PartialTree = CompactRange;
 
-/// Where a block's truth was found.
+/// Which source has the leaves that lead to the signed root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Truth {
+pub(crate) enum BlockSource {
     /// The entries are those of the log; the tile of level 0 may differ, first at this leaf (or as a whole).
     Entries {
         /// How the tile differs, if it does.
@@ -46,7 +46,7 @@ pub(crate) struct Blocks {
 }
 
 #[derive(Clone, Copy)]
-enum Telling {
+enum LeafSource {
     Made,
     Kept,
     Above,
@@ -60,7 +60,7 @@ fn range(leaves: &[Hash]) -> CompactRange {
 }
 
 impl Blocks {
-    /// Adds a block of `width` leaves: the leaf hashes of its entries, `None` where there is none, and its tile.
+    /// Adds a block of `width` leaves: the leaf hashes of its entries, `None` where it is missing, and its tile.
     pub(crate) fn push(&mut self, width: usize, entries: &[Option<Hash>], tile: Option<&[Hash]>) {
         let whole: Option<Vec<Hash>> = entries.iter().copied().collect();
         let differs = (0..width).find(|at| {
@@ -95,36 +95,37 @@ impl Blocks {
         found.map(|(at, leaf)| at as u64 * TILE_WIDTH as u64 + leaf)
     }
 
-    /// One telling of the root of a complete block.
-    fn choose(&self, at: usize, telling: Telling) -> Option<Hash> {
+    /// The root of a complete block, from one source.
+    fn choose(&self, at: usize, source: LeafSource) -> Option<Hash> {
         let block = &self.blocks[at];
-        let made = block.made.as_ref().map(Side::root);
-        let kept = block.kept.as_ref().map(Side::root);
-        match telling {
-            Telling::Made => made,
-            Telling::Kept => kept,
-            Telling::Above => block.above,
-            Telling::Majority if made.is_some() && (made == kept || made == block.above) => made,
-            Telling::Majority => kept.or(block.above).or(made),
+        let made = block.made.as_ref().map(PartialTree::root);
+        let kept = block.kept.as_ref().map(PartialTree::root);
+        match source {
+            LeafSource::Made => made,
+            LeafSource::Kept => kept,
+            LeafSource::Above => block.above,
+            LeafSource::Majority if made.is_some() && (made == kept || made == block.above) => made,
+            LeafSource::Majority => kept.or(block.above).or(made),
         }
     }
 
     /// The roots of all complete blocks, of which the signed root is made together with the entries or the tile at
     /// the end; and what is true of each block. `None`: no combination leads to the root.
-    pub(crate) fn resolve(&self, root: &Hash) -> Option<(Vec<Hash>, Vec<Truth>)> {
+    pub(crate) fn resolve(&self, root: &Hash) -> Option<(Vec<Hash>, Vec<BlockSource>)> {
         let complete = self.blocks.iter().filter(|block| block.width == TILE_WIDTH as u64).count();
         let tail = self.blocks.get(complete);
         let tails =
             [tail.and_then(|tail| tail.made.as_ref()), tail.and_then(|tail| tail.kept.as_ref())];
-        for telling in [Telling::Made, Telling::Kept, Telling::Above, Telling::Majority] {
+        for source in [LeafSource::Made, LeafSource::Kept, LeafSource::Above, LeafSource::Majority]
+        {
             let chosen: Option<Vec<Hash>> =
-                (0..complete).map(|at| self.choose(at, telling)).collect();
+                (0..complete).map(|at| self.choose(at, source)).collect();
             let Some(chosen) = chosen else { continue };
             for end in tails {
                 if tail.is_some() && end.is_none() || combine(&chosen, end) != *root {
                     continue;
                 }
-                let end = end.map(Side::root);
+                let end = end.map(PartialTree::root);
                 let truths = chosen.iter().copied().chain(end);
                 let truths = self.blocks.iter().zip(truths).map(|(block, root)| block.truth(&root));
                 let truths = truths.collect();
@@ -136,13 +137,13 @@ impl Blocks {
 }
 
 impl Block {
-    fn truth(&self, root: &Hash) -> Truth {
-        let is = |side: &Option<Side>| side.as_ref().map(Side::root) == Some(*root);
+    fn truth(&self, root: &Hash) -> BlockSource {
+        let is = |side: &Option<PartialTree>| side.as_ref().map(PartialTree::root) == Some(*root);
         match (is(&self.made), is(&self.kept)) {
-            (true, true) => Truth::Entries { tile: None },
-            (true, false) => Truth::Entries { tile: Some(self.differs) },
-            (false, true) => Truth::Tile { leaf: self.differs.unwrap_or_default() },
-            (false, false) => Truth::Above,
+            (true, true) => BlockSource::Entries { tile: None },
+            (true, false) => BlockSource::Entries { tile: Some(self.differs) },
+            (false, true) => BlockSource::Tile { leaf: self.differs.unwrap_or_default() },
+            (false, false) => BlockSource::Above,
         }
     }
 }
@@ -161,11 +162,11 @@ pub(crate) fn next_level(hashes: &[Hash]) -> Vec<Hash> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Blocks, Truth, combine, perfect_root};
+    use super::{BlockSource, Blocks, combine, perfect_root};
     use crate::merkle::Hash;
     use crate::tiles::TILE_WIDTH;
 
-    /// Four blocks, of which each telling is wrong in one: only what two tellings agree on leads to the root.
+    /// Four blocks, of which each source is wrong in one: only what two sources agree on leads to the root.
     #[test]
     fn two_of_three_tellings_are_believed() {
         let leaves = |block: u8| -> Vec<Hash> { vec![Hash([block; 32]); TILE_WIDTH] };
@@ -189,9 +190,9 @@ mod tests {
         let (chosen, truths) =
             blocks.resolve(&combine(&roots, None)).expect("it leads to the root");
         assert_eq!(chosen, roots);
-        let entries = |tile| Truth::Entries { tile };
+        let entries = |tile| BlockSource::Entries { tile };
         let expected =
-            [Truth::Tile { leaf: 9 }, entries(Some(Some(7))), entries(None), entries(None)];
+            [BlockSource::Tile { leaf: 9 }, entries(Some(Some(7))), entries(None), entries(None)];
         assert_eq!(truths, expected);
         assert_eq!(blocks.first_difference(), Some(9));
         assert!(blocks.resolve(&wrong).is_none());

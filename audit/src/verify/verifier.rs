@@ -67,7 +67,7 @@ pub struct Verifier {
     uncertain: bool,
     /// How many entries could not be read: each of them may be the next event of some stream.
     unread: u64,
-    /// Whether somebody else compares the tree, who knows more of it.
+    /// Whether the caller compares the tree, because it knows more of it.
     tree_apart: bool,
     custody: Custody,
     leaves_seen: BTreeMap<u64, Vec<(Hash, String)>>,
@@ -588,7 +588,7 @@ impl Verifier {
             self.report(0, FindingKind::Origin, detail);
         }
         if self.next < checkpoint.size && self.has_gap(self.next..=self.next) {
-            // Reported already, by whoever knew the size from elsewhere.
+            // Reported already, by the caller, which knew the size from elsewhere.
         } else if self.next < checkpoint.size {
             let missing = checkpoint.size - self.next;
             let detail = format!("{missing} positions are missing from here to the log's end");

@@ -53,7 +53,7 @@ fn a_verdict_says_what_it_is_worth() {
         format!("under      {}", keys(&SEEDS[0]).notes.verifier()),
     ];
     let nothing = "compared   with nothing earlier: a removal of the newest events would not show";
-    assert_eq!(alone.worth(), [&beginning[..], &[nothing.to_owned()]].concat());
+    assert_eq!(alone.basis(), [&beginning[..], &[nothing.to_owned()]].concat());
 
     let receipt = receipt();
     let of_receipt = Checkpoint::peek(&receipt.checkpoint).expect("a checkpoint").size;
@@ -66,7 +66,7 @@ fn a_verdict_says_what_it_is_worth() {
         format!("compared   with the checkpoint old.txt of size {smaller}"),
         format!("compared   with the receipt mine.json of size {of_receipt}"),
     ];
-    assert_eq!(report.worth(), [beginning, compared].concat());
+    assert_eq!(report.basis(), [beginning, compared].concat());
 }
 
 #[test]

@@ -44,7 +44,9 @@ impl From<CatalogReport> for Comparison {
             let (kind, detail) = match (&reviewed, &found) {
                 (Some(reviewed), Some(found)) => ("changed", differing(reviewed, found)),
                 (Some(_), None) => ("missing", "it is not there".to_owned()),
-                (None, Some(found)) => ("foreign", format!("nobody reviewed it: {}", shown(found))),
+                (None, Some(found)) => {
+                    ("foreign", format!("nobody reviewed it: {}", shortened(found)))
+                }
                 (None, None) => continue,
             };
             comparison.push(None, kind, object, detail);
@@ -58,11 +60,11 @@ fn differing(reviewed: &str, found: &str) -> String {
     let words: Vec<&str> = reviewed.split(' ').collect();
     let other: Vec<&str> = found.split(' ').collect();
     let same = words.iter().zip(&other).take_while(|(one, other)| one == other).count();
-    let rest = |words: &[&str]| shown(&words.get(same..).unwrap_or_default().join(" "));
+    let rest = |words: &[&str]| shortened(&words.get(same..).unwrap_or_default().join(" "));
     format!("it has `{}` and should have `{}`", rest(&other), rest(&words))
 }
 
-fn shown(text: &str) -> String {
+fn shortened(text: &str) -> String {
     let short: String = text.chars().take(SHOWN_MAX).collect();
     if short.len() < text.len() { format!("{short}…") } else { short }
 }
@@ -104,7 +106,7 @@ pub async fn lines(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::E
     Ok(lines)
 }
 
-/// Attributes by object. Two lines of one object are told together, so none can hide behind the other.
+/// Attributes by object. Two lines of one object are compared together, so none can hide behind the other.
 fn by_object<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, String> {
     let mut objects: BTreeMap<&str, String> = BTreeMap::new();
     for line in lines {
@@ -118,8 +120,8 @@ fn by_object<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, Stri
     objects
 }
 
-/// Who may do anything: no finding, for somebody has to run the server, and none of them can be kept from lying to us.
-pub(super) async fn mighty(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+/// The superusers: no finding, since the server needs one, and none of them can be kept from lying to us.
+pub(super) async fn superusers(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT coalesce(string_agg(quote_ident(rolname), ', ' ORDER BY rolname), 'nobody')
            FROM pg_catalog.pg_roles WHERE rolsuper",

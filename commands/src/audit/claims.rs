@@ -14,7 +14,7 @@ impl From<ClaimsReport> for Comparison {
         for ClaimFinding { difference, kind, stream_type, stream_id, position } in report.findings {
             let (what, object) = match difference {
                 Difference::Digest => ("the stored digest is not that of the rows", kind.clone()),
-                _ => (said(difference), format!("{stream_type}/{stream_id}")),
+                _ => (claim_difference(difference), format!("{stream_type}/{stream_id}")),
             };
             comparison.push(position, difference.as_str(), object, format!("{kind}: {what}"));
         }
@@ -23,7 +23,7 @@ impl From<ClaimsReport> for Comparison {
     }
 }
 
-fn said(difference: Difference) -> &'static str {
+fn claim_difference(difference: Difference) -> &'static str {
     match difference {
         Difference::Missing => "the log grants it, and no row says so",
         Difference::Foreign => "a row grants it, and the log does not",

@@ -9,14 +9,19 @@ impl From<CommandsReport> for Comparison {
         comparison.count(report.commands);
         for CommandFinding { position, difference, actor_id, command_id } in report.findings {
             let object = format!("command {command_id} of actor {actor_id}");
-            comparison.push(Some(position), difference.as_str(), object, said(difference));
+            comparison.push(
+                Some(position),
+                difference.as_str(),
+                object,
+                command_difference(difference),
+            );
         }
         comparison.more += report.more;
         comparison
     }
 }
 
-fn said(difference: CommandDifference) -> &'static str {
+fn command_difference(difference: CommandDifference) -> &'static str {
     match difference {
         CommandDifference::Missing => "the log holds its events, and no row tells of it",
         CommandDifference::Foreign => "a row tells of it, and nothing of this ledger wrote that",

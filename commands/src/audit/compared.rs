@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// The most differences that are told one by one.
+/// The most differences that are reported one by one.
 pub(super) const DIFFERENCES_MAX: usize = 1_000;
 
 /// One difference.
@@ -100,7 +100,7 @@ impl Comparison {
     }
 }
 
-/// What cannot be read because the database is not as it was made is damaged; any other failure is none of the data's.
+/// What cannot be read because the database is not as it was made is damaged; any other failure is not damage.
 pub(super) fn altered(what: &'static str, error: sqlx::Error) -> Result<Comparison, sqlx::Error> {
     let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
     if code == "42501" {

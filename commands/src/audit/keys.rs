@@ -9,14 +9,14 @@ impl From<KeysReport> for Comparison {
         comparison.count(report.subjects);
         for KeyFinding { position, difference, subject } in report.findings {
             let object = format!("data key of {subject}");
-            comparison.push(position, difference.as_str(), object, said(difference));
+            comparison.push(position, difference.as_str(), object, key_difference(difference));
         }
         comparison.more += report.more;
         comparison
     }
 }
 
-fn said(difference: KeyDifference) -> &'static str {
+fn key_difference(difference: KeyDifference) -> &'static str {
     match difference {
         KeyDifference::Missing => "the log holds what it sealed, and there is no row of it",
         KeyDifference::Emptied => "it was destroyed, and the log does not erase its subject",

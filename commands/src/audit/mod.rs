@@ -42,7 +42,7 @@ pub struct DatabaseReport {
     pub log: Report,
     /// On everything beside it, in a fixed order.
     pub beside: Vec<Comparison>,
-    /// What is no damage, and yet whoever reads the verdict should know.
+    /// What is no damage, but a reader of the verdict should know.
     pub notes: Vec<String>,
 }
 
@@ -53,10 +53,10 @@ impl DatabaseReport {
         self.log.is_sound() && self.beside.iter().all(Comparison::is_sound)
     }
 
-    /// What the verdict is worth: as of when, under which keys, compared with what, and what it says nothing about.
+    /// What the verdict rests on: as of when, under which keys, compared with what, and what it says nothing about.
     #[must_use]
-    pub fn worth(&self) -> Vec<String> {
-        let mut lines = self.log.worth();
+    pub fn basis(&self) -> Vec<String> {
+        let mut lines = self.log.basis();
         let compared = self.beside.iter().filter_map(|comparison| {
             comparison.compared.map(|count| format!("{count} {}", comparison.what))
         });
@@ -105,8 +105,8 @@ pub async fn verify(
         None => source.into(),
     })?;
     let beside = compare_all(&mut moment, catalog, keys, trust.origin(), log.is_sound()).await?;
-    let mighty = catalog::mighty(moment.connection()).await?;
-    let notes = vec![format!("superusers can do anything here, unseen from within: {mighty}")];
+    let superusers = catalog::superusers(moment.connection()).await?;
+    let notes = vec![format!("superusers can do anything here, unseen from within: {superusers}")];
     moment.close().await;
     Ok(DatabaseReport { log, beside, notes })
 }

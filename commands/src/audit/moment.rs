@@ -81,7 +81,7 @@ impl Moment {
     }
 }
 
-/// Undoes what somebody may have set for this login or this database: what is read must be the tables themselves.
+/// Undoes what may have been set for this login or this database: what is read must be the tables themselves.
 async fn prepare(session: &mut PgConnection) -> Result<(), sqlx::Error> {
     for setting in [
         "SET search_path = pg_catalog, public, pg_temp",

@@ -36,7 +36,7 @@ pub(super) async fn compare(
     while let Some(row) = rows.try_next().await? {
         comparison.count(1);
         let stream_type: String = column(&row, 0).unwrap_or_default();
-        // Without its id a row is still about somebody.
+        // Without its id a row is still about a person.
         let stream_id = column(&row, 1).or_else(|| column(&row, 4)).unwrap_or_else(Uuid::max);
         let position: Option<i64> = column(&row, 8);
         let position = position.and_then(|position| u64::try_from(position).ok());

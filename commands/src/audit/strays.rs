@@ -1,4 +1,4 @@
-//! Rows that were found beyond the log's end and set aside. Nobody but a tamperer can have written them.
+//! Rows that were found beyond the log's end and set aside. Only a tamperer can have written them.
 
 use sqlx::PgConnection;
 

@@ -115,8 +115,8 @@ impl Blobs {
         Ok(Blobs { store: Arc::new(store) })
     }
 
-    /// Any other store.
-    pub fn over(store: Arc<dyn ObjectStore>) -> Blobs {
+    /// Captures in the given object store.
+    pub fn with_store(store: Arc<dyn ObjectStore>) -> Blobs {
         Blobs { store }
     }
 
@@ -199,7 +199,7 @@ impl Blobs {
     ///
     /// # Errors
     /// When the store fails.
-    pub(crate) async fn unnamed(
+    pub(crate) async fn unreferenced(
         &self,
         named: &HashSet<Uuid>,
         now: Timestamp,
@@ -310,9 +310,9 @@ mod tests {
         let names = HashSet::from([named.blob_id]);
         let now = Timestamp::now();
         let age = SignedDuration::ZERO;
-        assert_eq!(blobs.unnamed(&names, now, age).await.expect("listed"), [], "too young");
+        assert_eq!(blobs.unreferenced(&names, now, age).await.expect("listed"), [], "too young");
         let later = now + SignedDuration::from_hours(2);
-        let unnamed = blobs.unnamed(&names, later, age).await.expect("listed");
+        let unnamed = blobs.unreferenced(&names, later, age).await.expect("listed");
         assert_eq!(unnamed, [location(key.id, orphan.blob_id)]);
         // Handed in again after it was listed: it is as good as new.
         let oldest = later.saturating_sub(SWEEP_AGE_MIN).expect("a time");

@@ -12,7 +12,7 @@ use super::blobs::{BlobError, Blobs, youngest};
 use crate::data_keys::SubjectKey;
 use crate::error::CommandError;
 use crate::ledger::Ledger;
-use crate::repository::{LedgerEventRepository, unreadable};
+use crate::repository::{LedgerEventRepository, load_error};
 use crate::streams::record_kind;
 
 /// How many subjects' keys are looked up at once.
@@ -41,7 +41,7 @@ impl Ledger {
         age: SignedDuration,
         remove: bool,
     ) -> Result<u64, SweepError> {
-        // A stream that was begun a moment ago, here or by another process, names its captures as well.
+        // A stream that was begun just now, here or by another process, names its captures as well.
         self.log_is_read_to_its_end().await?;
         let repository = self.repository();
         let mut named = HashSet::new();
@@ -52,7 +52,7 @@ impl Ledger {
             }
         }
         let now = self.inner.clock.now();
-        let unnamed = blobs.unnamed(&named, now, age).await?;
+        let unnamed = blobs.unreferenced(&named, now, age).await?;
         if remove {
             Ok(blobs.sweep(&unnamed, youngest(now, age)).await?)
         } else {
@@ -118,7 +118,7 @@ impl Ledger {
     }
 }
 
-/// Adds the captures that the events of a stream name. Those of an erased subject are named by nobody any more.
+/// Adds the captures that the events of a stream name. Those of an erased subject are named by no event any more.
 async fn add_named(
     (stream_type, id): (&'static str, Uuid),
     reference: &BlobReference,
@@ -128,7 +128,7 @@ async fn add_named(
     let events = match repository.events(stream_type, id, 0).await {
         Ok(events) => events,
         Err(error) => {
-            return match unreadable(AggregateError::<Infallible>::from(error)) {
+            return match load_error(AggregateError::<Infallible>::from(error)) {
                 CommandError::Erased => Ok(()),
                 error => Err(error),
             };

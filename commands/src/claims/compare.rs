@@ -78,7 +78,7 @@ impl Differences {
                 found.compare_bucket(tags, number, rows, granted, digests.get(&bucket));
             }
         }
-        // What lies in no bucket is believed by nobody, and yet it is in the way.
+        // What lies in no bucket is not believed, and yet it is in the way.
         for (first, until) in [(i32::MIN, 0), (last + 1, i32::MAX)] {
             for row in read(connection, first, until).await?.into_values().flatten() {
                 found.stray = true;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::key::damaged;
 
-/// How many findings are told one by one; the others are counted.
+/// How many findings are reported one by one; the others are counted.
 pub(super) const FINDINGS_MAX: usize = 1_000;
 
 /// How a stored claim differs from the log.

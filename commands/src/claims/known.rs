@@ -93,7 +93,7 @@ impl ClaimsState {
     /// Takes over what this process has just made durable.
     pub(crate) fn committed(&self, before: u64, size: u64, changes: &[BucketChange]) {
         let mut known = self.known();
-        // Whoever read in between has seen it already; what was appended before is looked up when it is needed.
+        // A read in between has seen it already; what was appended before is looked up when it is needed.
         if known.size == before {
             known.apply(&self.tags, changes);
             known.size = size;
@@ -179,7 +179,7 @@ impl Known {
     /// What was read since a size, on top of what is known as of it; `None` if that is another state by now.
     fn take_over(&mut self, tags: &ClaimTags, since: Option<u64>, stored: &Stored) -> Option<bool> {
         let Some(since) = since else {
-            // Somebody else has looked meanwhile, and perhaps seen more.
+            // Another task has looked meanwhile, and perhaps seen more.
             return (!self.is_sound).then(|| self.take_all(tags, stored));
         };
         if self.size != since || !self.is_sound {

@@ -45,7 +45,8 @@ impl Rebuilt {
 
 /// Makes the stored claims what a replay of the signed log makes of them. Where they differ, the bucket is written again.
 ///
-/// The log is replayed first; only the rest of it, the comparison and the writing take place under the head's lock, during which nobody appends.
+/// The log is replayed first; only the rest of it, the comparison and the writing take place under the head's lock,
+/// during which no process appends.
 ///
 /// # Errors
 /// When the database fails, or the log is not what our keys signed: then nothing is changed.

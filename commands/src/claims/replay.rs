@@ -49,7 +49,7 @@ pub enum ClaimsError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The data key of an event is not there although nobody erased its subject, or does not open it.
+    /// The data key of an event is not there although its subject was not erased, or does not open it.
     #[error(
         "event {position} cannot be opened, and the log does not say that its subject was erased"
     )]
@@ -77,7 +77,7 @@ struct Granted {
     position: u64,
 }
 
-/// A time somebody holds.
+/// A time that is taken.
 #[derive(Clone, Copy, Debug)]
 struct Time {
     kind: &'static str,
@@ -241,7 +241,7 @@ impl Replay {
                 let key = claim_key(&self.keys, kind, &key);
                 let held = *self.unique.entry((kind, key)).or_insert(granted);
                 if held.stream != granted.stream {
-                    self.conflicts.push(twice(kind, &granted));
+                    self.conflicts.push(granted_twice(kind, &granted));
                 }
             }
             ClaimChange::ReleaseUnique { kind, key } => {
@@ -298,7 +298,7 @@ impl Replay {
             let taken = taken.entry((time.kind, time.id)).or_default();
             let before = taken.range(..time.until).next_back();
             if before.is_some_and(|(_, until)| *until > time.from) {
-                conflicts.push(twice(time.kind, granted));
+                conflicts.push(granted_twice(time.kind, granted));
                 continue;
             }
             taken.insert(time.from, time.until);
@@ -320,7 +320,7 @@ fn holder(granted: &Granted) -> Holder {
     Holder { stream_type: granted.stream_type.to_owned(), stream_id: granted.stream }
 }
 
-fn twice(kind: &str, granted: &Granted) -> ClaimFinding {
+fn granted_twice(kind: &str, granted: &Granted) -> ClaimFinding {
     ClaimFinding {
         difference: Difference::GrantedTwice,
         kind: kind.to_owned(),

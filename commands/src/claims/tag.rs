@@ -13,7 +13,7 @@ pub(crate) type Bucket = u16;
 pub(crate) type Digest = [u8; 32];
 
 /// The digests of all buckets in one number: the sum of a keyed hash of each. It never leaves the process: what is stored is a
-/// tag over it, so nobody without the key sees what he would have to hit.
+/// tag over it, so an attacker without the key does not see what to forge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sum(u128);
 
@@ -54,7 +54,7 @@ impl ClaimTags {
         Bucket::from_be_bytes([tag[0], tag[1]])
     }
 
-    /// The digest of a bucket's rows, in any order; none if there are none.
+    /// The digest of a bucket's rows, in any order; `None` if it has no rows.
     pub(crate) fn digest<'a>(
         &self,
         bucket: Bucket,

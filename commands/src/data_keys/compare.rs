@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::keys::Keys;
 use crate::streams::log_policy;
 
-/// How many findings are told one by one; the others are counted.
+/// How many findings are reported one by one; the others are counted.
 const FINDINGS_MAX: usize = 1_000;
 
 /// How a data key differs from the log.
@@ -29,7 +29,7 @@ pub enum KeyDifference {
     OtherKey,
     /// The row says another kind of subject than the log.
     OtherKind,
-    /// The wrap is not bound to its subject: it is of before, and nobody has proved it.
+    /// The wrap is not bound to its subject: it is of version 1, and has not been proved otherwise.
     Unbound,
     /// The wrap does not open for this subject.
     Unopened,
@@ -84,7 +84,7 @@ pub struct KeysReport {
 }
 
 impl KeysReport {
-    /// Whether each subject of the log has its key, whoever is erased has none, and there is no other.
+    /// Whether each subject of the log has its key, each erased subject has none, and there is no other.
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty() && self.more == 0
     }
@@ -115,18 +115,18 @@ impl KeysReport {
     }
 }
 
-/// What the log tells of a subject.
-struct Told {
+/// What the log says of a subject.
+struct SubjectInLog {
     first: u64,
     key_id: Uuid,
     kind: SubjectKind,
     is_named_twice: bool,
 }
 
-/// What the log tells of all of them.
+/// What the log says of all of them.
 #[derive(Default)]
 struct Log {
-    subjects: HashMap<Uuid, Told>,
+    subjects: HashMap<Uuid, SubjectInLog>,
     erased: HashSet<Uuid>,
 }
 
@@ -151,7 +151,7 @@ impl Log {
                 else {
                     continue;
                 };
-                let told = log.subjects.entry(subject).or_insert_with(|| Told {
+                let told = log.subjects.entry(subject).or_insert_with(|| SubjectInLog {
                     first: event.position(),
                     key_id,
                     kind: SubjectKind::of_stream(&statement.stream_type),
@@ -238,7 +238,7 @@ async fn compare_rows(
         }
     }
     report.subjects = log.subjects.len() as u64;
-    let mut subjects: Vec<(&Uuid, &Told)> = log.subjects.iter().collect();
+    let mut subjects: Vec<(&Uuid, &SubjectInLog)> = log.subjects.iter().collect();
     subjects.sort_by_key(|(_, told)| told.first);
     for (subject, told) in subjects {
         if told.is_named_twice {

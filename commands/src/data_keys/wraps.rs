@@ -17,7 +17,7 @@ use crate::streams::SUBJECTS;
 const PAGE: i64 = 500;
 
 /// Binds the wraps of before. Whose key it is and of which kind, a proved event of the log says, which names the subject and
-/// the key; what the row says must be the same. What is not proved, or does not open, stays as it is, and is used by nobody.
+/// the key; what the row says must be the same. What is not proved, or does not open, stays as it is, and is not used.
 pub(crate) async fn bind_wraps(
     pool: &PgPool,
     reader: &LogReader,

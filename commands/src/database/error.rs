@@ -8,7 +8,7 @@ pub enum DatabaseError {
     /// The address is not a Postgres URL.
     #[error("the database URL is not valid")]
     Url(#[source] sqlx::Error),
-    /// Nobody answered, or the log-in was refused.
+    /// No server answered, or the log-in was refused.
     #[error("cannot connect to the database")]
     Connect(#[source] sqlx::Error),
     /// The schema could not be brought up to date.

@@ -18,7 +18,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// Who may do what, granted again after each migration.
 const RIGHTS: &str = include_str!("../../../migrations/rights.sql");
 
-/// How often rights are given again when somebody else gave some to the same roles at the same moment.
+/// How often rights are given again when another process gave some to the same roles at the same moment.
 const TRIES_MAX: u32 = 40;
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 
@@ -75,7 +75,7 @@ async fn try_to_give_rights(
     transaction.commit().await
 }
 
-/// Whether somebody else made or changed the same role at the same time.
+/// Whether another process made or changed the same role at the same time.
 fn is_a_race(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     // "tuple concurrently updated" has no code of its own; a role that is there by now has two.
@@ -83,8 +83,8 @@ fn is_a_race(error: &sqlx::Error) -> bool {
 }
 
 /// Prepares a database made on the spot, as tests and benchmarks make them, and answers how a login connects to it. The logins
-/// get passwords that follow from the owner's, so that whoever runs beside this on the same server agrees on them: **not for a
-/// server that somebody else's ledger runs on**.
+/// get passwords that follow from the owner's, so that other processes on the same server agree on them: **not for a
+/// server that another operator's ledger runs on**.
 ///
 /// # Errors
 /// When the database does not answer, or the rights cannot be given.

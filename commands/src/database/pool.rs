@@ -1,4 +1,4 @@
-//! Pools of connections: for the application, for whoever only reads, for the owner.
+//! Pools of connections: for the application, for readers, for the owner.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub async fn connect_with(options: PgConnectOptions) -> Result<PgPool, DatabaseE
     Ok(pool)
 }
 
-/// A pool for whoever only reads, which nothing is written by, whatever the login may do.
+/// A read-only pool, whatever the login may do.
 ///
 /// # Errors
 /// When the URL is malformed or the database does not answer.

@@ -1,4 +1,4 @@
-//! The wait for the sequencer, and what its answer means for whoever decided the command.
+//! The wait for the sequencer, and what its answer means for the command.
 
 use domain::Stream;
 
@@ -9,16 +9,16 @@ use crate::ledger::Ledger;
 use crate::log::{Appended, Recorded, Rejection};
 use crate::sequencer::NotQueued;
 
-/// What the sequencer's answer means for the one who decided.
-pub(super) enum Answer {
+/// Result of an append, as the command's loop of attempts reads it.
+pub(super) enum AppendOutcome {
     Done(Appended),
     Repeated(Recorded),
-    Again(Again),
+    Retry(RetryReason),
 }
 
 /// Why a command has to be decided or sealed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
+pub(super) enum RetryReason {
     /// The stream has another version.
     Version { actual: u64 },
     /// A stream that it relies on has another version.
@@ -31,7 +31,10 @@ pub(super) enum Again {
 
 impl Ledger {
     /// Waits until the sequencer has answered; remembers what became true.
-    pub(super) async fn append<A>(&self, prepared: Prepared<A>) -> Result<Answer, CommandError>
+    pub(super) async fn append<A>(
+        &self,
+        prepared: Prepared<A>,
+    ) -> Result<AppendOutcome, CommandError>
     where
         A: Stream + 'static,
     {
@@ -51,7 +54,7 @@ impl Ledger {
                 // Another request may have brought the same command and been first: then it is its events
                 // that are durable, sealed with its key, and the key made here exists nowhere else.
                 if appended.append.events.first().map(|event| event.event_id) != own {
-                    return Ok(Answer::Done(appended));
+                    return Ok(AppendOutcome::Done(appended));
                 }
                 for (subject, key) in keys {
                     self.inner.data_keys.remember(subject, key);
@@ -62,26 +65,28 @@ impl Ledger {
                     self.snapshot_if_due(id, loaded.version.saturating_sub(added), &loaded);
                     self.remember(id, loaded);
                 }
-                Ok(Answer::Done(appended))
+                Ok(AppendOutcome::Done(appended))
             }
-            Err(Rejection::Repeated(recorded)) => Ok(Answer::Repeated(recorded)),
-            Err(Rejection::Version { actual }) => Ok(Answer::Again(Again::Version { actual })),
+            Err(Rejection::Repeated(recorded)) => Ok(AppendOutcome::Repeated(recorded)),
+            Err(Rejection::Version { actual }) => {
+                Ok(AppendOutcome::Retry(RetryReason::Version { actual }))
+            }
             Err(Rejection::Moved { stream_type, stream_id }) => {
                 self.inner.aggregates.remove(&(stream_type, stream_id));
-                Ok(Answer::Again(Again::Moved))
+                Ok(AppendOutcome::Retry(RetryReason::Moved))
             }
             Err(Rejection::KeyExists) => {
                 for (subject, key) in keys {
                     self.inner.data_keys.get(subject, key.kind).await?;
                 }
-                Ok(Answer::Again(Again::Keys))
+                Ok(AppendOutcome::Retry(RetryReason::Keys))
             }
-            Err(Rejection::KeyNotActive) => Ok(Answer::Again(Again::Keys)),
+            Err(Rejection::KeyNotActive) => Ok(AppendOutcome::Retry(RetryReason::Keys)),
             Err(Rejection::WrapNotCurrent) => {
                 self.inner.key_encryption.learn().await?;
-                Ok(Answer::Again(Again::Keys))
+                Ok(AppendOutcome::Retry(RetryReason::Keys))
             }
-            Err(Rejection::Stale) => Ok(Answer::Again(Again::Time)),
+            Err(Rejection::Stale) => Ok(AppendOutcome::Retry(RetryReason::Time)),
             Err(Rejection::Ahead) => {
                 self.inner.time.measure(&self.inner.pool).await?;
                 let by = self.inner.time.skew().unwrap_or_default();

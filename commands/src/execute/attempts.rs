@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::Stream;
 use tracing::Instrument as _;
 
-use super::append::{Again, Answer};
+use super::append::{AppendOutcome, RetryReason};
 use super::prepare::Prepared;
 use super::receipt::{self, Receipt};
 use super::repeated::key_of;
@@ -29,7 +29,7 @@ pub(super) trait Attempt {
     async fn prepare(&mut self) -> Result<Option<Prepared<Self::Stream>>, CommandError>;
 
     /// Hears why it has to be decided again, and may refuse to.
-    fn repeat(&mut self, why: Again) -> Result<(), CommandError>;
+    fn repeat(&mut self, why: RetryReason) -> Result<(), CommandError>;
 }
 
 impl Ledger {
@@ -46,14 +46,16 @@ impl Ledger {
             let answer = self.append(prepared).instrument(span.clone()).await;
             spans::appended(&span, &answer);
             match answer? {
-                Answer::Done(appended) => return Ok(receipt::of(context.command_id, appended)),
-                Answer::Repeated(recorded) => {
+                AppendOutcome::Done(appended) => {
+                    return Ok(receipt::of(context.command_id, appended));
+                }
+                AppendOutcome::Repeated(recorded) => {
                     return self.replay(key_of(context), recorded).await;
                 }
-                Answer::Again(why) => {
+                AppendOutcome::Retry(why) => {
                     command.repeat(why)?;
                     last = Some(why);
-                    if why == Again::Time {
+                    if why == RetryReason::Time {
                         tokio::time::sleep(TIME_PAUSE).await;
                     }
                 }
@@ -64,11 +66,13 @@ impl Ledger {
 }
 
 /// What to say when there were too many attempts.
-fn given_up(last: Option<Again>) -> Unavailable {
+fn given_up(last: Option<RetryReason>) -> Unavailable {
     let attempts = ATTEMPTS_MAX;
     match last {
-        Some(Again::Time) => Unavailable::LogAhead { attempts },
-        Some(Again::Keys) => Unavailable::KeysMoving { attempts },
-        Some(Again::Version { .. } | Again::Moved) | None => Unavailable::Contention { attempts },
+        Some(RetryReason::Time) => Unavailable::LogAhead { attempts },
+        Some(RetryReason::Keys) => Unavailable::KeysMoving { attempts },
+        Some(RetryReason::Version { .. } | RetryReason::Moved) | None => {
+            Unavailable::Contention { attempts }
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
-use super::append::Again;
+use super::append::RetryReason;
 use super::attempts::Attempt;
 use super::prepare::Prepared;
 use super::receipt::Receipt;
@@ -140,9 +140,10 @@ where
         }
     }
 
-    fn repeat(&mut self, why: Again) -> Result<(), CommandError> {
+    fn repeat(&mut self, why: RetryReason) -> Result<(), CommandError> {
         self.ledger.inner.aggregates.remove(&(A::TYPE, self.id));
-        if let (Some(expected), Again::Version { actual }) = (self.context.expected_version, why)
+        if let (Some(expected), RetryReason::Version { actual }) =
+            (self.context.expected_version, why)
             && expected != actual
         {
             return Err(CommandError::VersionConflict { expected, actual });

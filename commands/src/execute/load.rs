@@ -14,7 +14,7 @@ use crate::error::{CommandError, Unavailable};
 use crate::failpoints::failpoint;
 use crate::ledger::{Inner, Ledger, Loaded};
 use crate::memory::Cached;
-use crate::repository::{LedgerEventRepository, RepositoryError, unreadable};
+use crate::repository::{LedgerEventRepository, RepositoryError, load_error};
 
 /// How long a decision waits for the first look at the whole log.
 const FIRST_LOOK_MAX: Duration = Duration::from_secs(20);
@@ -57,7 +57,7 @@ impl Ledger {
         // and the size given here is of no effect.
         let store = PersistedEventStore::<_, A>::new_snapshot_store(repository, usize::MAX)
             .with_upcasters(domain::upcasters());
-        let loaded = store.load_aggregate(&id.to_string()).await.map_err(unreadable);
+        let loaded = store.load_aggregate(&id.to_string()).await.map_err(load_error);
         failpoint!("load.after");
         let loaded = loaded.and_then(|context| {
             let (aggregate, version) = (context.aggregate, context.current_sequence as u64);
@@ -158,7 +158,7 @@ impl Ledger {
     }
 
     /// Reads the log to the end that it has now. What this process and others have appended since the watch looked
-    /// last is known afterwards: for whoever decides on what is *not* there.
+    /// last is known afterwards: for decisions on what is *not* there.
     pub(crate) async fn log_is_read_to_its_end(&self) -> Result<(), CommandError> {
         let mut connection = self.inner.pool.acquire().await?;
         while self.inner.watch.follow(&mut connection).await? {}
@@ -192,7 +192,7 @@ impl Ledger {
             subjects.iter().copied().partition(|subject| watch.is_known_erased(*subject));
         let mut erased: HashSet<Uuid> = erased.into_iter().collect();
         let mut connection = self.inner.pool.acquire().await?;
-        // Whom another process has erased a moment ago. A row only says whom to ask about.
+        // Another process may have erased the subject just now. A row only says whom to ask about.
         let (stream_type, event_type) = ERASURE;
         let sql = format!(
             "SELECT aggregate_id FROM events WHERE aggregate_type = '{stream_type}'

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::append::Again;
+use super::append::RetryReason;
 use super::attempts::Attempt;
 use super::command::counted;
 use super::prepare::Prepared;
@@ -349,7 +349,7 @@ impl<L: Look> Attempt for Looks<'_, L> {
         Ok(Some(prepared))
     }
 
-    fn repeat(&mut self, _why: Again) -> Result<(), CommandError> {
+    fn repeat(&mut self, _why: RetryReason) -> Result<(), CommandError> {
         Ok(())
     }
 }

@@ -71,7 +71,7 @@ impl Ledger {
             let mut aggregate = loaded.aggregate.clone();
             let sink = EventSink::default();
             // The sink applies each event to the aggregate as it takes it: it must not be applied again.
-            aggregate.handle(command.clone(), &Now(now), &sink).await.map_err(refused)?;
+            aggregate.handle(command.clone(), &Now(now), &sink).await.map_err(refusal_error)?;
             let events = sink.collect().await;
             if events.is_empty() {
                 return Err(CommandError::Refused {
@@ -213,7 +213,7 @@ fn micros(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
-pub(super) fn refused<E: Refusal + std::error::Error>(error: E) -> CommandError {
+pub(super) fn refusal_error<E: Refusal + std::error::Error>(error: E) -> CommandError {
     CommandError::Refused {
         kind: error.kind(),
         code: error.code(),

@@ -76,7 +76,7 @@ pub(crate) async fn replay(
                 return Err(damaged("a command claims events of another one"));
             }
             let proof = inclusion(&mut connection, position, checkpoint.size).await;
-            let proof = proof.map_err(unreadable)?;
+            let proof = proof.map_err(proof_error)?;
             verify_inclusion(&event.leaf(), position, checkpoint.size, &proof, &checkpoint.root)
                 .map_err(|error| CommandError::Damaged(Box::new(error)))?;
             receipt.stream_type.clone_from(&statement.stream_type);
@@ -135,7 +135,7 @@ fn damaged(what: &'static str) -> CommandError {
     CommandError::Damaged(what.into())
 }
 
-fn unreadable(error: DatabaseError) -> CommandError {
+fn proof_error(error: DatabaseError) -> CommandError {
     match error {
         DatabaseError::Sqlx(error) => error.into(),
         other => CommandError::Damaged(Box::new(other)),

@@ -13,7 +13,7 @@ use crate::policy::{Permission, Request};
 use crate::recorded::find_all;
 
 impl Ledger {
-    /// The receipt of a command that was done: one's own, or, for those who may read the log, that of whoever gave a
+    /// The receipt of a command that was done: one's own, or, for those who may read the log, that of the actor who gave a
     /// command this id. Several may have.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ impl Ledger {
         if let Some(receipt) = self.proof(own).await? {
             return Ok(Some(receipt));
         }
-        // Whoever may not see it may not learn that it exists either.
+        // An actor who may not see it may not learn that it exists either.
         if !self.may_read_log(actor) {
             return Ok(None);
         }
@@ -80,7 +80,7 @@ impl Ledger {
                 let receipt = receipt::from_the_log(pool, watch.reader(), key, first).await;
                 receipt.inspect_err(|error| self.suspect(error)).map(Some)
             }
-            // The log was read to its end, and holds no such command: somebody made the row up.
+            // The log was read to its end, and holds no such command: the row was forged.
             OnRecord::Damaged if self.inner.watch.has_read_all() => Ok(None),
             OnRecord::Damaged => Err(Unavailable::CommandDamaged.into()),
         }

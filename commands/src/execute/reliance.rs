@@ -8,25 +8,25 @@ use std::pin::Pin;
 use domain::{Refusal, Reliance, Standing, Stream, StreamVisitor, visit};
 use uuid::Uuid;
 
-use super::prepare::refused;
+use super::prepare::refusal_error;
 use crate::error::CommandError;
 use crate::ledger::{Ledger, Loaded};
 use crate::log::Expected;
 
-type Loading<'a> = Pin<Box<dyn Future<Output = Result<Stands, CommandError>> + Send + 'a>>;
+type Loading<'a> = Pin<Box<dyn Future<Output = Result<StreamStanding, CommandError>> + Send + 'a>>;
 
 /// How a stream stands as of a version.
 #[derive(Clone, Copy)]
-struct Stands {
+struct StreamStanding {
     standing: Standing,
     version: u64,
 }
 
-impl Stands {
-    fn of<A: Stream>(loaded: &Loaded<A>) -> Stands {
+impl StreamStanding {
+    fn of<A: Stream>(loaded: &Loaded<A>) -> StreamStanding {
         let version = loaded.version;
         let standing = if version == 0 { Standing::Unknown } else { loaded.aggregate.standing() };
-        Stands { standing, version }
+        StreamStanding { standing, version }
     }
 }
 
@@ -37,10 +37,10 @@ struct Remembered<'a> {
 }
 
 impl StreamVisitor for Remembered<'_> {
-    type Output = Option<Stands>;
+    type Output = Option<StreamStanding>;
 
-    fn visit<A: Stream + 'static>(self) -> Option<Stands> {
-        self.ledger.cached::<A>(self.id).as_ref().map(Stands::of)
+    fn visit<A: Stream + 'static>(self) -> Option<StreamStanding> {
+        self.ledger.cached::<A>(self.id).as_ref().map(StreamStanding::of)
     }
 }
 
@@ -55,7 +55,7 @@ impl<'a> StreamVisitor for Stored<'a> {
 
     fn visit<A: Stream + 'static>(self) -> Loading<'a> {
         let Stored { ledger, id } = self;
-        Box::pin(async move { Ok(Stands::of(&ledger.load_from_log::<A>(id).await?)) })
+        Box::pin(async move { Ok(StreamStanding::of(&ledger.load_from_log::<A>(id).await?)) })
     }
 }
 
@@ -71,11 +71,11 @@ impl Ledger {
             Some(stands) => stands,
             None => match visit(stream_type, Stored { ledger: self, id }) {
                 Some(stored) => stored.await?,
-                None => Stands { standing: Standing::Unknown, version: 0 },
+                None => StreamStanding { standing: Standing::Unknown, version: 0 },
             },
         };
         match refusal(stands.standing) {
-            Some(error) => Err(refused(error)),
+            Some(error) => Err(refusal_error(error)),
             None => Ok(Expected { stream_type, stream_id: id, version: stands.version }),
         }
     }

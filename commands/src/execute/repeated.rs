@@ -95,7 +95,7 @@ impl Ledger {
     }
 
     /// The receipt of a command that is on record; none if there is no such command. What tells the request from
-    /// another is the row alone: where that is not believed, nobody can say whether this is the command that was done.
+    /// another is the row alone: where that is not believed, it cannot be said whether this is the command that was done.
     async fn repeated(
         &self,
         key: CommandKey,

@@ -4,7 +4,7 @@ use domain::Stream;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::append::Answer;
+use super::append::AppendOutcome;
 use super::prepare::Prepared;
 use super::receipt::{self, Receipt};
 use crate::context::Context;
@@ -54,8 +54,8 @@ impl Ledger {
         A: Stream + 'static,
     {
         match self.append(sealed.prepared).await? {
-            Answer::Done(appended) => Ok(receipt::of(sealed.command_id, appended)),
-            Answer::Repeated(_) | Answer::Again(_) => {
+            AppendOutcome::Done(appended) => Ok(receipt::of(sealed.command_id, appended)),
+            AppendOutcome::Repeated(_) | AppendOutcome::Retry(_) => {
                 Err(Unavailable::Contention { attempts: 1 }.into())
             }
         }

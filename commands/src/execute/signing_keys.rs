@@ -8,7 +8,7 @@ use audit::system::{self, KeyActivatedPayload, KeyRetiredPayload, SystemContext,
 use domain::RefusalKind;
 use serde::{Deserialize, Serialize};
 
-use super::append::Again;
+use super::append::RetryReason;
 use super::attempts::Attempt;
 use super::prepare::Prepared;
 use super::receipt::Receipt;
@@ -42,7 +42,7 @@ pub struct SigningKeyState {
 pub enum RetirementReason {
     /// Another key has taken its place.
     Superseded,
-    /// Somebody else may have it.
+    /// An attacker may have it.
     KeyCompromise,
     /// It is not needed any more.
     CessationOfOperation,
@@ -117,7 +117,7 @@ impl Ledger {
         context: &Context,
     ) -> Result<Receipt, CommandError> {
         let grant = self.may_manage_keys(context)?;
-        let refused = |code, detail: &str| CommandError::Refused {
+        let key_refusal = |code, detail: &str| CommandError::Refused {
             kind: RefusalKind::Conflict,
             code,
             field: Some("kid"),
@@ -125,14 +125,17 @@ impl Ledger {
         };
         self.record(context, grant, |stored| {
             if self.inner.sealer.signing.current().kid() == kid {
-                return Err(refused(
+                return Err(key_refusal(
                     "key-in-use",
                     "this is the key that signs: activate another one first",
                 ));
             }
             let active = stored.keyring.periods().iter().filter(|period| period.until.is_none());
             if !active.into_iter().any(|period| period.key.thumbprint() == kid) {
-                return Err(refused("key-not-active", "the log has no active key of this name"));
+                return Err(key_refusal(
+                    "key-not-active",
+                    "the log has no active key of this name",
+                ));
             }
             let reason = reason.as_str().to_owned();
             Ok(SystemEvent::KeyRetired(KeyRetiredPayload { kid: kid.to_owned(), reason }))
@@ -248,7 +251,7 @@ where
         self.ledger.prepare_own(self.context, &self.grant, &stored, &event).map(Some)
     }
 
-    fn repeat(&mut self, _why: Again) -> Result<(), CommandError> {
+    fn repeat(&mut self, _why: RetryReason) -> Result<(), CommandError> {
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! What a trace shows of a command: the ids by which a request is followed into the log, and what became of it. Neither the
 //! stream nor whom it is about.
 //!
-//! On the level `debug`, because every command has them: where nobody asks for them they cost a comparison, and no id is
+//! On the level `debug`, because every command has them: where they are not collected they cost a comparison, and no id is
 //! written out.
 
 use tracing::field::Empty;
 use tracing::{Span, debug_span};
 
-use super::append::{Again, Answer};
+use super::append::{AppendOutcome, RetryReason};
 use super::receipt::Receipt;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -44,19 +44,19 @@ pub(super) fn executed(span: &Span, outcome: &Result<Receipt, CommandError>) {
 }
 
 /// Says in the span of a wait what the sequencer answered, and where the events stand.
-pub(super) fn appended(span: &Span, answer: &Result<Answer, CommandError>) {
+pub(super) fn appended(span: &Span, answer: &Result<AppendOutcome, CommandError>) {
     let outcome = match answer {
-        Ok(Answer::Done(appended)) => {
+        Ok(AppendOutcome::Done(appended)) => {
             let (first, events) = (appended.append.first, appended.append.events.len());
             span.record("position.first", first);
             span.record("position.last", (first + events as u64).saturating_sub(1));
             "done"
         }
-        Ok(Answer::Repeated(_)) => "repeated",
-        Ok(Answer::Again(Again::Version { .. })) => "version-conflict",
-        Ok(Answer::Again(Again::Moved)) => "moved",
-        Ok(Answer::Again(Again::Keys)) => "keys-moved",
-        Ok(Answer::Again(Again::Time)) => "stale",
+        Ok(AppendOutcome::Repeated(_)) => "repeated",
+        Ok(AppendOutcome::Retry(RetryReason::Version { .. })) => "version-conflict",
+        Ok(AppendOutcome::Retry(RetryReason::Moved)) => "moved",
+        Ok(AppendOutcome::Retry(RetryReason::Keys)) => "keys-moved",
+        Ok(AppendOutcome::Retry(RetryReason::Time)) => "stale",
         Err(error) => error.code(),
     };
     span.record("outcome", outcome);

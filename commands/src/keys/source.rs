@@ -23,7 +23,7 @@ pub enum SecretName {
     TokenSigning,
     /// Wraps the data keys.
     KeyEncryption,
-    /// Makes hashes of identifying keys that nobody can guess backwards.
+    /// Makes hashes of identifying keys that cannot be reversed by guessing.
     Index,
 }
 
@@ -105,8 +105,10 @@ impl KeyFolder {
     pub fn add(&self, name: SecretName) -> Result<(), KeysError> {
         let present = self.read(name)?;
         let path = self.path.join(name.file());
-        if parse(&present).ok_or(KeysError::Malformed { origin: shown(&path) })?.len() >= KEYS_MAX {
-            return Err(KeysError::TooMany { origin: shown(&path) });
+        if parse(&present).ok_or(KeysError::Malformed { origin: display_path(&path) })?.len()
+            >= KEYS_MAX
+        {
+            return Err(KeysError::TooMany { origin: display_path(&path) });
         }
         self.write(name, present.trim_end())
     }
@@ -201,7 +203,7 @@ fn encode(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-fn shown(path: &Path) -> String {
+fn display_path(path: &Path) -> String {
     path.display().to_string()
 }
 

@@ -1,4 +1,4 @@
-//! Who holds a unique claim: proved, whether there is somebody or nobody.
+//! Who holds a unique claim: proved, whether it is held or free.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -11,14 +11,14 @@ use crate::log::unsigned;
 /// How many rows are read of a bucket; one that has more is not what was granted.
 const ROWS_MAX: u32 = 65_536;
 
-/// How often a bucket is read again because somebody changed it, or another, meanwhile.
+/// How often a bucket is read again because this one or another was changed meanwhile.
 const LOOKS_MAX: u32 = 8;
 
 impl Ledger {
     /// Who holds a unique claim, such as a log-in name.
     ///
     /// # Errors
-    /// When the database fails, or what is stored is not what was granted: then it is not told, not even that there is nobody.
+    /// When the database fails, or what is stored is not what was granted: then nothing is reported, not even that it is free.
     pub async fn holder(
         &self,
         kind: &'static str,

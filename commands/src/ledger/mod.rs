@@ -76,7 +76,7 @@ pub(crate) struct Inner {
     pub(crate) watcher: Mutex<Option<JoinHandle<()>>>,
     pub(crate) clock_checker: Mutex<Option<JoinHandle<()>>>,
     pub(crate) look_counter: Mutex<Option<JoinHandle<()>>>,
-    /// Ends the watch; so does the guard, when nobody holds the ledger any more.
+    /// Ends the watch; so does the guard, when the last handle to the ledger is dropped.
     pub(crate) closing: CancellationToken,
     pub(crate) _watching: DropGuard,
 }
@@ -112,7 +112,7 @@ impl Ledger {
         &self.inner.sealer.origin
     }
 
-    /// Who may do what: whoever shows something asks it, as commands do.
+    /// Who may do what: queries ask it, as commands do.
     pub fn policy(&self) -> &Policy {
         &self.inner.policy
     }

@@ -31,7 +31,7 @@ pub struct Rewrapped {
 }
 
 impl Rewrapped {
-    /// Whether the old key is needed by nothing that is stored and by nobody who lives.
+    /// Whether the old key is needed by nothing that is stored and by no running process.
     pub fn is_done(&self) -> bool {
         self.waits_for.is_empty()
     }
@@ -75,7 +75,7 @@ impl Ledger {
             StoredKey::COLUMNS
         );
         let mut rewrapped = 0;
-        // Nobody wraps by another key any more, so what is left becomes less with each page.
+        // No process wraps by another key any more, so what is left becomes less with each page.
         loop {
             let rows = sqlx::query(&left)
                 .bind(&target)
@@ -134,7 +134,7 @@ impl Ledger {
             .await?;
         let (present, epoch) = own.learn().await?;
         if changed.is_none() {
-            // Somebody came, or was quicker.
+            // Another process came, or was quicker.
             not_without(target, &own.lacking(target).await?)?;
         }
         if present == target { Ok(epoch) } else { Err(moved()) }

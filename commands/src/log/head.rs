@@ -14,7 +14,7 @@ pub(crate) struct LedgerHead {
     pub(crate) checkpoint: Vec<u8>,
     pub(crate) last_recorded_at: Timestamp,
     pub(crate) epoch: i64,
-    /// The seal of the claims; empty if there is none.
+    /// The seal of the claims; empty if it is missing.
     pub(crate) claims_tag: Vec<u8>,
 }
 
@@ -26,12 +26,12 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), sqlx::Err
     Ok(())
 }
 
-/// Begins a transaction and locks the head: from here on nobody else appends.
+/// Begins a transaction and locks the head: from here on no other process appends.
 pub(crate) async fn begin_locked(
     connection: &mut PgConnection,
 ) -> Result<Option<LedgerHead>, sqlx::Error> {
     failpoint!("begin-locked.before");
-    // The time as a number, because this goes by the simple protocol, whose text form of a
+    // The time as a number, because this uses the simple protocol, whose text form of a
     // timestamp depends on the session.
     let rows = connection
         .fetch_all(

@@ -1,5 +1,5 @@
-//! Rows at or beyond the head of the log. Nobody who appends can leave one behind, so somebody with more rights has inserted it;
-//! it is moved out of the way, or nothing could be appended ever again.
+//! Rows at or beyond the head of the log. No appending process can leave one behind, so a login with more rights has
+//! inserted it; it is moved out of the way, or nothing could be appended ever again.
 
 use audit::checkpoint::Checkpoint;
 use audit::note::NoteVerifier;
@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row};
 
 use super::number::unsigned;
 
-/// How many checkpoints beyond the head are looked at. Whoever has inserted more wants the ledger to stop, and it does.
+/// How many checkpoints beyond the head are looked at. An attacker who has inserted more wants the ledger to stop, and it does.
 const CHECKPOINTS_MAX: i64 = 4096;
 
 /// Why nothing was moved.

@@ -120,7 +120,7 @@ impl LogTree {
         Ok(())
     }
 
-    /// The tree must contain what this process has published: whoever set the log back must not have it forked.
+    /// The tree must contain what this process has published: a log that was set back must not be forked.
     pub(crate) async fn continues(
         &self,
         connection: &mut PgConnection,

@@ -50,7 +50,7 @@ pub trait CommandBody: Send + Sync + 'static {
     /// The type of that aggregate's streams.
     const STREAM_TYPE: &'static str = <Self::Aggregate as Aggregate>::TYPE;
 
-    /// What whoever gives it must be allowed to do.
+    /// The permission its actor needs.
     type Needs: Needed;
 
     /// The command.

@@ -16,7 +16,7 @@ pub enum RuleId {
     System(Permission),
     /// `role:ROLE/PERMISSION`: this role may.
     Role(Role, Permission),
-    /// `everybody:PERMISSION`: whoever has an account may, whatever its roles.
+    /// `everybody:PERMISSION`: every account may, whatever its roles.
     Everybody(Permission),
     /// `default`: no rule says anything, so the answer is no.
     Default,

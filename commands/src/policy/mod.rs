@@ -1,6 +1,6 @@
 //! Who may do what: one policy for commands, reads, exports and the command line.
 //!
-//! Whoever is about to do or to show something asks [`Policy::decide`], which [`crate::Ledger::policy`] gives. The answer
+//! Code that is about to do or to show something asks [`Policy::decide`], which [`crate::Ledger::policy`] gives. The answer
 //! names the rule that made it, and what is written in consequence names that rule in its statement.
 
 mod command;

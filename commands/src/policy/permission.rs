@@ -83,7 +83,7 @@ permissions! {
     ManageKeys = "manage-keys": Admin;
     /// Look at accounts.
     ReadAccounts = "read-accounts": Admin | Auditor | Compliance;
-    /// Record that somebody looked at a record, or was not let. Everybody who may ask must be recorded.
+    /// Record that a user looked at a record, or was not let. Everybody who may ask must be recorded.
     RecordDisclosure = "record-disclosure": Clinician | FrontDesk | Auditor | Compliance | Analyst | Admin | Service;
     /// Look at the signed log: statements, proofs, checkpoints. They hold no PHI.
     ReadLog = "read-log": Auditor | Compliance | Admin;
@@ -97,7 +97,7 @@ permissions! {
     ReadCustody = "read-custody": Auditor | Compliance;
     /// Register practitioners and locations, edit them, take them out of use and back. An entry grants nothing to anybody.
     ManageDirectory = "manage-directory": FrontDesk | Admin | Service;
-    /// Look practitioners and locations up. That holds nothing of any patient, and whoever works here may.
+    /// Look practitioners and locations up. That holds nothing of any patient, and every member of staff may.
     ReadDirectory = "read-directory": Clinician | FrontDesk | Auditor | Compliance | Analyst | Admin | Service;
     /// Register models, activate them and roll back.
     ManageModels = "manage-models": Admin;

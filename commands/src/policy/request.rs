@@ -42,13 +42,13 @@ impl<'a> Request<'a> {
         Request { actor, permission, purpose: None, subject: None }
     }
 
-    /// The same, for a purpose of use. Without one nobody has said why.
+    /// The same, for a purpose of use. Without one the purpose is unknown.
     #[must_use]
     pub fn with_purpose(self, purpose: PurposeOfUse) -> Request<'a> {
         Request { purpose: Some(purpose), ..self }
     }
 
-    /// The same, about a person's record. Without one it is about nobody's, or about no one record.
+    /// The same, about a person's record. Without one it is about no person's record, or about no single one.
     #[must_use]
     pub fn about(self, subject: impl Into<Option<Subject>>) -> Request<'a> {
         Request { subject: subject.into(), ..self }

@@ -143,7 +143,7 @@ fn a_policy_without_rules_denies_everything() {
     }
 }
 
-/// Whoever finds a digest in a statement finds the text that it is of, also when the rules have changed since.
+/// A digest in a statement leads to the text that it is of, also when the rules have changed since.
 #[test]
 fn every_policy_there_was_is_kept_by_its_digest() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies");

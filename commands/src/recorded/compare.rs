@@ -17,7 +17,7 @@ use crate::log::{CommandKey, signed, unsigned};
 use crate::streams::log_policy;
 use audit::postgres::column;
 
-/// How many findings are told one by one; the others are counted.
+/// How many findings are reported one by one; the others are counted.
 const FINDINGS_MAX: usize = 1_000;
 
 /// How a row differs from the log.
@@ -26,7 +26,8 @@ const FINDINGS_MAX: usize = 1_000;
 pub enum CommandDifference {
     /// The log holds a command's events, and no row tells of the command.
     Missing,
-    /// A row names events that are not its command's, or says that a command changed nothing and nobody wrote that.
+    /// A row names events that are not its command's, or says that a command changed nothing and this ledger did not
+    /// write that.
     Foreign,
     /// A row of this command says that it has other events.
     Changed,
@@ -229,7 +230,7 @@ async fn compare_in(
     let mut runs = Runs::new(reader, size);
     let mut rows = Rows { tags, page: std::collections::VecDeque::new(), ended: false };
     Rows::begin(connection).await?;
-    // By a hash under a key of this process: nobody finds two commands that share one.
+    // By a hash under a key of this process: finding two commands that share one is infeasible.
     let hasher = RandomState::new();
     let mut seen: HashSet<u64> = HashSet::new();
     while let Some(run) = runs.next(connection).await? {

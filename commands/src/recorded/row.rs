@@ -13,7 +13,7 @@ use crate::keys::Keys;
 use crate::log::{CommandKey, Recorded, unsigned};
 use audit::postgres::column;
 
-/// How many actors' commands of one id are looked at, for whoever may read them all.
+/// How many actors' commands of one id are looked at, for a caller that may read them all.
 const SAME_ID_MAX: i64 = 64;
 
 /// Makes and checks the tags of rows.
@@ -67,7 +67,7 @@ pub(crate) enum Found {
     Nothing,
     /// A row under its tag.
     Row(Recorded),
-    /// A row that nobody of this ledger wrote so.
+    /// A row that this ledger did not write.
     Damaged,
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn find(
     Ok(read_believed(&row, tags, key, 0).map_or(Found::Damaged, Found::Row))
 }
 
-/// What is on record of the commands of this id, whoever gave it: a few at most.
+/// What is on record of the commands of this id, by any actor: a few at most.
 pub(crate) async fn find_all(
     pool: &PgPool,
     tags: &CommandTags,

@@ -15,7 +15,7 @@ const PAGE: i64 = 500;
 /// of them and no others, and the log size is that of the checkpoint that covered them. A row that names no event is
 /// proved by nothing, and stays without a tag.
 ///
-/// What no log tells is the MAC of the request. Whoever has changed that made a repetition be refused as another
+/// What no log tells is the MAC of the request. An attacker who has changed that made a repetition be refused as another
 /// command.
 pub(crate) async fn take_over(
     pool: &PgPool,
@@ -28,7 +28,7 @@ pub(crate) async fn take_over(
     let mut current: Option<Run> = None;
     let mut connection = pool.acquire().await?;
     loop {
-        // The row comparison goes by the partial index, which is empty but here.
+        // The row comparison uses the partial index, which is empty but here.
         let rows = sqlx::query(
             "SELECT c.first_position, c.command_id, c.actor_id, c.request_mac, c.event_count::int8, c.log_size,
                     (SELECT min(k.size) FROM checkpoints k WHERE k.size >= c.first_position + c.event_count)

@@ -29,7 +29,7 @@ impl Sequencer {
             });
         }
         for (reply, answer) in replies.into_iter().zip(answers) {
-            // Nobody waits any more if the request was given up; the command is done all the same.
+            // No task waits any more if the request was given up; the command is done all the same.
             let _ = reply.send(answer);
         }
     }

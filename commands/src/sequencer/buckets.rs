@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::claims::{Claims, Net};
+use super::claims::{ClaimChanges, Claims};
 use crate::claims::{
     Bucket, BucketChange, ClaimRow, ClaimTags, ClaimsState, ClaimsWrite, Holder, ROW_COLUMNS,
     damaged, days_to_read, read_row,
@@ -64,7 +64,7 @@ impl Needs {
 }
 
 /// Reads the buckets a batch touches whole, with those of the claims that its streams give back. Rows that are not what was granted
-/// are not decided upon: whoever needs them is among the damaged.
+/// are not decided upon: a command that needs them is refused as damaged.
 pub(crate) async fn read(
     connection: &mut PgConnection,
     batch: &[&Append],
@@ -182,7 +182,7 @@ pub(crate) fn count_damaged(append: &Append) {
 pub(crate) fn write(
     state: &ClaimsState,
     rows: BTreeMap<Bucket, Vec<ClaimRow>>,
-    net: Net,
+    net: ClaimChanges,
     accepted: &[&Append],
     erased: &[Uuid],
 ) -> ClaimsWrite {

@@ -36,7 +36,7 @@ pub(crate) struct Claims {
 
 /// What a batch changes in the database. Deletions come first.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Net {
+pub(crate) struct ClaimChanges {
     pub(crate) delete_unique: Vec<(&'static str, KeyHash)>,
     pub(crate) delete_busy: Vec<Uuid>,
     pub(crate) insert_unique: Vec<(&'static str, KeyHash, Uuid)>,
@@ -173,7 +173,7 @@ impl Claims {
     }
 
     /// What has to change in the database.
-    pub(crate) fn net(self) -> Net {
+    pub(crate) fn net(self) -> ClaimChanges {
         let insert_unique = self
             .unique
             .into_iter()
@@ -187,7 +187,7 @@ impl Claims {
             .filter(|(_, busy)| !busy.held.stored)
             .map(|(resource, busy)| (resource, busy.from, busy.until, busy.held.by))
             .collect();
-        Net {
+        ClaimChanges {
             delete_unique: self.released_unique.into_iter().collect(),
             delete_busy: self.released_busy.into_iter().collect(),
             insert_unique,
@@ -260,7 +260,7 @@ mod tests {
             .apply(&[(A, Change::ReleaseBusy), take(A, ROOM, 70, 80)])
             .expect_err("taken by another");
         claims.apply(&[take(C, ROOM, 10, 20)]).expect_err("the old time stands");
-        assert_eq!(claims.net(), Net::default());
+        assert_eq!(claims.net(), ClaimChanges::default());
     }
 
     #[test]
@@ -304,6 +304,6 @@ mod tests {
     fn a_command_that_overlaps_itself_is_refused() {
         let mut claims = Claims::default();
         claims.apply(&[take(A, ROOM, 0, 30), take(A, ROOM, 10, 20)]).expect_err("overlap");
-        assert_eq!(claims.net(), Net::default());
+        assert_eq!(claims.net(), ClaimChanges::default());
     }
 }

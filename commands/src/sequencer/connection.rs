@@ -25,7 +25,7 @@ pub(super) async fn commit_within(
 /// have just begun to fill.
 ///
 /// A batch waits in this process for the one before it, which the database does not know. Two processes whose rows collide
-/// could so wait for each other; therefore nobody waits long for a row, unless the head is locked first.
+/// could so wait for each other; therefore no batch waits long for a row, unless the head is locked first.
 pub(super) async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
     failpoint!("connect.before");
     let mut connection = pool.acquire().await?.detach();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::claims::{Claims, Net};
+use super::claims::{ClaimChanges, Claims};
 use crate::log::{Append, CommandKey, Expected, Recorded, Rejection};
 
 /// What the database holds of the things a batch touches, read under the lock.
@@ -37,7 +37,7 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) verdicts: Vec<Verdict>,
-    pub(crate) claims: Net,
+    pub(crate) claims: ClaimChanges,
     pub(crate) events: u64,
     pub(crate) latest: Timestamp,
 }

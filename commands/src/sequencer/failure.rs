@@ -61,7 +61,7 @@ impl BatchError {
     }
 
     /// Whether a claim was written that the database has no room for. Under the lock that cannot be, with what was
-    /// proved: so there is a row that nobody granted.
+    /// proved: so there is a row that was not granted.
     pub(super) fn is_about_a_claim(&self) -> bool {
         let BatchError::Database(sqlx::Error::Database(error)) = self else { return false };
         error.code().is_some_and(|code| code.starts_with("23"))

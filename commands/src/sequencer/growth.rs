@@ -1,4 +1,4 @@
-//! By what a batch makes the log grow, as the watch over the log is told it.
+//! What a batch adds to the log, as it is reported to the watch over the log.
 
 use audit::postgres::{AppendedEvent, LogWatch};
 

@@ -55,7 +55,7 @@ impl Handle {
         self.published.clone()
     }
 
-    /// Whether there is still somebody to take commands.
+    /// Whether the sequencer still takes commands.
     pub(crate) fn is_open(&self) -> bool {
         !self.closing.is_cancelled() && !self.queue.is_closed()
     }

@@ -67,7 +67,8 @@ async fn write_and_commit(limits: Limits, work: Work) -> Result<PgConnection, Ba
     let Work { mut connection, statements, advance, before } = work;
     let limit = limits.transaction;
     if before.is_none() && statements.is_log_alone() {
-        // Nobody is waited for: one round trip instead of three, which is most of what a command takes that comes alone.
+        // No other process is waited for: one round trip instead of three, which is most of what a command takes that
+        // comes alone.
         let appending = statements.append_at_once(&mut connection, &advance);
         tokio::time::timeout(limit, appending)
             .await

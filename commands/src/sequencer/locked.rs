@@ -32,8 +32,8 @@ struct Written {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filled {
     Already,
-    /// Those who have come until the head is locked are appended with it: while another process appends, whoever waits for
-    /// the lock waits long.
+    /// Those who have come until the head is locked are appended with it: while another process appends, a command
+    /// that waits for the lock waits long.
     UnderTheLock,
 }
 
@@ -51,7 +51,7 @@ impl Sequencer {
                 tracing::warn!(error = error.chain(), "the append is tried again");
                 self.try_locked(&mut batch, Filled::Already, span).await
             }
-            // Under the lock nobody else appends: what is there already was inserted past the ledger.
+            // Under the lock no other process appends: what is there already was inserted past the ledger.
             Err(error) if error.meets_a_row_of_the_log() && self.quarantine().await => {
                 self.try_locked(&mut batch, Filled::Already, span).await
             }

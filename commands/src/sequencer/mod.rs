@@ -3,7 +3,7 @@
 //! It takes whatever has queued up while the batch before it was written, and writes it in one
 //! transaction. Batches overlap: while one commits, the next is inserted, and the one after it decided and
 //! hashed; the head of the log moves last, by a function that refuses if it is not where this process left it. So as long
-//! as nobody else appends, nothing is read and nothing waits but the commits. Where somebody else does,
+//! as no other process appends, nothing is read and nothing waits but the commits. Where one does,
 //! the head is locked first and everything is read under the lock. A crash at any point leaves the whole
 //! transaction or nothing of it.
 //!

@@ -112,7 +112,7 @@ impl Sequencer {
                     progress,
                 });
             }
-            // A commit would have shown that nobody else appended. Without one, the refusals may come
+            // A commit would have shown that no other process appended. Without one, the refusals may come
             // of what this process remembers and is not so any more: they are decided under the lock.
             Ok((connection, Plan { write: None, .. })) => {
                 spans::ended(&span, "decided-again");
@@ -172,7 +172,7 @@ impl Sequencer {
                 self.answer(oldest.batch, oldest.outcomes);
             }
             Err(error) => {
-                // Somebody else appended, a command was repeated, or the database failed: under the
+                // Another process appended, a command was repeated, or the database failed: under the
                 // lock it shows which.
                 let told =
                     || tracing::debug!(error = error.chain(), "a batch takes the locked path");
@@ -195,7 +195,7 @@ impl Sequencer {
     }
 }
 
-/// The end of the oldest batch in flight; never, if there is none.
+/// The end of the oldest batch in flight; pending forever if none is in flight.
 async fn oldest_ended(in_flight: &mut VecDeque<InFlightBatch>) -> Result<PgConnection, BatchError> {
     match in_flight.front_mut() {
         Some(oldest) => (&mut oldest.task).await.unwrap_or(Err(BatchError::GivenUp)),

@@ -161,7 +161,7 @@ async fn what_nobody_touched_is_sound(_: PgPoolOptions, options: PgConnectOption
     // Without keys it says what that leaves out.
     let without = audited.verdict_with(None).await;
     assert!(without.is_sound(), "{:?}", beside(&without));
-    let worth = without.worth().join("\n");
+    let worth = without.basis().join("\n");
     for told in [
         "not compared  claims (no keys are at hand)",
         "not compared  snapshots (their tags",

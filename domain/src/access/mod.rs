@@ -1,4 +1,4 @@
-//! Looks at what is no patient's record, or at nobody's: a search that finds nobody, a list or a command that is denied before
+//! Looks at what is no patient's record, or at no record: a search without a result, a list or a command that is denied before
 //! it says whom it concerns, accounts, models, the log itself, what is left of an erased record. One stream for each look,
 //! holding one event, in the clear: it names ids and never what was searched for. Looks at records of patients are
 //! [`disclosure`](crate::disclosure)s.

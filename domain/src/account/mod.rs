@@ -71,7 +71,7 @@ pub enum CredentialError {
     PasswordHash,
 }
 
-/// The name somebody logs in with, in lower case.
+/// The name a user logs in with, in lower case.
 ///
 /// ASCII only: two names that look alike must not be two accounts.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

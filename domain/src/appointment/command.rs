@@ -28,7 +28,7 @@ pub enum AppointmentCommand {
     MarkNoShow(MarkNoShow),
     /// Takes back what should never have been entered.
     EnteredInError(EnteredInError),
-    /// Records a visit that took place elsewhere or earlier; it takes nobody's time.
+    /// Records a visit that took place elsewhere or earlier; it takes no one's time.
     RecordVisit(RecordVisit),
 }
 

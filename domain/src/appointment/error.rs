@@ -13,7 +13,7 @@ pub enum AppointmentError {
     /// The stream holds no appointment.
     #[error("no appointment is kept under this id: book it first")]
     NotBooked,
-    /// The requested time is none.
+    /// The requested local time does not exist.
     #[error(transparent)]
     Time(#[from] VisitTimeError),
     /// The appointment's status does not allow it.
@@ -30,7 +30,7 @@ pub enum AppointmentError {
         /// How it stands.
         from: AppointmentStatus,
     },
-    /// Nobody can miss a visit that has not begun.
+    /// A visit that has not begun cannot be missed.
     #[error("the appointment has not begun yet: wait for its start before marking a no-show")]
     NotBegun,
     /// The request is later than the visit.

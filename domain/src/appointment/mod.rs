@@ -105,7 +105,7 @@ pub struct Appointment {
 aggregate!(Appointment, "appointment", AppointmentCommand, AppointmentEvent, AppointmentError);
 
 impl Appointment {
-    /// Whose appointment it is; nobody's before it is booked.
+    /// Whose appointment it is; `None` before it is booked.
     pub fn patient_id(&self) -> Option<PatientId> {
         self.patient_id
     }
@@ -368,7 +368,7 @@ fn bookable(slot: &Slot) -> Vec<Reliance<AppointmentError>> {
         refusal: |standing: Standing| match standing {
             Standing::Unknown => Some(AppointmentError::UnknownRoom),
             Standing::Inactive => Some(AppointmentError::InactiveRoom),
-            // The time of a site is not booked: whoever is at one of its rooms is at the site.
+            // The time of a site is not booked: a person in one of its rooms is at the site.
             Standing::InUse(kind) => {
                 (kind == LocationKind::Site.as_str()).then_some(AppointmentError::RoomIsSite)
             }

@@ -164,7 +164,7 @@ impl Stream for Custody {
         Ok(vec![event])
     }
 
-    /// Nobody's key: the record's own is gone when these events are read.
+    /// No data key: the record's own is gone when these events are read.
     fn subject(&self, _id: Uuid) -> Option<Uuid> {
         None
     }

@@ -29,7 +29,7 @@ pub enum LocationError {
     /// A parent that is no site.
     #[error("the parent is not a site: a location is at a site")]
     ParentIsNoSite,
-    /// A zone that nobody knows.
+    /// A zone that is not in the time zone database.
     #[error("the time zone is not known: give an IANA name, such as America/Chicago")]
     UnknownZone,
     /// Neither a zone nor a site that has one.

@@ -1,6 +1,6 @@
 //! What happened to a location's entry in the directory.
 //!
-//! These events are stored in the clear, because a place is nobody: no name of a person belongs into them.
+//! These events are stored in the clear, because a place is no person: no name of a person belongs into them.
 
 use serde::{Deserialize, Serialize};
 

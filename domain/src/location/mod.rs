@@ -1,7 +1,7 @@
 //! The directory's entry of a location: a site, or a room or the like at one.
 //!
 //! A location is at a site and a site is at none, and what kind a location is never changes: so no location is above itself.
-//! Its events are about nobody and are not sealed (ADR 51).
+//! Its events are about no person and are not sealed (ADR 51).
 
 mod command;
 mod error;
@@ -190,7 +190,7 @@ impl Stream for Location {
         Ok(vec![event])
     }
 
-    /// Nobody's key: a place is nobody.
+    /// No data key: a place is no person.
     fn subject(&self, _id: Uuid) -> Option<Uuid> {
         None
     }

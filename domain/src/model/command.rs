@@ -21,7 +21,7 @@ pub enum ModelCommand {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterModel {
-    /// The SHA-256 of its weights: the name it goes by.
+    /// The SHA-256 of its weights, by which it is named.
     pub weights_sha256: Digest,
     /// Their size in bytes.
     pub size: u64,

@@ -1,6 +1,6 @@
 //! What happened to the models that measure wounds.
 //!
-//! These events are stored in the clear: they are about nobody, and whoever checks the log should be able to read which
+//! These events are stored in the clear: they are about no person, and an auditor should be able to read which
 //! model was trusted when.
 
 use jiff::Timestamp;

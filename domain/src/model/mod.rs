@@ -1,6 +1,6 @@
 //! The models that measure wounds: which are registered, which one is active, which were withdrawn.
 //!
-//! There is one registry, in one stream under a fixed id. Its events are about nobody and are not sealed.
+//! There is one registry, in one stream under a fixed id. Its events are about no person and are not sealed.
 
 mod card;
 mod command;
@@ -180,7 +180,7 @@ impl Stream for ModelRegistry {
         Ok(vec![event])
     }
 
-    /// Nobody's key: a model is about nobody.
+    /// No data key: a model is about no person.
     fn subject(&self, _id: Uuid) -> Option<Uuid> {
         None
     }

@@ -1,4 +1,4 @@
-//! Codes: closed lists of ours, and bounded codes of other systems.
+//! Codes: closed lists of our own, and bounded codes of other systems.
 
 use std::fmt;
 use std::str::FromStr;

@@ -46,7 +46,7 @@ pub enum VisitTimeError {
     /// Seconds or less in the start.
     #[error("the start is not on a whole minute: leave the seconds out or give zero")]
     Seconds,
-    /// A year outside of any calendar of ours.
+    /// A year outside of the supported calendar.
     #[error("the start is out of range: the year must lie between 1900 and 2200")]
     OutOfRange,
     /// A stored time whose parts contradict each other.
@@ -82,7 +82,7 @@ impl VisitTimeError {
     }
 }
 
-/// A time as somebody asks for it: what the clock on the wall shall show, and where.
+/// A requested local time: what the clock on the wall shows, and in which zone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

@@ -9,7 +9,7 @@ use crate::value::{Digest, serde_as_string};
 
 /// Why a reference to a capture was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CaptureError {
+pub enum CaptureRefError {
     /// Not a media type.
     #[error("this is not a media type: give one such as application/ply")]
     MediaType,
@@ -27,7 +27,7 @@ pub struct MediaType(String);
 
 impl MediaType {
     /// Lowers and checks a media type.
-    pub fn new(media_type: &str) -> Result<Self, CaptureError> {
+    pub fn new(media_type: &str) -> Result<Self, CaptureRefError> {
         let media_type = media_type.to_ascii_lowercase();
         let token = |part: &str| {
             !part.is_empty()
@@ -37,7 +37,7 @@ impl MediaType {
             Some((kind, subtype)) if token(kind) && token(subtype) && media_type.len() <= 100 => {
                 Ok(Self(media_type))
             }
-            _ => Err(CaptureError::MediaType),
+            _ => Err(CaptureRefError::MediaType),
         }
     }
 
@@ -48,9 +48,9 @@ impl MediaType {
 }
 
 impl FromStr for MediaType {
-    type Err = CaptureError;
+    type Err = CaptureRefError;
 
-    fn from_str(media_type: &str) -> Result<Self, CaptureError> {
+    fn from_str(media_type: &str) -> Result<Self, CaptureRefError> {
         Self::new(media_type)
     }
 }
@@ -92,17 +92,17 @@ impl CaptureRef {
         sha256: Digest,
         size: u64,
         media_type: MediaType,
-    ) -> Result<Self, CaptureError> {
+    ) -> Result<Self, CaptureRefError> {
         Self::try_from(CaptureParts { blob_id, sha256, size, media_type })
     }
 }
 
 impl TryFrom<CaptureParts> for CaptureRef {
-    type Error = CaptureError;
+    type Error = CaptureRefError;
 
-    fn try_from(parts: CaptureParts) -> Result<Self, CaptureError> {
+    fn try_from(parts: CaptureParts) -> Result<Self, CaptureRefError> {
         if !(1..=Self::MAX_SIZE).contains(&parts.size) {
-            return Err(CaptureError::Size { max: Self::MAX_SIZE });
+            return Err(CaptureRefError::Size { max: Self::MAX_SIZE });
         }
         Ok(Self(parts))
     }

@@ -49,7 +49,7 @@ pub enum MeasurementError {
     },
 }
 
-/// The shares of a wound's tissue, in permille of its area. Those that are told apart sum to 1000.
+/// The shares of a wound's tissue, in permille of its area. Those that are classified sum to 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -116,7 +116,7 @@ pub struct MeasurementParts {
     pub wound_probability_permille: u16,
     /// The axis of length and width.
     pub axis: Axis,
-    /// The shares of tissue, if they were told apart.
+    /// The shares of tissue, if it was classified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tissue: Option<TissuePermille>,
     /// The boundary in pixels of the colour image, `[x, y]`, closed from the last point to the first.

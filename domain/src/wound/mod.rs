@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use capture::{CaptureError, CaptureParts, CaptureRef, MediaType};
+pub use capture::{CaptureParts, CaptureRef, CaptureRefError, MediaType};
 pub use command::{
     CloseWound, ConfirmMeasurement, OpenWound, RecordMeasurement, RecordScan, RejectScan,
     WithdrawMeasurement, WoundCommand,
@@ -283,7 +283,7 @@ impl WoundEpisode {
         self.scans.get(&id)
     }
 
-    /// Whether a scan of it may still get this model's answer: the one rule, for whoever decides and for whoever measures.
+    /// Whether a scan of it may still get this model's answer: one rule, for commands and for the worker.
     pub fn awaits_answer(&self, scan: ScanId, model: &Digest) -> bool {
         self.answerable(scan, Some(model)).is_ok()
     }

@@ -103,9 +103,9 @@ fn draw(
          width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" font-family=\"sans-serif\" font-size=\"13\">"
     )?;
     writeln!(svg, "<title>Wound area over time</title>")?;
-    writeln!(svg, "<desc>{}</desc>", told(course))?;
+    writeln!(svg, "<desc>{}</desc>", summary(course))?;
     writeln!(svg, "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>")?;
-    writeln!(svg, "<text x=\"{LEFT}\" y=\"24\" fill=\"#1a1a1a\">{}</text>", told(course))?;
+    writeln!(svg, "<text x=\"{LEFT}\" y=\"24\" fill=\"#1a1a1a\">{}</text>", summary(course))?;
     for area in ticks(scale.area_cm2) {
         let y = scale.y(area);
         writeln!(svg, "<path d=\"M{LEFT} {y:.1}H{right}\" stroke=\"#e2e2e2\"/>")?;
@@ -201,7 +201,7 @@ fn outlook(svg: &mut String, course: &HealingCourse, scale: &Scale) -> std::fmt:
 }
 
 /// The chart in a sentence.
-fn told(course: &HealingCourse) -> String {
+fn summary(course: &HealingCourse) -> String {
     let (Some(first), Some(last)) = (course.points.first(), course.points.last()) else {
         return "No scan is measured yet.".to_owned();
     };

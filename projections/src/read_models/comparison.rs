@@ -73,7 +73,7 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// Whether the rest after a round is over; begins it if there is none.
+    /// Whether the rest after a round is over; begins it if none has begun.
     fn is_rested(&self) -> bool {
         let mut rested = self.rested.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *rested.get_or_insert_with(Instant::now);

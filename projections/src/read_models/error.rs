@@ -24,10 +24,10 @@ pub enum ReadError {
         /// The collection.
         collection: String,
     },
-    /// The document was about somebody who was erased.
+    /// The document was about an erased subject.
     #[error("the record was erased")]
     Erased,
-    /// A document about somebody who was erased is still there.
+    /// A document about an erased subject is still there.
     #[error("a document of an erased record is left in {collection}; rebuild the read model")]
     NotPurged {
         /// The collection.
@@ -39,7 +39,7 @@ pub enum ReadError {
     /// A search without any criterion would list everybody.
     #[error("the search is empty: give a family name, a given name, a birth date or an identifier")]
     EmptySearch,
-    /// A list of appointments must be of somebody.
+    /// A list of appointments needs a patient or a practitioner.
     #[error("the list is of nobody: give a practitioner or a patient")]
     NoResource,
     /// A range that ends before it begins.

@@ -22,7 +22,7 @@ use super::view::{FoldError, View};
 use crate::cache::CacheKind;
 use crate::event::RecordedEvent;
 
-/// Whom a location is about: nobody. No subject has this id, so no erasure ever concerns a location.
+/// The subject of a location: none. No subject has this id, so no erasure ever concerns a location.
 const NOBODY: Uuid = Uuid::nil();
 
 /// A location's entry.

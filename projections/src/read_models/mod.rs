@@ -10,11 +10,13 @@
 //!
 //! The store is not believed. A document is kept as bytes with a tag (`stored`), compared with what is known of its stream
 //! whenever it is read (`store`), and made from the log where it does not hold (`rebuild`); a slow walk over the whole log
-//! finds what nobody reads ([`Pace`]).
+//! finds what is never read ([`Pace`]).
 //!
 //! Each is declared once ([`View`]) and stands in one registry ([`ReadModel::ALL`]); projector, rebuild, purge, comparison,
-//! cache and readiness go by that. The documents' shape is a contract: their snapshots are reviewed, and another shape is another version,
-//! built beside the old one. Of somebody who was erased, a tombstone is left. They hold PHI, which is why they are neither logged nor shown by `Debug`.
+//! cache and readiness rely on that. The documents' shape is a contract: their snapshots are reviewed, and another
+//! shape is another version,
+//! built beside the old one. Of an erased subject, a tombstone is left. They hold PHI, which is why they are neither
+//! logged nor shown by `Debug`.
 
 mod appointment;
 mod compare;

@@ -98,7 +98,7 @@ impl ReadModels {
         let reached = self.source.checkpoints.wait_for(&projector, position, timeout).await;
         let reached = reached.map_err(ReadError::store("wait for a position"))?;
         self.source.note(model.name(), reached);
-        // What the log does not hold, nobody has seen.
+        // What the log does not hold was never shown.
         let held = || async { self.source.known.reaches(position).await.map_err(ReadError::Log) };
         if reached > position && held().await? {
             Ok(())

@@ -65,7 +65,7 @@ pub struct Page {
 impl Page {
     /// The most documents in one page.
     pub const LIMIT_MAX: u32 = 200;
-    /// The documents in one page when nobody asks.
+    /// The page size if none is given.
     pub const LIMIT_DEFAULT: u32 = 50;
 
     /// A page of at most `limit` documents (held within 1 to [`Page::LIMIT_MAX`]), after `after`.

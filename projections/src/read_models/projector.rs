@@ -116,7 +116,7 @@ impl<V: View> ViewProjector<V> {
         let mut work = HashMap::with_capacity(streams.len());
         let mut ids: Vec<String> = streams.iter().map(Uuid::to_string).collect();
         for subject in erased {
-            // Which documents are about somebody is asked of the log: a stored field may have been changed.
+            // Which documents are about a subject is asked of the log: a stored field may have been changed.
             let about = self.store.source.log.streams_of(*subject, V::STREAM).await;
             let about = about.map_err(ApplyError::unavailable("find the streams of a record"))?;
             ids.extend(about.iter().map(Uuid::to_string));
@@ -233,7 +233,7 @@ impl<V: View> Projector for ViewProjector<V> {
             .create_indexes(V::indexes().into_iter().chain([erased]))
             .await
             .map_err(ApplyError::unavailable("create indices"))?;
-        // Whoever ran this projector before may have died before it wrote to the cache.
+        // The process that ran this projector before may have died before it wrote to the cache.
         self.distrust.store(true, Ordering::Release);
         self.publish(&[]).await;
         Ok(())

@@ -239,13 +239,13 @@ impl ReadModels {
     }
 
     /// Every document about a subject, in no order. Which there are, the log says: the store can hide none of them. Of
-    /// somebody who was erased none is shown.
+    /// an erased subject none is shown.
     async fn all_of<V: View>(&self, subject: Uuid) -> Result<Vec<V::Document>, ReadError> {
         let store = self.store::<V>();
         let known = &store.source.known;
         let streams = known.streams_of(subject, V::STREAM).await.map_err(ReadError::Log)?;
         if known.erased(&[subject]).await.map_err(ReadError::Log)?.contains(&subject) {
-            // What somebody has put back is replaced, though nobody is shown it.
+            // What was put back past the projector is replaced, though it is never shown.
             for id in streams {
                 store.checked(id).await?;
             }
@@ -322,7 +322,8 @@ impl ReadModels {
             && position < kept.position()
             && kept.position() < store.reached().await?
         {
-            // The projector has replaced the entry, and it is there again: a write was lost, or somebody put it back.
+            // The projector has replaced the entry, and it is there again: a write was lost, or it was put back past
+            // the projector.
             cache.damaged(V::CACHE, &id.to_string(), Damage::Older.as_str());
         }
         let document = match kept {
@@ -371,7 +372,7 @@ impl ReadModels {
     }
 }
 
-/// The documents of a list if they all hold; `None` if some did not, and were replaced. Of somebody who was erased nothing
+/// The documents of a list if they all hold; `None` if some did not, and were replaced. Of an erased subject nothing
 /// is listed, even if the projector has not come to it yet.
 async fn all_sound<V: View>(
     store: &Store<V>,
@@ -395,7 +396,7 @@ async fn all_sound<V: View>(
                     .map_err(|_| ReadError::Damaged { collection: V::collection_name() })?;
                 damaged = true;
             }
-            // A tombstone has none of the fields that lists go by.
+            // A tombstone has none of the fields that lists use.
             (Found::Kept(Kept::Erased(_)) | Found::Nothing, _) => {
                 return Err(ReadError::Damaged { collection: V::collection_name() });
             }

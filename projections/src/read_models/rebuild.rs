@@ -52,7 +52,7 @@ pub(super) async fn folded_from_log<V: View>(
             };
             RebuildError::Fold { position: recorded.position, reason }
         });
-        // Of somebody erased only the beginning may have been read: before its key was forgotten.
+        // Of an erased subject only the beginning may have been read: before its key was forgotten.
         match folded {
             Ok(folded) => document = Some(folded),
             Err(error) => match erasure(log, subject).await? {

@@ -229,7 +229,7 @@ impl<V: View> Store<V> {
         })
     }
 
-    /// Puts what the log says in the place of what was found damaged, in one step: nobody who reads meanwhile misses it.
+    /// Puts what the log says in the place of what was found damaged, in one step: no concurrent reader misses it.
     /// Without `damaged`, only what is older is replaced.
     pub(super) async fn heal(
         &self,
@@ -274,7 +274,7 @@ impl<V: View> Store<V> {
         for chunk in self.chunks(&known)? {
             self.replace(&chunk).await?;
         }
-        // Whoever inserted these first may have seen less.
+        // The process that inserted these first may have seen less.
         for chunk in split(late) {
             self.replace(&chunk).await?;
         }

@@ -1,4 +1,4 @@
-//! A document as MongoDB keeps it: the fields that queries go by, the document itself as one field of bytes, and a tag.
+//! A document as MongoDB keeps it: the fields that queries use, the document itself as one field of bytes, and a tag.
 //!
 //! The tag binds collection, id, position, subject and the body's bytes; the query fields follow from the body, and are
 //! compared with it when it is read. So nothing in a stored document is believed for itself, and it does not matter how the
@@ -30,7 +30,7 @@ pub(super) enum Damage {
     Fields,
     /// It is older than what the read model has reached.
     Older,
-    /// It is about somebody who was erased.
+    /// It is about an erased subject.
     Erased,
     /// It is not there.
     Missing,

@@ -1,7 +1,7 @@
-//! What is left of a document about somebody who was erased: nothing but ids and a position.
+//! What is left of a document about an erased subject: nothing but ids and a position.
 //!
 //! A tombstone is newer than whatever it replaces, so that no older event brings the document back; and it has none of the
-//! fields that lists and searches go by, so that none of them finds it.
+//! fields that lists and searches use, so that none of them finds it.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -46,7 +46,7 @@ pub trait View: Send + Sync + 'static {
     /// The indices its queries need.
     fn indexes() -> Vec<IndexModel>;
 
-    /// The fields that its queries and indices go by, as they are stored beside the document itself.
+    /// The fields that its queries and indices use, as they are stored beside the document itself.
     fn fields(document: &Self::Document) -> Document;
 
     /// The id of its stream.

@@ -95,7 +95,7 @@ pub struct ClosingDocument {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScanStatus {
-    /// Nobody has answered it yet.
+    /// It has not been measured or rejected yet.
     Pending,
     /// There is a measurement.
     Measured,
@@ -243,7 +243,7 @@ impl ScanDocument {
         standing().rfind(|found| found.confirmed_at.is_some()).or(standing().next_back())
     }
 
-    fn settle(&mut self) {
+    fn update_status(&mut self) {
         let by_a_person = self.rejections.iter().any(|found| found.model_digest.is_none());
         let standing = self.measurements.iter().any(|found| found.withdrawn_at.is_none());
         self.status = match (standing, self.rejections.is_empty()) {
@@ -260,7 +260,7 @@ impl ScanDocument {
         }
     }
 
-    /// The measurement that is missed least: the oldest that was withdrawn, or else the oldest that nobody confirmed.
+    /// The measurement that is missed least: the oldest that was withdrawn, or else the oldest that is not confirmed.
     fn dispensable(&self) -> Option<usize> {
         let withdrawn = self.measurements.iter().position(|found| found.withdrawn_at.is_some());
         let unconfirmed = || self.measurements.iter().position(|it| it.confirmed_at.is_none());
@@ -314,7 +314,7 @@ impl WoundDocument {
             withdrawn_by: None,
             withdrawal_reason: None,
         });
-        scan.settle();
+        scan.update_status();
         Ok(())
     }
 
@@ -330,7 +330,7 @@ impl WoundDocument {
             detail: event.detail.clone(),
             recorded_at: recorded.recorded_at,
         });
-        scan.settle();
+        scan.update_status();
         Ok(())
     }
 
@@ -359,7 +359,7 @@ impl WoundDocument {
             measurement.withdrawn_by = Some(recorded.actor_id);
             measurement.withdrawal_reason = Some(event.reason);
         }
-        scan.settle();
+        scan.update_status();
     }
 
     fn drop_old_outlines(&mut self) {

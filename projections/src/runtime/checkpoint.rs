@@ -96,7 +96,7 @@ impl Checkpoints {
     }
 
     /// Moves the checkpoint, if it still stands where the projector believes it to be. `false`: it was
-    /// removed (a rebuild was asked for), or somebody else moved it.
+    /// removed (a rebuild was asked for), or another process moved it.
     pub async fn advance(&self, projector: &str, from: u64, to: u64) -> Result<bool, Error> {
         let moved = self
             .collection

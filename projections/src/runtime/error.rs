@@ -17,13 +17,13 @@ pub enum ApplyError {
         #[source]
         source: StoreError,
     },
-    /// The read model lacks a document that earlier events made: somebody removed it. It is rebuilt from zero.
+    /// The read model lacks a document that earlier events made: it was removed past the projector. It is rebuilt from zero.
     #[error("the read model has lost the document that the event at position {position} continues")]
     Incomplete {
         /// The event that has nothing to continue.
         position: u64,
     },
-    /// The projector was asked to stop and left the rest of the batch: whoever runs it next begins with that batch.
+    /// The projector was asked to stop and left the rest of the batch: the next process to run it begins with that batch.
     #[error("the projector was asked to stop within a batch")]
     Stopped,
     /// The event cannot be applied, now or later: the projector stops.

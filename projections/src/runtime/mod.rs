@@ -140,7 +140,7 @@ impl Runtime {
 
     /// Runs until `shutdown` is cancelled. While another process holds the projector this one stands by. A
     /// store that fails is tried again, with growing pauses. Only what no retry can cure
-    /// comes back as an error: then the projector has stopped, and somebody must look.
+    /// comes back as an error: then the projector has stopped, and an operator must look.
     pub async fn run(
         &self,
         projector: Arc<dyn Projector>,
@@ -311,7 +311,7 @@ impl Runtime {
                 if waited {
                     projector.idle().await;
                 }
-                if !self.settle(&id, &mut progress).await? {
+                if !self.store_or_verify(&id, &mut progress).await? {
                     return Ok(Ended::Moved);
                 }
                 continue;
@@ -322,7 +322,8 @@ impl Runtime {
                 () = late(shutdown, self.config.grace) => return Ok(Ended::Stopped),
             };
             if let Err(failure) = stepped {
-                // What came before it is done. If that cannot be stored either, it is done again; what is told is the cause.
+                // What came before it is done. If that cannot be stored either, it is done again; what is reported is
+                // the cause.
                 let _stored = self.store(&id, &mut progress).await;
                 return match failure {
                     RunError::Apply { source: ApplyError::Stopped, .. } => Ok(Ended::Stopped),
@@ -373,7 +374,7 @@ impl Runtime {
         }
         let moved = self.checkpoints.advance(id, progress.stored, progress.position).await;
         let moved = moved.map_err(|source| lost_checkpoint(id, source))?
-            || self.stands(id, progress.position).await?;
+            || self.verify_stored(id, progress.position).await?;
         if moved {
             progress.stored = progress.position;
         }
@@ -381,17 +382,17 @@ impl Runtime {
     }
 
     /// At the end of the log: stores what is due, or looks whether what is stored still stands.
-    async fn settle(&self, id: &str, progress: &mut Progress) -> Result<bool, RunError> {
+    async fn store_or_verify(&self, id: &str, progress: &mut Progress) -> Result<bool, RunError> {
         if progress.is_stored() {
-            return self.stands(id, progress.position).await;
+            return self.verify_stored(id, progress.position).await;
         }
         if progress.is_due() { self.store(id, progress).await } else { Ok(true) }
     }
 
     /// Makes sure that the stored checkpoint says what the holder of the projector knows. One that says something else
-    /// was written by somebody else: it is counted and put right. `false`: there is none, because somebody dropped the
+    /// was not written by the projector: it is counted and put right. `false`: it is missing, because someone dropped the
     /// database or asked for a rebuild.
-    async fn stands(&self, id: &str, position: u64) -> Result<bool, RunError> {
+    async fn verify_stored(&self, id: &str, position: u64) -> Result<bool, RunError> {
         let stored = self.checkpoints.standing(id).await;
         let why = match stored.map_err(|source| lost_checkpoint(id, source))? {
             Standing::Nowhere => return Ok(false),

@@ -50,7 +50,7 @@ impl Progress {
         self.stored == self.position
     }
 
-    /// Whether it must be stored now: somebody may wait for the effect, or it has been behind for long enough.
+    /// Whether it must be stored now: a client may wait for the effect, or it has been behind for long enough.
     pub(super) fn is_due(&self) -> bool {
         let behind = self.position.saturating_sub(self.stored);
         behind > 0 && (self.effect || behind >= EVENTS || self.due_in().is_zero())

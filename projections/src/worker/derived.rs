@@ -1,5 +1,5 @@
-//! Ids that follow from what they are for, so that work done again is known again; under a key, so that nobody else can tell them
-//! beforehand.
+//! Ids that follow from what they are for, so that work done again is known again; under a key, so that no one else
+//! can tell them beforehand.
 
 use audit::mac::MacKey;
 use tracing::error;
@@ -45,8 +45,8 @@ impl DerivedIds {
     }
 }
 
-/// Tells that something foreign is on record under the id of a worker's command: nobody but a worker can know that id, so
-/// somebody has written into the database.
+/// Tells that something foreign is on record under the id of a worker's command: only a worker can know that id, so
+/// it was written into the database past the ledger.
 pub fn foreign_command(worker: &'static str, id: Uuid, code: &str) {
     metrics::counter!("worker_foreign_commands_total", "worker" => worker).increment(1);
     error!(

@@ -1,7 +1,7 @@
 //! The projectors whose effects are commands: wound inference, the withdrawal of what a withdrawn model measured
 //! (`withdrawal`), and the purge after an erasure (`purge`).
 //!
-//! Wound inference is the projector that answers a scan with a measurement, or with the reason why there is none.
+//! Wound inference is the projector that answers a scan with a measurement, or with the reason why it cannot be measured.
 //!
 //! It reads the log like any projector, but its effect is a command: what the network measured becomes a signed
 //! event too. Whether a scan still needs an answer is read from the wound's stream in the log itself, and every
@@ -135,7 +135,7 @@ impl InferenceWorker {
                 info!(scan.id = %scan.scan_id, "nobody is left whose scan {} would be answered", scan.scan_id);
                 Ok(())
             }
-            // Somebody answered meanwhile, or the scan was rejected; or else it has no answer, and that is said.
+            // It was answered meanwhile, or rejected; or else it has no answer, and that is reported.
             Err(SinkError::Refused { code }) => {
                 let episode = self.episode(recorded.stream_id).await?;
                 if !episode.awaits_answer(scan.scan_id, &self.model) {
@@ -179,7 +179,7 @@ impl InferenceWorker {
         submitter.submit(&words, recorded.correlation_id, command).await
     }
 
-    /// Fetches, checks and measures a capture. `None`: the patient was erased, so nobody answers.
+    /// Fetches, checks and measures a capture. `None`: the patient was erased, so no command is sent.
     async fn analyze(
         &self,
         recorded: &RecordedEvent,

@@ -34,7 +34,7 @@ pub enum SinkError {
         /// The refusal's code.
         code: String,
     },
-    /// There is nobody left whom it would be about: the record was erased, or never was there.
+    /// The subject no longer exists: the record was erased, or never was there.
     #[error("there is nobody left whom the answer would be about")]
     Gone,
     /// The answer is not wanted: the scan is already measured or was rejected.

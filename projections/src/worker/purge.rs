@@ -1,4 +1,4 @@
-//! The purge: when somebody was erased, what was derived from the record is removed as well, and an event says so.
+//! The purge: when a subject was erased, what was derived from the record is removed as well, and an event says so.
 //!
 //! Every step may be repeated, and the event goes under a command id made from the subject under a key: so a crash anywhere
 //! repeats nothing and loses nothing. Its figures are of what the log knows, not of what one run happened to find.

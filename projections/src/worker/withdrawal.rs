@@ -52,10 +52,13 @@ impl WithdrawalWorker {
     }
 
     /// The measurements of a wound that are confirmed or withdrawn, as its stream in the log tells it now.
-    async fn settled(&self, wound: Uuid) -> Result<BTreeSet<MeasurementId>, ApplyError> {
+    async fn decided_measurements(
+        &self,
+        wound: Uuid,
+    ) -> Result<BTreeSet<MeasurementId>, ApplyError> {
         let events = self.log.stream(WoundEpisode::STREAM_TYPE, wound).await;
         let events = events.map_err(ApplyError::unavailable("read the wound's events"))?;
-        let settled = events.into_iter().filter_map(|recorded| match recorded.event {
+        let decided = events.into_iter().filter_map(|recorded| match recorded.event {
             Some(Event::Wound(WoundEvent::MeasurementConfirmed(event))) => {
                 Some(event.measurement_id)
             }
@@ -64,7 +67,7 @@ impl WithdrawalWorker {
             }
             _ => None,
         });
-        Ok(settled.collect())
+        Ok(decided.collect())
     }
 
     async fn withdraw(
@@ -93,7 +96,7 @@ impl WithdrawalWorker {
             }
             // A clinician was quicker and confirmed or withdrew it; or else it stands, and that does not stay so.
             Err(SinkError::Refused { code }) => {
-                if self.settled(recorded.stream_id).await?.contains(&measurement_id) {
+                if self.decided_measurements(recorded.stream_id).await?.contains(&measurement_id) {
                     info!(measurement.id = %measurement_id, code, "a measurement is not to be withdrawn");
                     return Ok(());
                 }
@@ -137,11 +140,13 @@ impl Projector for WithdrawalWorker {
             if !self.is_of_a_withdrawn_model(event) {
                 continue;
             }
-            let settled = match wounds.entry(recorded.stream_id) {
+            let decided = match wounds.entry(recorded.stream_id) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.settled(recorded.stream_id).await?),
+                Entry::Vacant(unknown) => {
+                    unknown.insert(self.decided_measurements(recorded.stream_id).await?)
+                }
             };
-            if !settled.contains(&event.measurement_id) {
+            if !decided.contains(&event.measurement_id) {
                 let span = answering(WORKER, recorded);
                 self.withdraw(recorded, event.measurement_id).instrument(span).await?;
             }

@@ -1,4 +1,4 @@
-//! How well the network does on pictures whose wounds somebody outlined.
+//! How well the network does on pictures with hand-drawn outlines.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What a model saw when it was judged, in numbers: how the features that drift is told by are distributed over a
+//! What a model saw when it was judged, in numbers: how the features that drift is detected by are distributed over a
 //! set of pictures. A card holds it, and the worker compares with it what it is handed in (`drift.rs`).
 
 use std::path::PathBuf;

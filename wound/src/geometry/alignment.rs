@@ -17,7 +17,7 @@ const BETTER: f64 = 1.3;
 /// Corners of the outline while it is shifted.
 const CORNERS: usize = 64;
 
-/// Refuses a frame whose hollow fits the outline clearly better some pixels aside. `sigma` is the
+/// Refuses a frame whose hollow fits the outline clearly better some pixels to the side. `sigma` is the
 /// scatter of a depth value, widened for the relation between neighbours.
 ///
 /// # Errors

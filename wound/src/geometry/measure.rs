@@ -3,10 +3,10 @@
 use super::alignment;
 use super::bed::{self, Sample};
 use super::cloud::{self, Cloud, Point};
-use super::doubt;
 use super::polygon::Polygon;
 use super::rejection::ScanRejection;
 use super::skin::{self, Fit, Skin};
+use super::uncertainty;
 use crate::capture::Frame;
 
 /// Nearest and farthest that a phone's depth camera measures skin from, mm.
@@ -27,7 +27,7 @@ const RING_MM: (f64, f64) = (30.0, 42.0);
 const SECTORS: usize = 12;
 const SECTORS_MIN: usize = 8;
 const SKIN_POINTS_MIN: usize = 40;
-/// Skin whose points scatter more than this is none, mm at any distance.
+/// Points that scatter more than this are not taken for skin, mm at any distance.
 const SCATTER_MAX_MM: f64 = 5.0;
 /// So much of the ring must lie on the skin, within two deviations.
 const CARRIED_MIN: f64 = 0.5;
@@ -119,11 +119,11 @@ pub fn measure_frame(
     check_angle(frame, &traced, &fit)?;
     // A drawn polygon keeps its corners; resampling is for the error propagation alone.
     let exact = boundary.densified(0.5 * depth_pixel);
-    let lifted = doubt::on_skin(frame, &exact, &fit.skin);
+    let lifted = uncertainty::on_skin(frame, &exact, &fit.skin);
     let (flat, head_to_toe) = lifted.ok_or(ScanRejection::TooOblique { degrees: 90 })?;
-    let related = doubt::relation(&around(&cloud, gap), &fit);
+    let related = uncertainty::relation(&around(&cloud, gap), &fit);
     let doubts = fit.doubts(related);
-    let (spread, outline_sd) = doubt::spread(frame, &traced, &fit.skin, &doubts, error)
+    let (spread, outline_sd) = uncertainty::spread(frame, &traced, &fit.skin, &doubts, error)
         .ok_or(ScanRejection::TooOblique { degrees: 90 })?;
 
     let samples = samples(frame, &cloud, &fit.skin, gap);
@@ -133,12 +133,12 @@ pub fn measure_frame(
     let pixel_mm2 = flat.area / outline.area();
     let bed = bed::fit(&samples, &outline, sigma, pixel_mm2, radius)
         .ok_or(ScanRejection::Inconsistent)?;
-    let skin_error = doubt::below(frame, &cloud, &fit.skin, &doubts, &bed);
+    let skin_error = uncertainty::depth_error(frame, &cloud, &fit.skin, &doubts, &bed);
     let depth = bed.depth.max(0.0);
     let depth_sd = bed.depth_sd.hypot(skin_error.depth);
     let depth_sd = depth_sd.hypot(BED_MODEL_SD.0).hypot(BED_MODEL_SD.1 * depth);
     let volume_sd = bed.volume_sd.hypot(skin_error.volume);
-    let volume_sd = volume_sd.hypot(3.0 * doubt::SCALE_SD * bed.volume);
+    let volume_sd = volume_sd.hypot(3.0 * uncertainty::SCALE_SD * bed.volume);
     let volume_sd = volume_sd.hypot(WALL_MODEL_SD_MM * flat.perimeter * depth);
     let volume_sd = volume_sd.hypot(STRIP_DEPTH * bed.volume * outline_sd / flat.area);
 

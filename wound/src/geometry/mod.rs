@@ -3,12 +3,12 @@
 //! | step | where |
 //! | --- | --- |
 //! | the network's probability map becomes a sub-pixel contour | [`contour`] |
-//! | depth pixels become points, doubtful ones are put aside | `cloud` |
+//! | depth pixels become points, uncertain ones are left out | `cloud` |
 //! | the healthy skin is fitted to a ring around the wound | `skin`, `relief` |
 //! | the boundary is lifted onto that skin and measured | `planimetry` |
 //! | picture and depth are checked to show the same moment | `alignment` |
 //! | bed against skin gives depth and volume | `bed` |
-//! | what the sensor and the boundary leave open becomes a standard deviation | `doubt` |
+//! | what the sensor and the boundary leave open becomes a standard deviation | `uncertainty` |
 //!
 //! The area is that of the skin surface inside the boundary, as a film laid over the wound would
 //! show it; a deep wound has no more area than a shallow one with the same edge.
@@ -17,7 +17,6 @@ mod alignment;
 mod bed;
 mod cloud;
 pub mod contour;
-mod doubt;
 mod measure;
 mod mesh;
 mod planimetry;
@@ -25,6 +24,7 @@ mod polygon;
 mod rejection;
 mod relief;
 mod skin;
+mod uncertainty;
 
 pub use measure::{BoundaryError, Figure, Figures, measure_frame};
 pub use mesh::{WOUND_YELLOW, measure_marked_faces};

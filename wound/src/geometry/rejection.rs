@@ -1,4 +1,4 @@
-//! Why a capture is not measured. A figure that nobody should trust is not given at all.
+//! Why a capture is not measured. A figure that cannot be trusted is not given at all.
 
 use domain::wound::RejectionReason;
 

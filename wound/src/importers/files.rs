@@ -14,11 +14,11 @@ const ENTRIES_MAX: usize = 100_000;
 
 /// Reads a whole file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
-    let refused = |source| ImportError::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(refused)?;
+    let read_error = |source| ImportError::Read { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(read_error)?;
     let mut bytes = Vec::new();
     // The file may grow while it is read.
-    file.take(CAPTURE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(refused)?;
+    file.take(CAPTURE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(read_error)?;
     if bytes.len() > CAPTURE_BYTES_MAX {
         return Err(ImportError::TooLarge { path: path.to_owned() });
     }
@@ -46,11 +46,11 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, ImportError> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let refused = |source| ImportError::Read { path: folder.to_owned(), source };
+    let read_error = |source| ImportError::Read { path: folder.to_owned(), source };
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(refused)?.take(ENTRIES_MAX) {
-        // A name that is no text is none of ours.
-        if let Ok(name) = entry.map_err(refused)?.file_name().into_string() {
+    for entry in std::fs::read_dir(folder).map_err(read_error)?.take(ENTRIES_MAX) {
+        // A name that is not UTF-8 is not one of ours.
+        if let Ok(name) = entry.map_err(read_error)?.file_name().into_string() {
             names.push(name);
         }
     }

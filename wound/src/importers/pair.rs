@@ -13,7 +13,7 @@ pub struct Pair<'a> {
     pub depth: &'a [u8],
     /// 8-bit PNG, 0 to 2, if there is one.
     pub confidence: Option<&'a [u8]>,
-    /// The camera, in pixels of the picture, from whoever knows it.
+    /// The camera, in pixels of the picture, given by the user.
     pub intrinsics: Option<Intrinsics>,
 }
 

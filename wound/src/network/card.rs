@@ -29,7 +29,7 @@ mod tests {
     use super::*;
     use crate::network::embedded_weights;
 
-    /// Whoever replaces the weights replaces the card and its prose.
+    /// When the weights are replaced, so are the card and its prose.
     #[test]
     fn the_card_the_prose_and_the_weights_belong_together() {
         let prose = include_str!("weights/MODEL_CARD.md");

@@ -1,11 +1,11 @@
-//! What a model sees in a picture, in two numbers: by these drift is told (`drift.rs`).
+//! What a model sees in a picture, in two numbers: drift is detected by these (`drift.rs`).
 
 use domain::model::TENTHS;
 use image::RgbImage;
 
 use super::segment::Segmentation;
 
-/// What drift is told by: two features of a picture, each from 0 to 1.
+/// What drift is detected by: two features of a picture, each from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Features {
     /// The probability that it shows a wound.

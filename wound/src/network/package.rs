@@ -48,7 +48,7 @@ pub enum PackageError {
         /// Which.
         entry: &'static str,
     },
-    /// The card is none.
+    /// The card is not valid.
     #[error("card.json is not a model's card, at line {line} column {column}: {reason}")]
     Card {
         /// The line at which it stops being one.

@@ -304,7 +304,7 @@ impl Pose {
     }
 }
 
-/// The angle from the sphere's top to `(u, v)`, and the factor from there to the distance aside.
+/// The angle from the sphere's top to `(u, v)`, and the factor from there to the distance sideways.
 fn polar(u: f64, v: f64, curvature: f64) -> (f64, f64) {
     let angle = u.hypot(v) * curvature;
     (angle, if angle > 1e-9 { angle.sin() / angle } else { 1.0 })

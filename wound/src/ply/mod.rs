@@ -3,7 +3,7 @@
 //!
 //! A reader of our own, because the file comes from outside: counts are checked against the bytes
 //! that are there before anything is reserved, and a file whose depth sits in elements other than
-//! `vertex` (`recording`) is told apart from a damaged one.
+//! `vertex` (`recording`) is distinguished from a damaged one.
 
 mod body;
 mod header;

@@ -102,7 +102,7 @@ fn look(example: &Example, view: View, side: usize) -> Sample {
     Sample { pixels, mask }
 }
 
-/// A place on the wound, or `None` if there is none or it is hard to hit.
+/// A place on the wound, or `None` if there is no wound or it is hard to hit.
 fn somewhere_on_wound(example: &Example, rng: &mut StdRng) -> Option<[f32; 2]> {
     let (width, height) = example.mask.dimensions();
     (0..400).find_map(|_| {

@@ -39,21 +39,21 @@ pub(super) struct HeldOut {
 }
 
 /// Pictures made from a range of seeds.
-struct Made {
+struct SyntheticExamples {
     phantoms: Vec<Example>,
     healthy: Vec<Example>,
     drawings: Vec<Example>,
 }
 
-impl Made {
+impl SyntheticExamples {
     fn from(
         seed: u64,
         phantoms: usize,
         healthy: usize,
         drawings_wanted: usize,
-    ) -> Result<Made, CaptureError> {
+    ) -> Result<SyntheticExamples, CaptureError> {
         let seeds = |count: usize| seed..seed + count as u64;
-        Ok(Made {
+        Ok(SyntheticExamples {
             phantoms: phantom_examples(seeds(phantoms).map(PhantomSpec::random).collect())?,
             healthy: phantom_examples(seeds(healthy).map(PhantomSpec::healthy).collect())?,
             drawings: drawings(seeds(drawings_wanted)),
@@ -61,8 +61,12 @@ impl Made {
     }
 
     /// To learn from: a third as many healthy phantoms as others.
-    fn to_learn_from(seed: u64, phantoms: usize, drawings: usize) -> Result<Made, CaptureError> {
-        Made::from(seed << 32, phantoms, phantoms / 3, drawings)
+    fn to_learn_from(
+        seed: u64,
+        phantoms: usize,
+        drawings: usize,
+    ) -> Result<SyntheticExamples, CaptureError> {
+        SyntheticExamples::from(seed << 32, phantoms, phantoms / 3, drawings)
     }
 
     fn woundless(healthy: Vec<Example>, mut drawings: Vec<Example>) -> Vec<Example> {
@@ -132,8 +136,8 @@ pub fn write_material(
     phantoms: usize,
     drawings_wanted: usize,
 ) -> Result<usize, MaterialError> {
-    let made =
-        Made::to_learn_from(seed, phantoms, drawings_wanted).map_err(MaterialError::Phantom)?;
+    let made = SyntheticExamples::to_learn_from(seed, phantoms, drawings_wanted)
+        .map_err(MaterialError::Phantom)?;
     let kinds = [("phantom", made.phantoms), ("healthy", made.healthy), ("drawing", made.drawings)];
     for name in ["images", "labels"] {
         let path = folder.join(name);
@@ -184,8 +188,13 @@ impl HeldOut {
         limit: Option<usize>,
     ) -> Result<Self, TrainError> {
         let photographs = photographs(images, masks, Split::HeldOut, limit)?;
-        let Made { phantoms, healthy, drawings } = Made::from(HELD_OUT_SEED, 40, 12, 48)?;
-        Ok(Self { photographs, phantoms, woundless: Made::woundless(healthy, drawings) })
+        let SyntheticExamples { phantoms, healthy, drawings } =
+            SyntheticExamples::from(HELD_OUT_SEED, 40, 12, 48)?;
+        Ok(Self {
+            photographs,
+            phantoms,
+            woundless: SyntheticExamples::woundless(healthy, drawings),
+        })
     }
 }
 
@@ -195,9 +204,9 @@ impl Material {
         let TrainConfig { images, masks, limit, .. } = config;
         let held_out = HeldOut::gather(images, masks, *limit)?;
         let photographs = photographs(images, masks, Split::Training, *limit)?;
-        let Made { phantoms, healthy, drawings } =
-            Made::to_learn_from(config.seed, config.phantoms, config.drawings)?;
-        let woundless = Made::woundless(healthy, drawings);
+        let SyntheticExamples { phantoms, healthy, drawings } =
+            SyntheticExamples::to_learn_from(config.seed, config.phantoms, config.drawings)?;
+        let woundless = SyntheticExamples::woundless(healthy, drawings);
         Ok(Self { photographs, phantoms, woundless, held_out })
     }
 

@@ -174,7 +174,7 @@ pub fn table(cases: &[Case], volume_from_mm3: f64) -> Vec<Row> {
         .collect()
 }
 
-/// The value below which a share of the sorted values lies; not a number if there is none.
+/// The value below which a share of the sorted values lies; NaN if there are no values.
 #[must_use]
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1) as f64;

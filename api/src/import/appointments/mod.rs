@@ -6,7 +6,7 @@
 //!   taken. `attended` books, checks in and fulfils; `did not attend` books and marks the no-show;
 //!   `cancelled` books and cancels; `unknown` books.
 //! * A **patient list** (medscheduler): registrations, to be given together with the schedule.
-//! * **Attendance** (the no-show data): days without a time, so historical visits, which claim nobody's time.
+//! * **Attendance** (the no-show data): days without a time, so historical visits, which claim no one's time.
 
 mod attendance;
 mod options;
@@ -75,7 +75,7 @@ pub struct Planned {
 /// Why a file cannot be read as a table of appointments.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// The header is none of those known.
+    /// The header is not a known one.
     #[error("the header is none this import knows: it needs the columns {expected}")]
     UnknownHeader {
         /// The columns of each format.

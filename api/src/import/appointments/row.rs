@@ -39,7 +39,7 @@ impl Row<'_> {
         Ok(())
     }
 
-    /// The cell of a column, trimmed; empty if there is none.
+    /// The cell of a column, trimmed; empty if it is missing.
     pub(super) fn cell(&self, column: &str) -> &str {
         let index = self.header.iter().position(|name| name == column);
         index.and_then(|index| self.record.get(index)).map_or("", str::trim)
@@ -91,7 +91,7 @@ impl Row<'_> {
         parts.try_into().map_err(|error| self.invalid(column, error))
     }
 
-    /// The practitioner that the source means, though it may call nobody by name, and the entry of that practitioner.
+    /// The practitioner that the source means, though it may give no name, and the entry of that practitioner.
     pub(super) fn practitioner(&self, who: &str) -> Result<(PractitionerId, Named), LineRefusal> {
         let source = format!("{}|{who}", self.options.source);
         let id = PractitionerId::from_uuid(self.ids.derive("practitioner", &source));

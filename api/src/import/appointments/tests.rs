@@ -34,7 +34,7 @@ fn a_schedule_runs_in_the_order_of_booking() {
     // Registration and booking, and then the cancellation, the no-show, or check-in and fulfilment.
     assert_eq!(order, [(3, 3), (4, 3), (2, 4)]);
     assert!(planned.plans.iter().all(|plan| plan.lane == "2025-01-01"));
-    // The table calls nobody by name: all of it is one practitioner, whom each row needs in the directory.
+    // The table names no one: all of it is one practitioner, whom each row needs in the directory.
     let named = &planned.plans[0].named;
     assert_eq!(named.len(), 1);
     assert!(planned.plans.iter().all(|plan| &plan.named == named));

@@ -84,8 +84,8 @@ pub(super) struct Place {
     pub(super) location: Location,
 }
 
-/// The entries of a bundle's locations, and how many of them are none: those of a kind that this directory does not have, or
-/// of which nothing tells the name or the time zone.
+/// The entries of a bundle's locations, and how many of them have no entry: those of a kind that this directory does
+/// not have, or of which nothing tells the name or the time zone.
 pub(super) fn locations(places: &[Place], ids: &dyn Ids) -> Result<(Vec<Named>, u64), LineRefusal> {
     let mut known: HashMap<String, (LocationId, LocationKind)> = HashMap::new();
     let mut kept = Vec::new();

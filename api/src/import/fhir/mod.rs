@@ -1,5 +1,5 @@
 //! Import of FHIR R4 bundles, one a line (NDJSON) or one a file: patients, and their encounters as
-//! historical visits, which claim nobody's time; practitioners and locations as entries of the directory.
+//! historical visits, which claim no one's time; practitioners and locations as entries of the directory.
 //!
 //! A bundle is planned whole before any of it is executed: a reference that resolves to nothing, a
 //! resource of an older release or an impossible date refuses the bundle. What the ledger does not

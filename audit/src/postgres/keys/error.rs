@@ -30,7 +30,7 @@ pub enum DataKeyError {
         /// Whose key.
         subject: Uuid,
     },
-    /// The wrap is not bound to its subject: it is of before, and nobody has proved it.
+    /// The wrap is not bound to its subject: it is of version 1, and has not been proved otherwise.
     #[error("the data key {key_id} is not bound to its subject")]
     Unbound {
         /// Which key, as the row has it.

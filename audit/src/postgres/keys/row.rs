@@ -78,8 +78,8 @@ impl StoredKey {
         Ok(SubjectKey { id: key_id, kind, key })
     }
 
-    /// Opens a wrap of before, which binds the id of the key alone, for whoever has a statement that names subject, kind and
-    /// key. What else the row says does not count.
+    /// Opens a wrap of version 1, which binds the id of the key alone, for a caller that has a statement that names
+    /// subject, kind and key. What else the row says does not count.
     ///
     /// # Errors
     /// When the row has another key, or it does not open.

@@ -62,7 +62,7 @@ impl Verifier {
     }
 
     /// Whether what was seen is signed by the log: its checkpoint by a key that counts at its size. A log that ends
-    /// before, or has an event nobody could believe, may have had other keys, so those the auditor trusts count too.
+    /// before, or has an event that could not be verified, may have had other keys, so those the auditor trusts count too.
     pub(crate) fn believe(&mut self, seen: &Seen, size: u64) -> bool {
         let mut active = self.checkpoint_keys(size);
         let mut all = self.all_keys();

@@ -1,6 +1,6 @@
 //! What is not known of a figure, from its causes: the noise of the depth values, related among
 //! neighbours, that the skin's fit rests on; the error of the boundary; the scale of the map. Each
-//! figure is taken anew with each cause one standard deviation off, and the differences are summed
+//! figure is computed again with each cause one standard deviation off, and the differences are summed
 //! as squares.
 
 use nalgebra::Vector3;
@@ -151,19 +151,19 @@ fn wavered(outline: &Polygon, error: BoundaryError) -> Vec<Polygon> {
 }
 
 /// What the skin's error does to the deepest place and to the volume, as standard deviations.
-pub(crate) struct Below {
+pub(crate) struct DepthError {
     pub(crate) depth: f64,
     pub(crate) volume: f64,
 }
 
 /// The error of depth and volume from that of the skin above the wound.
-pub(crate) fn below(
+pub(crate) fn depth_error(
     frame: &Frame,
     cloud: &Cloud,
     skin: &Skin,
     doubts: &[Skin],
     bed: &Bed,
-) -> Below {
+) -> DepthError {
     let opening = cloud::opening(frame);
     let inside: Vec<Vector3<f64>> = cloud
         .points
@@ -189,5 +189,5 @@ pub(crate) fn below(
         });
         volume += (columns.sum::<f64>() * opening * per_pixel).powi(2);
     }
-    Below { depth: depth.sqrt(), volume: volume.sqrt() }
+    DepthError { depth: depth.sqrt(), volume: volume.sqrt() }
 }

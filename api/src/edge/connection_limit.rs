@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::line::{Line, Worth};
+use super::line::{KeepPriority, Line};
 
 /// How many are closed at once for one newcomer, where they have brought nothing: looking through all of them for
 /// each newcomer would cost more than the newcomer.
@@ -27,22 +27,22 @@ struct Members {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// The connections there are.
-pub(super) struct Crowd {
+/// The open connections of a listener, bounded in total and per address.
+pub(super) struct ConnectionLimit {
     most: usize,
     most_of_one: usize,
     members: Mutex<Members>,
 }
 
-/// A connection's place, given back when it is dropped.
-pub(super) struct Place {
-    crowd: Arc<Crowd>,
+/// Permit for one connection, released when it is dropped.
+pub(super) struct ConnectionPermit {
+    limit: Arc<ConnectionLimit>,
     id: u64,
     /// Cancelled when the connection has to give way.
     pub(super) leave: CancellationToken,
 }
 
-impl Crowd {
+impl ConnectionLimit {
     pub(super) fn new(most: usize, most_of_one: usize) -> Self {
         let most = most.max(1);
         Self { most, most_of_one: most_of_one.clamp(1, most), members: Mutex::default() }
@@ -57,7 +57,7 @@ impl Crowd {
         self: &Arc<Self>,
         address: Option<IpAddr>,
         line: Arc<Line>,
-    ) -> Option<Place> {
+    ) -> Option<ConnectionPermit> {
         let mut members = self.lock();
         let of_one = address.and_then(|address| members.by_address.get(&address).copied());
         if of_one.is_some_and(|count| count >= self.most_of_one) && !members.make_room(address) {
@@ -74,7 +74,7 @@ impl Crowd {
             *members.by_address.entry(address).or_default() += 1;
         }
         metrics::gauge!("ledger_connections").increment(1.0);
-        Some(Place { crowd: Arc::clone(self), id, leave })
+        Some(ConnectionPermit { limit: Arc::clone(self), id, leave })
     }
 }
 
@@ -83,8 +83,8 @@ impl Members {
     fn make_room(&mut self, address: Option<IpAddr>) -> bool {
         let ours =
             self.all.iter().filter(|(_, member)| address.is_none() || member.address == address);
-        let mut candidates: Vec<(Worth, u64)> =
-            ours.filter_map(|(id, member)| Some((member.line.worth()?, *id))).collect();
+        let mut candidates: Vec<(KeepPriority, u64)> =
+            ours.filter_map(|(id, member)| Some((member.line.keep_priority()?, *id))).collect();
         candidates.sort_unstable();
         let more = candidates.iter().skip(1).take_while(|(worth, _)| worth.is_nothing());
         let leaving = (1 + more.count()).min(AT_ONCE).min((candidates.len() / 4).max(1));
@@ -113,9 +113,9 @@ impl Members {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.crowd.lock().remove(self.id);
+        self.limit.lock().remove(self.id);
     }
 }
 
@@ -133,46 +133,46 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_that_brought_nothing_gives_way_to_a_newcomer() {
-        let crowd = Arc::new(Crowd::new(6, 4));
+        let limit = Arc::new(ConnectionLimit::new(6, 4));
         let mut places = Vec::new();
         for _ in 0..4 {
-            places.push(crowd.enter(from(1), line()).expect("room"));
+            places.push(limit.enter(from(1), line()).expect("room"));
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        let newcomer = crowd.enter(from(1), line()).expect("room is made");
+        let newcomer = limit.enter(from(1), line()).expect("room is made");
         assert!(places[0].leave.is_cancelled(), "the oldest");
         assert!(places[1..].iter().all(|place| !place.leave.is_cancelled()));
         assert!(!newcomer.leave.is_cancelled());
         // Another address has its own share, and the total its bound.
-        let others = [crowd.enter(from(2), line()), crowd.enter(from(3), line())];
+        let others = [limit.enter(from(2), line()), limit.enter(from(3), line())];
         assert!(others.iter().all(Option::is_some));
-        let last = crowd.enter(from(4), line()).expect("room is made");
+        let last = limit.enter(from(4), line()).expect("room is made");
         assert!(places[1].leave.is_cancelled(), "the oldest of all");
-        assert_eq!(crowd.lock().all.len(), 6);
+        assert_eq!(limit.lock().all.len(), 6);
         drop((places, newcomer, others, last));
-        assert!(crowd.lock().all.is_empty() && crowd.lock().by_address.is_empty());
+        assert!(limit.lock().all.is_empty() && limit.lock().by_address.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_who_is_being_served_gives_way() {
-        let crowd = Arc::new(Crowd::new(2, 2));
+        let limit = Arc::new(ConnectionLimit::new(2, 2));
         let served = [line(), line()];
         let places = served.clone().map(|line| {
             line.asked();
-            crowd.enter(from(1), line).expect("room")
+            limit.enter(from(1), line).expect("room")
         });
-        assert!(crowd.enter(from(1), line()).is_none());
-        assert!(crowd.enter(from(2), line()).is_none());
+        assert!(limit.enter(from(1), line()).is_none());
+        assert!(limit.enter(from(2), line()).is_none());
         served[1].answered();
-        let newcomer = crowd.enter(from(2), line()).expect("the idle one gives way");
+        let newcomer = limit.enter(from(2), line()).expect("the idle one gives way");
         assert!(!places[0].leave.is_cancelled() && places[1].leave.is_cancelled());
         assert!(!newcomer.leave.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
     async fn behind_a_trusted_proxy_only_the_total_counts() {
-        let crowd = Arc::new(Crowd::new(3, 1));
-        let places = [(); 3].map(|()| crowd.enter(None, line()).expect("room"));
+        let limit = Arc::new(ConnectionLimit::new(3, 1));
+        let places = [(); 3].map(|()| limit.enter(None, line()).expect("room"));
         assert!(places.iter().all(|place| !place.leave.is_cancelled()));
     }
 }
