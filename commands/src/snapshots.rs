@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use audit::cache::Cache;
 use audit::mac::MacKey;
 use audit::seal::{MAX_SNAPSHOT, SnapshotIdentity, SubjectKind, open_snapshot, seal_snapshot};
 use domain::Stream;
@@ -28,6 +29,9 @@ pub(crate) const TAG_KEY: &str = "snapshot/v1";
 
 /// How many are written at a time. What does not find a place is written when the stream has grown further.
 const WRITERS_MAX: usize = 4;
+
+/// Capacity of each of the two generations of the cache of versions that were stored (half the total).
+const STORED_HALF: usize = 1_024;
 
 /// Why a snapshot was passed over.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,9 @@ pub(crate) struct Snapshots {
     origin: String,
     every: u64,
     places: Arc<Semaphore>,
+    /// The version of each stream that this process stored last. Held while one is stored, so that a write of an older
+    /// version never ends up on top of a newer one.
+    stored: tokio::sync::Mutex<Cache<(&'static str, Uuid), u64>>,
     tasks: TaskTracker,
 }
 
@@ -86,7 +93,8 @@ impl Snapshots {
     ) -> Snapshots {
         let places = Arc::new(Semaphore::new(WRITERS_MAX));
         let (every, tasks) = (every.max(1), TaskTracker::new());
-        Snapshots { pool, keys, mac, origin, every, places, tasks }
+        let stored = tokio::sync::Mutex::new(Cache::new(STORED_HALF));
+        Snapshots { pool, keys, mac, origin, every, places, stored, tasks }
     }
 
     /// By how many events a stream grows until its state is kept again.
@@ -213,8 +221,12 @@ impl Snapshots {
         let identity = self.identity::<A>(id, event_id, version);
         let sealed = seal_snapshot(&key.key, random::bytes(), &identity, &json)?;
         let mac = self.mac.tag(&tagged(&identity, (subject, key.id), leaf, &sealed).parts());
-        // Older forms are deleted: a process that still reads them makes them again. The later writer wins, since what
-        // stands there may be unusable; an older state in its place costs a few events to read.
+        let stored = self.stored.lock().await;
+        if stored.get(&(A::TYPE, id)).is_some_and(|newer| newer > version) {
+            return Ok(());
+        }
+        // Older forms are deleted: a process that still reads them makes them again. Of several processes the later writer
+        // wins, since what stands there may be unusable; an older state in its place costs a few events to read.
         sqlx::query(
             "WITH older AS (
                DELETE FROM snapshots
@@ -238,6 +250,8 @@ impl Snapshots {
         .bind(mac.as_slice())
         .execute(&self.pool)
         .await?;
+        stored.insert((A::TYPE, id), version);
+        drop(stored);
         failpoint!("snapshot.after");
         Ok(())
     }
