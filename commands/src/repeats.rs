@@ -68,7 +68,7 @@ pub(crate) struct Windows<L> {
     slots: Mutex<HashMap<Digest, Slot<L>>>,
     /// Whose time is over, and whose count is not recorded yet.
     waiting: Mutex<Vec<Window<L>>>,
-    /// Whoever records counts has taken them from above, so they are not to be missed by whoever comes meanwhile.
+    /// Held while counts are recorded: they are taken out of the fields above first, and a ledger that closes waits for them.
     pub(crate) recording: tokio::sync::Mutex<()>,
 }
 
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_somebody_waits_for_stays() {
+    fn a_slot_with_a_waiter_stays() {
         let windows = Windows::new(SignedDuration::from_secs(10));
         opened(&windows, "a", at(100));
         let held = windows.slot(key("a")).expect("a slot");

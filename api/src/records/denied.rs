@@ -101,8 +101,8 @@ impl Records {
         self.access(look, permission.as_str(), [id], AccessOutcome::Denied).await
     }
 
-    /// Records what somebody learns from a command that is not done: that a record stands in another way, that somebody has
-    /// an identifier or is busy, that there is no such patient. What was sent being wrong in itself tells nothing.
+    /// Records what a caller learns from a command that is not done: that a record is in another state, that a patient has
+    /// an identifier or is busy, that there is no such patient. That the input itself is wrong tells nothing.
     ///
     /// # Errors
     /// When that cannot be recorded: then it may not be told.
@@ -135,12 +135,17 @@ impl Records {
         };
         patients.extend(own.map(PatientId::from_uuid));
         let resource = format!("{}-command", A::TYPE);
-        if !patients.is_empty() {
-            let about = patients.into_iter().map(|patient| (patient, vec![id]));
+        let mut is_recorded = !patients.is_empty();
+        // One by one, so that an erased record among them keeps no other accounting from having it.
+        for patient in patients {
+            let about = [(patient, vec![id])];
             match self.record(look, &resource, DisclosureOutcome::Disclosed, about).await {
-                Err(RecordsError::Ledger(CommandError::Erased)) => {}
-                recorded => return recorded,
+                Err(RecordsError::Ledger(CommandError::Erased)) => is_recorded = false,
+                recorded => recorded?,
             }
+        }
+        if is_recorded {
+            return Ok(());
         }
         let taken = conflicts.iter().map(|conflict| match conflict {
             Conflict::Busy { id, .. } => *id,

@@ -150,7 +150,7 @@ impl Records {
         self.enter(look, ReadModel::PATIENTS, RecordOf::Nobody).await?;
         let Listing { items, next } = self.models.search_patients(search, page).await?;
         if items.is_empty() {
-            // That nobody is called so is told, too. What was searched for may name somebody, and is not kept.
+            // That no patient matches is an answer, too. What was searched for may name a person, and is not kept.
             self.access(look, SEARCH, [], AccessOutcome::NothingFound).await?;
         }
         let about = |patient: &PatientDocument| (patient.id, patient.id.as_uuid());
@@ -180,7 +180,7 @@ impl Records {
         if !shown.items.is_empty() {
             return Ok(shown);
         }
-        // That there is nothing is told of somebody, too.
+        // That there is nothing is an answer about a person, too.
         match patient {
             Some(patient) if self.is_registered(patient).await? => {
                 self.show(look, LIST, [(patient, Vec::new())], Listing::clone(&shown)).await

@@ -147,7 +147,7 @@ impl Records {
         Ok(self.ledger.record_access(entry, &look.context()).await?)
     }
 
-    /// Records that somebody who may is about to see what no patient's record is: accounts, models, the log.
+    /// Records that an allowed caller is about to see what is no patient's record: accounts, models, the log.
     ///
     /// # Errors
     /// When that cannot be recorded: then it may not be shown.
@@ -171,7 +171,7 @@ impl Records {
         Err(RecordsError::NotFound { what })
     }
 
-    /// What was found under an id. That nothing was, or that the record was erased, is told of somebody, too.
+    /// What was found under an id. That nothing was, or that the record was erased, is an answer about a person, too.
     pub(super) async fn found<T>(
         &self,
         look: &Asking,

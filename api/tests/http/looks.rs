@@ -1,4 +1,4 @@
-//! Every look is recorded: what is told of somebody, in the accounting of that patient; everything else beside it.
+//! Every look is recorded: what is told of a patient, in that patient's accounting; everything else beside it.
 
 use domain::access::{AccessOutcome, AccessRecorded};
 use domain::account::Role;
@@ -224,7 +224,7 @@ async fn custody_is_looked_at_like_the_record(_: PgPoolOptions, options: PgConne
     app.stop().await;
 }
 
-/// That somebody is a patient, or busy, or was edited meanwhile, is told by a refusal as by a document.
+/// That a person is a patient, or busy, or was edited meanwhile, is told by a refusal as by a document.
 #[sqlx::test(migrations = "../migrations")]
 async fn what_a_refusal_tells_of_a_patient_is_recorded_in_the_accounting(
     _: PgPoolOptions,
@@ -284,7 +284,7 @@ async fn what_a_refusal_tells_of_a_patient_is_recorded_in_the_accounting(
     assert_eq!((reply.status, reply.code()), (422, "unknown-patient"));
     assert_eq!(look.outcome, AccessOutcome::NothingFound);
 
-    // What only the body shows to be somebody else's to do.
+    // A command whose body alone shows that another role is needed.
     let wound = json!({ "patient_id": patient, "site": "heel", "laterality": "left",
                         "etiology": "pressure-injury" });
     let opened = app.clinician().post("/v1/wounds", &wound).await.expect_status(201);

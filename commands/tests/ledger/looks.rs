@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::clinic::{Clinic, ORIGIN, context, erase, officer, serve};
 
-/// How long looks alike are counted, unless somebody says otherwise.
+/// How long looks alike are counted by default.
 const WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 fn start() -> Timestamp {
